@@ -1,0 +1,41 @@
+"""Errors meant for people: one line naming what is wrong, where, and the way out."""
+
+
+class MnistError(Exception):
+    """Something went wrong that the user can act on.
+
+    The message is the one line the user reads: it names the file, the field, the
+    value and the way out. ``exit_code`` is the process's exit code.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(message))
+
+
+def _one_line(message: str) -> str:
+    """Escape what a file name or a value may bring: line breaks, terminal control codes."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message
+    )
+
+
+class InputError(MnistError):
+    """What was given (a file, a flag, a config) is unusable; nothing was changed."""
+
+    exit_code = 2
+
+
+class Failure(MnistError):
+    """The input was good, but the work could not be done (disk full, loss is NaN…)."""
+
+    exit_code = 1
+
+
+class Interrupted(MnistError):
+    """SIGINT or SIGTERM ended the work in good order; exit code 128 + the signal."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,124 @@
+"""Files that appear whole or not at all, and paths that mean what the user wrote."""
+
+import fcntl
+import glob
+import hashlib
+import os
+import secrets
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Iterator, Union
+
+from mnist.errors import Failure, InputError
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+def find_input(path: PathLike) -> Path:
+    """Where an input named by the user or a config lies.
+
+    A relative path means the working directory, as everywhere; a file that is not
+    there is looked for in the project's own folder, so that the configs and the
+    bundled data are found from any working directory. The result may not exist.
+    """
+    given = Path(path).expanduser()
+    if given.is_absolute() or given.exists():
+        return given
+    in_project = PROJECT_ROOT / given
+    return in_project if in_project.exists() else given
+
+
+def open_input(path: PathLike) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Raises InputError (naming ``path``) where there is none, where it may not be read,
+    and for a folder, a pipe or a device, none of which is waited for.
+    """
+    try:
+        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({reason})") from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise InputError(f"{path}: cannot be read (it is {kind})")
+    return os.fdopen(descriptor, "rb")
+
+
+@contextmanager
+def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
+    """Open a file for writing that replaces ``path`` only when all of it is on disk.
+
+    The bytes go to a temporary file in the same folder, which is flushed, fsynced and
+    renamed at the end of the ``with`` block; after an exception it is removed and
+    ``path`` is as it was. What a killed process left of it is removed, too. Raises Failure (naming ``path``) for what the disk refuses.
+    """
+    target = Path(path)
+    temporary = target.parent / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target)
+        with open(temporary, "xb") as file:
+            _lock(file)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        fsync_folder(target.parent)
+    except OSError as error:
+        _remove_quietly(temporary)
+        raise Failure(f"{target}: cannot be written ({error.strerror or error})") from error
+    except BaseException:
+        _remove_quietly(temporary)
+        raise
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove the temporary files of writers of ``target`` that were killed."""
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        try:
+            with open_input(leftover) as file:
+                if _lock(file):
+                    leftover.unlink()
+        except (OSError, InputError):
+            pass
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock a temporary file for as long as its writer lives; whether that was possible."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the renames and removals done in ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: PathLike) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits; raises as open_input does."""
+    digest = hashlib.sha256()
+    with open_input(path) as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _remove_quietly(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError:
+        pass
