@@ -1,0 +1,234 @@
+"""The architectures, by name. Each takes float32 ``[B,1,28,28]`` and returns its outputs:
+logits ``[B,10]``, or ``[B,1]`` when the loss is ``square_error`` (see ``mnist.losses``).
+
+The softmax is not part of a model: the loss computes it together with the logarithm.
+"""
+
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+import numpy as np
+
+from mnist import seeding
+from mnist.config import EmbeddingConfig, FcConfig, Lenet5Config, LenetConfig, ModelConfig
+from mnist.framework import fluid, to_variable
+from mnist.losses import OUTPUTS
+
+PIXELS = 28 * 28
+
+
+def build(config: ModelConfig, seed: int) -> "Model":
+    """Make the model that ``config`` describes, its parameters drawn from ``seed``.
+
+    Must run inside ``fluid.dygraph.guard``.
+    """
+    return MODELS[config.name](config, seed)
+
+
+class Model(fluid.dygraph.Layer):
+    """What all architectures share: their config, their dropout, their parameter count."""
+
+    def __init__(self, config: ModelConfig, seed: int) -> None:
+        super().__init__()
+        self.config = config
+        self.dropout = Dropout(config.dropout, seed)
+
+    def begin_step(self, step: int) -> None:
+        """Tell the model which training step comes next; dropout masks follow from it."""
+        self.dropout.begin_step(step)
+
+    def count_parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(int(np.prod(parameter.shape)) for parameter in self.parameters())
+
+
+class Dropout(fluid.dygraph.Layer):
+    """Inverted dropout (Srivastava et al. 2014) with masks from (seed, step, use).
+
+    Paddle's own ``dropout`` repeats one mask for ever under a fixed seed, and cannot go on
+    where an interrupted run stopped without one.
+    """
+
+    def __init__(self, probability: float, seed: int) -> None:
+        super().__init__()
+        self._probability = probability
+        self._seed = seed
+        self._step = 0
+        self._uses = 0
+
+    def begin_step(self, step: int) -> None:
+        self._step = step
+        self._uses = 0
+
+    def forward(self, values: Any) -> Any:
+        if not self.training or self._probability == 0:
+            return values
+        source = seeding.stream(self._seed, "dropout", self._step, self._uses)
+        self._uses += 1
+        kept = source.random(values.shape, dtype=np.float32) >= self._probability
+        mask = kept.astype(np.float32) / np.float32(1 - self._probability)
+        return values * to_variable(mask)
+
+
+class FullyConnected(Model):
+    """``fc``: flattened pixels through ``Linear`` layers (``FC`` left Paddle before 1.8)."""
+
+    def __init__(self, config: FcConfig, seed: int) -> None:
+        super().__init__(config, seed)
+        seeds = seeding.layer_seeds(seed)
+        sizes = [PIXELS, *config.hidden_sizes]
+        self.hidden = fluid.dygraph.LayerList(
+            [_linear(a, b, seeds, config.activation) for a, b in zip(sizes, sizes[1:])]
+        )
+        self.fc = _linear(sizes[-1], OUTPUTS[config.loss], seeds)
+
+    def forward(self, images: Any) -> Any:
+        values = fluid.layers.reshape(images, [-1, PIXELS])
+        for layer in self.hidden:
+            values = self.dropout(layer(values))
+        return self.fc(values)
+
+
+class LeNet(Model):
+    """``lenet``: the course's network, its widths in the config."""
+
+    def __init__(self, config: LenetConfig, seed: int) -> None:
+        super().__init__(config, seed)
+        seeds = seeding.layer_seeds(seed)
+        first, second = config.filters
+        self.conv1 = _convolution(1, first, seeds, "relu")
+        self.pool1 = _max_pool()
+        self.conv2 = _convolution(first, second, seeds, "relu")
+        self.pool2 = _max_pool()
+        sizes = [second * 7 * 7, *config.hidden_sizes]
+        self.hidden = fluid.dygraph.LayerList(
+            [_linear(a, b, seeds, "relu") for a, b in zip(sizes, sizes[1:])]
+        )
+        self.fc = _linear(sizes[-1], OUTPUTS[config.loss], seeds)
+
+    def forward(self, images: Any) -> Any:
+        values = self.pool1(self.conv1(_pad(images)))
+        values = self.pool2(self.conv2(_pad(values)))
+        values = self.dropout(fluid.layers.flatten(values))
+        for layer in self.hidden:
+            values = self.dropout(layer(values))
+        return self.fc(values)
+
+
+class LeNet5(Model):
+    """``lenet5``: the layout of LeCun et al. 1998, "Gradient-based learning applied to
+    document recognition", section II.B: 6 and 16 filters, then 120, 84 and 10 units.
+
+    As all modern versions of it, with max-pooling for the trained subsampling, every map of
+    the second convolution seeing all six of the first, and a softmax for the RBF outputs.
+    """
+
+    def __init__(self, config: Lenet5Config, seed: int) -> None:
+        super().__init__(config, seed)
+        seeds = seeding.layer_seeds(seed)
+        activation = config.activation
+        self.conv1 = _convolution(1, 6, seeds, activation)
+        self.pool1 = _max_pool()
+        self.conv2 = _convolution(6, 16, seeds, activation)
+        self.pool2 = _max_pool()
+        self.fc1 = _linear(16 * 5 * 5, 120, seeds, activation)
+        self.fc2 = _linear(120, 84, seeds, activation)
+        self.fc3 = _linear(84, OUTPUTS[config.loss], seeds)
+
+    def forward(self, images: Any) -> Any:
+        values = self.pool1(self.conv1(_pad(images)))
+        values = self.pool2(self.conv2(values))
+        values = self.dropout(self.fc1(fluid.layers.flatten(values)))
+        return self.fc3(self.dropout(self.fc2(values)))
+
+
+class PixelEmbedding(Model):
+    """``embedding``: an image as 784 tokens, the way a text is a row of words.
+
+    A token is a position together with the grey level found there; its row of the table is
+    learnt, and the sum of an image's 784 rows is its code, from which one layer reads the
+    digit.
+    """
+
+    def __init__(self, config: EmbeddingConfig, seed: int) -> None:
+        super().__init__(config, seed)
+        seeds = seeding.layer_seeds(seed)
+        self.embedding = fluid.dygraph.Embedding(
+            size=[PIXELS * config.levels, config.embedding_size],
+            param_attr=fluid.ParamAttr(
+                name="embedding_para",
+                initializer=fluid.initializer.UniformInitializer(
+                    low=-config.scale, high=config.scale, seed=next(seeds)
+                ),
+            ),
+        )
+        self.fc = _linear(config.embedding_size, OUTPUTS[config.loss], seeds)
+        self._levels = config.levels
+        self._first_tokens = np.arange(PIXELS, dtype=np.int64) * config.levels
+
+    def tokens(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """Pixels in 0–1, float32 ``[B,1,28,28]`` → tokens, int64 ``[B,784]``."""
+        pixels = images.reshape(len(images), PIXELS)
+        levels = np.asarray(np.rint(pixels * (self._levels - 1)), np.int64)
+        return np.asarray(levels + self._first_tokens)
+
+    def forward(self, images: Any) -> Any:
+        rows = self.embedding(to_variable(self.tokens(images.numpy())))
+        code = fluid.layers.relu(fluid.layers.reduce_sum(rows, dim=1))
+        return self.fc(self.dropout(code))
+
+
+MODELS: Dict[str, Callable[[Any, int], Model]] = {
+    "fc": FullyConnected,
+    "lenet": LeNet,
+    "lenet5": LeNet5,
+    "embedding": PixelEmbedding,
+}
+
+
+def summarize(model: Model) -> List[Tuple[str, str, int]]:
+    """(layer, shapes of its parameters, their count), a row a layer that has any."""
+    rows: Dict[str, List[List[int]]] = {}
+    for name, parameter in model.named_parameters():
+        rows.setdefault(name.rpartition(".")[0], []).append(list(parameter.shape))
+    return [
+        (name, " ".join("×".join(map(str, shape)) for shape in shapes), _count(shapes))
+        for name, shapes in rows.items()
+    ]
+
+
+def _count(shapes: List[List[int]]) -> int:
+    return sum(int(np.prod(shape)) for shape in shapes)
+
+
+def _linear(inputs: int, outputs: int, seeds: Iterator[int], activation: Any = None) -> Any:
+    """A ``Linear`` with weights after Glorot and Bengio 2010, its seed its own."""
+    weights = fluid.initializer.Xavier(uniform=True, seed=next(seeds))
+    return fluid.dygraph.Linear(
+        inputs, outputs, act=activation, param_attr=fluid.ParamAttr(initializer=weights)
+    )
+
+
+def _convolution(channels: int, filters: int, seeds: Iterator[int], activation: str) -> Any:
+    """A 5×5 convolution without padding, weights after He et al. 2015."""
+    weights = fluid.initializer.MSRA(uniform=False, seed=next(seeds))
+    return fluid.dygraph.Conv2D(
+        num_channels=channels,
+        num_filters=filters,
+        filter_size=5,
+        act=activation,
+        param_attr=fluid.ParamAttr(initializer=weights),
+    )
+
+
+def _max_pool() -> Any:
+    """2×2 max-pooling; ``pool_stride`` must be said, its default in 1.8.5 is 1."""
+    return fluid.dygraph.Pool2D(pool_size=2, pool_type="max", pool_stride=2)
+
+
+def _pad(values: Any) -> Any:
+    """Two rows and columns of zeros on every side.
+
+    The same as ``Conv2D(padding=2)``, and faster on the CPU: Paddle's quick im2col is for
+    convolutions without padding only.
+    """
+    return fluid.layers.pad2d(values, paddings=[2, 2, 2, 2])

@@ -1,0 +1,164 @@
+"""Optimizers with their regularisation, clipping and learning-rate schedule, and their state.
+
+A schedule is a function of the step alone, so a run that is resumed has the rate it would
+have had.
+"""
+
+from typing import Any, Dict, Iterable, Optional, Tuple
+
+import numpy as np
+
+from mnist.config import OptimizerConfig, PiecewiseSchedule, PolynomialSchedule
+from mnist.framework import fluid
+
+# {parameter's structured name: {accumulator: array}}; the form in which a state travels.
+Accumulators = Dict[str, Dict[str, "np.ndarray[Any, Any]"]]
+
+_Schedule: Any = fluid.dygraph.learning_rate_scheduler.LearningRateDecay
+
+
+def build(
+    config: OptimizerConfig, parameters: Iterable[Any], total_steps: int, steps_per_epoch: int
+) -> Any:
+    """The ``fluid.optimizer`` that ``config`` describes, for ``parameters``.
+
+    ``total_steps`` is the whole run's, over which polynomial and cosine schedules stretch.
+    L2 decay applies to all parameters, biases too, as in the course.
+    """
+    common = {
+        "learning_rate": learning_rate(config, total_steps, steps_per_epoch),
+        "parameter_list": list(parameters),
+        "regularization": _regularizer(config.l2_decay),
+        "grad_clip": _clip(config.clip_norm),
+    }
+    if config.name == "sgd":
+        return fluid.optimizer.SGD(**common)
+    if config.name == "momentum":
+        return fluid.optimizer.Momentum(
+            momentum=config.momentum, use_nesterov=config.use_nesterov, **common
+        )
+    if config.name == "adagrad":
+        return fluid.optimizer.Adagrad(epsilon=config.epsilon, **common)
+    return fluid.optimizer.Adam(
+        beta1=config.beta1, beta2=config.beta2, epsilon=config.epsilon, **common
+    )
+
+
+def _regularizer(l2_decay: float) -> Any:
+    return fluid.regularizer.L2Decay(l2_decay) if l2_decay else None
+
+
+def _clip(clip_norm: Optional[float]) -> Any:
+    return fluid.clip.GradientClipByGlobalNorm(clip_norm) if clip_norm else None
+
+
+# --- learning rate ---------------------------------------------------------------------
+
+
+def learning_rate(config: OptimizerConfig, total_steps: int, steps_per_epoch: int) -> Any:
+    """A float, or a ``LearningRateDecay`` if the rate changes from step to step."""
+    rate = float(config.learning_rate)
+    schedule = config.schedule
+    warmup = min(schedule.warmup_steps, total_steps)
+    steps = max(total_steps - warmup, 1)
+    after: Any = rate
+    if isinstance(schedule, PolynomialSchedule):
+        after = fluid.dygraph.PolynomialDecay(
+            rate, steps, float(schedule.end_learning_rate), float(schedule.power)
+        )
+    elif isinstance(schedule, PiecewiseSchedule):
+        boundaries = [round(epoch * steps_per_epoch) - warmup for epoch in schedule.boundaries]
+        values = [rate * factor for factor in schedule.factors]
+        after = fluid.dygraph.PiecewiseDecay(boundaries, values, 0)
+    elif schedule.name == "cosine":
+        # With one step an "epoch" Paddle's staircase becomes a curve.
+        after = fluid.dygraph.CosineDecay(rate, step_each_epoch=1, epochs=steps)
+    return LinearWarmup(rate, warmup, after) if warmup else after
+
+
+class LinearWarmup(_Schedule):
+    """The rate rises in equal steps to ``rate``, then follows ``after`` from its start.
+
+    Paddle 1.8.5's own ``LinearLrWarmup`` ignores its start and does not save the step of
+    the schedule behind it; here that step is derived from the one number that is saved.
+    """
+
+    def __init__(self, rate: float, warmup_steps: int, after: Any) -> None:
+        super().__init__(begin=0, step=1)
+        self._rate = rate
+        self._warmup_steps = warmup_steps
+        self._after = after
+
+    def step(self) -> Any:
+        if self.step_num < self._warmup_steps:
+            return self._rate * (self.step_num + 1) / self._warmup_steps
+        if isinstance(self._after, float):
+            return self._after
+        self._after.step_num = self.step_num - self._warmup_steps
+        return self._after.step()
+
+
+def current_rate(optimizer: Any) -> float:
+    """The learning rate of the step that was just taken (or comes first)."""
+    return float(optimizer.current_step_lr())
+
+
+# --- state -----------------------------------------------------------------------------
+
+
+def create_state(optimizer: Any, parameters: Iterable[Any]) -> None:
+    """Make the accumulators now.
+
+    Paddle makes them in the first ``minimize``, and checks a loaded state only there, by
+    names that depend on every layer made before in the process ("Optimizer set error,
+    conv2d_6… should in state dict"). Made at once, they can be filled by parameter.
+    """
+    optimizer.helper = fluid.layer_helper.LayerHelper(type(optimizer).__name__)
+    block = fluid.default_main_program().global_block()
+    optimizer._create_accumulators(block, list(parameters))
+
+
+def get_state(optimizer: Any, names: Dict[str, str]) -> Accumulators:
+    """The accumulators as arrays; ``names`` maps Paddle's parameter names to structured ones."""
+    state: Accumulators = {}
+    for accumulator, by_parameter in optimizer._accumulators.items():
+        for parameter, variable in by_parameter.items():
+            state.setdefault(names[parameter], {})[accumulator] = variable.numpy()
+    return state
+
+
+def set_state(optimizer: Any, names: Dict[str, str], state: Accumulators, step: int) -> None:
+    """Fill the accumulators (see ``create_state``) and move the schedule to ``step``.
+
+    Raises ValueError naming what is missing, left over or of another shape.
+    """
+    expected = {
+        (names[parameter], accumulator): variable
+        for accumulator, by_parameter in optimizer._accumulators.items()
+        for parameter, variable in by_parameter.items()
+    }
+    given = {(name, key): array for name, arrays in state.items() for key, array in arrays.items()}
+    _compare(expected, given)
+    for key, variable in expected.items():
+        variable.set_value(given[key])
+    schedule = optimizer._learning_rate
+    if isinstance(schedule, _Schedule):
+        schedule.step_num = int(step)
+
+
+def _compare(
+    expected: Dict[Tuple[str, str], Any], given: Dict[Tuple[str, str], "np.ndarray[Any, Any]"]
+) -> None:
+    for name, accumulator in expected:
+        if (name, accumulator) not in given:
+            raise ValueError(f"{accumulator} of {name} is missing")
+    for name, accumulator in given:
+        if (name, accumulator) not in expected:
+            raise ValueError(f"{accumulator} of {name} is not of this optimizer")
+    for key, variable in expected.items():
+        array = given[key]
+        if list(array.shape) != list(variable.shape) or array.dtype != np.float32:
+            raise ValueError(
+                f"{key[1]} of {key[0]} is {array.dtype}{list(array.shape)},"
+                f" not float32{list(variable.shape)}"
+            )

@@ -1,0 +1,77 @@
+"""What several tests need: the bundled digits, Paddle's dygraph mode, the verbs."""
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+DIGITS = ROOT / "data" / "digits.json.gz"
+
+
+@lru_cache(maxsize=None)
+def digits():
+    """The bundled data set."""
+    from mnist import dataset
+
+    return dataset.load(DIGITS)
+
+
+def small(train=200, valid=60, evaluation=60):
+    """The first few of the bundled digits, as a data set of their own."""
+    from mnist.dataset import Dataset, Split
+
+    whole = digits()
+
+    def cut(split, count):
+        return Split(split.images[:count], split.labels[:count])
+
+    return Dataset(
+        train=cut(whole.train, train),
+        valid=cut(whole.valid, valid),
+        eval=cut(whole.eval, evaluation),
+        source=whole.source,
+        sha256=whole.sha256,
+    )
+
+
+@contextmanager
+def dygraph():
+    """Dygraph on the CPU, with names that start anew."""
+    from mnist.framework import fluid
+
+    with fluid.dygraph.guard(fluid.CPUPlace()), fluid.unique_name.guard():
+        yield fluid
+
+
+def same(left, right):
+    """Whether two dicts of arrays are equal bit for bit."""
+    return left.keys() == right.keys() and all(
+        np.array_equal(left[key].view(np.uint8), right[key].view(np.uint8)) for key in left
+    )
+
+
+def verb(name, *arguments, cwd, env=None, check=None, timeout=240):
+    """Run ``python -m mnist.<name>`` as a user would; returns the finished process."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"mnist.{name}", *map(str, arguments)],
+        cwd=str(cwd),
+        env=environment(env),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
+    if check is not None:
+        assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def environment(extra=None):
+    """The environment for a verb run from any folder."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, **(extra or {})}

@@ -1,0 +1,145 @@
+"""Batches, and the three ways in which they reach Paddle."""
+
+import subprocess
+import sys
+import threading
+from contextlib import closing
+
+import numpy as np
+import pytest
+from helpers import ROOT, digits, dygraph, environment
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnist.config import LoaderConfig
+from mnist.dataset import Split
+from mnist.loader import Batches, feed, training_batches
+
+MODES = ("batch_generator", "sample_list_generator", "sync")
+
+
+def numbered(count):
+    """A split in which every image says its own number."""
+    images = np.zeros((count, 28, 28), np.uint8)
+    images[:, 0, 0] = np.arange(count) % 256
+    images[:, 0, 1] = np.arange(count) // 256
+    return Split(images, np.arange(count, dtype=np.int64) % 10)
+
+
+def numbers(images):
+    values = np.rint(np.asarray(images) * 255).astype(int)
+    return list(values[:, 0, 0, 0] + 256 * values[:, 0, 0, 1])
+
+
+@given(st.integers(1, 700), st.integers(1, 300), st.integers(0, 5))
+@settings(deadline=None)
+def test_every_sample_comes_exactly_once_and_the_short_batch_is_kept(count, batch_size, epoch):
+    batches = training_batches(numbered(count), batch_size, seed=1, epoch=epoch)
+    seen = [number for images, _ in batches for number in numbers(images)]
+    sizes = [len(labels) for _, labels in batches]
+    assert sorted(seen) == list(range(count))
+    assert len(batches) == len(sizes) == -(-count // batch_size)
+    assert all(size == batch_size for size in sizes[:-1])
+
+
+def test_training_is_shuffled_by_seed_and_epoch_and_evaluation_is_not():
+    split = numbered(50)
+
+    def order(seed, epoch):
+        return [n for images, _ in training_batches(split, 7, seed, epoch) for n in numbers(images)]
+
+    assert order(1, 0) == order(1, 0)
+    assert len({tuple(order(s, e)) for s in (1, 2) for e in (0, 1)}) == 4
+    plain = [n for images, _ in Batches(split, 7) for n in numbers(images)]
+    assert plain == list(range(50))
+
+
+def test_starting_inside_an_epoch_gives_exactly_the_batches_that_are_left():
+    split = numbered(50)
+    whole = list(training_batches(split, 7, seed=1, epoch=2))
+    rest = training_batches(split, 7, seed=1, epoch=2, start=3)
+    assert len(rest) == len(whole) - 3
+    for (images, labels), (other_images, other_labels) in zip(rest, whole[3:]):
+        assert np.array_equal(images, other_images) and np.array_equal(labels, other_labels)
+
+
+def test_batches_have_the_models_shape_type_and_scale():
+    images, labels = next(iter(Batches(digits().train, 64)))
+    assert images.shape == (64, 1, 28, 28) and images.dtype == np.float32
+    assert labels.shape == (64, 1) and labels.dtype == np.int64
+    assert images.min() == 0.0 and 0.9 < images.max() <= 1.0
+    assert np.array_equal(images[0, 0], digits().train.images[0] / np.float32(255))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("use_double_buffer", [True, False])
+def test_every_way_brings_the_same_batches(mode, use_double_buffer):
+    batches = Batches(numbered(53), 10)
+    config = LoaderConfig(mode=mode, capacity=2, use_double_buffer=use_double_buffer)
+    with dygraph() as fluid:
+        for _ in range(3):
+            got = [(i.numpy(), n.numpy()) for i, n in feed(batches, config, fluid.CPUPlace())]
+            assert len(got) == 6
+            for (images, labels), (expected_images, expected_labels) in zip(got, batches):
+                assert np.array_equal(images, expected_images)
+                assert np.array_equal(labels, expected_labels)
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("error", [Broken("sample 3 is bad"), SystemExit(3), KeyboardInterrupt()])
+def test_an_exception_in_the_generator_reaches_the_user_as_itself(mode, error):
+    class Failing(Batches):
+        def __iter__(self):
+            for number, batch in enumerate(super().__iter__()):
+                if number == 3:
+                    raise error
+                yield batch
+
+    config = LoaderConfig(mode=mode)
+    with dygraph() as fluid:
+        for _ in range(5):
+            seen = 0
+            with pytest.raises(type(error)) as caught:
+                for _ in feed(Failing(numbered(100), 10), config, fluid.CPUPlace()):
+                    seen += 1
+            assert caught.value is error
+            assert seen == 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_leaving_early_ends_the_thread(mode):
+    with dygraph() as fluid:
+        before = threading.active_count()
+        for stop_after in range(1, 6):
+            endless = Batches(numbered(1000), 10)
+            with closing(feed(endless, LoaderConfig(mode=mode), fluid.CPUPlace())) as batches:
+                for number, _ in enumerate(batches, 1):
+                    if number == stop_after:
+                        break
+        assert threading.active_count() == before
+
+
+def test_a_process_that_leaves_an_epoch_early_exits_cleanly():
+    """Paddle alone aborts at exit (rc 134) in a third or more of such runs."""
+    script = """
+import sys
+sys.path.insert(0, "tests")
+from contextlib import closing
+from helpers import dygraph
+from test_loader import numbered
+from mnist.config import LoaderConfig
+from mnist.loader import Batches, feed
+with dygraph() as fluid:
+    for _ in range(10):
+        with closing(feed(Batches(numbered(2000), 10), LoaderConfig(), fluid.CPUPlace())) as b:
+            next(b)
+"""
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=str(ROOT), env=environment(), timeout=120
+        )
+        assert done.returncode == 0

@@ -1,0 +1,126 @@
+"""The architectures: shapes, parameter counts, initial parameters, dropout."""
+
+import numpy as np
+import pytest
+from helpers import digits, dygraph
+
+from mnist import config as configs
+from mnist import models
+from mnist.loader import as_model_input
+
+COUNTS = [
+    (("model.name=fc", "model.hidden_sizes=[]"), 7_850),
+    (("model.name=fc", "model.hidden_sizes=[200, 100]"), 178_110),
+    (("model.name=fc", "model.hidden_sizes=[10, 10]", "model.loss=square_error"), 7_971),
+    (("model.name=lenet",), 20_350),
+    (("model.name=lenet", "model.loss=square_error"), 11_521),
+    (("model.name=lenet", "model.filters=[8, 20]", "model.hidden_sizes=[100]"), 103_338),
+    (("model.name=lenet5",), 61_706),
+    (("model.name=embedding",), 201_354),
+]
+
+
+def build(*overrides, seed=1):
+    return models.build(configs.default(overrides).model, seed)
+
+
+def images(count=4):
+    return as_model_input(digits().train.images[:count])
+
+
+@pytest.mark.parametrize("overrides, count", COUNTS)
+def test_parameter_counts_and_output_shapes(overrides, count):
+    with dygraph() as fluid:
+        model = build(*overrides)
+        assert model.count_parameters() == count
+        assert sum(row[2] for row in models.summarize(model)) == count
+        outputs = model(fluid.dygraph.to_variable(images()))
+        width = 1 if "model.loss=square_error" in overrides else 10
+        assert outputs.shape == [4, width]
+
+
+def test_the_registry_and_the_config_know_the_same_names():
+    assert set(models.MODELS) == set(configs.CHOICES["model"])
+
+
+@pytest.mark.parametrize("name", sorted(models.MODELS))
+def test_the_seed_decides_the_initial_parameters(name):
+    def parameters(seed):
+        with dygraph():
+            model = build(f"model.name={name}", seed=seed)
+            return {key: value.numpy() for key, value in model.named_parameters()}
+
+    first, again, other = parameters(1), parameters(1), parameters(2)
+    assert all(np.array_equal(first[key], again[key]) for key in first)
+    weights = [key for key in first if key.endswith("weight")]
+    assert weights and not any(np.array_equal(first[key], other[key]) for key in weights)
+
+
+def test_layers_of_one_shape_do_not_start_equal():
+    with dygraph():
+        model = build("model.name=fc", "model.hidden_sizes=[50, 50, 50]")
+        second, third = model.hidden[1].weight.numpy(), model.hidden[2].weight.numpy()
+    assert second.shape == third.shape and not np.array_equal(second, third)
+
+
+def test_lenet_is_the_padded_convolution_of_the_course():
+    """Padding first and convolving without is the same as ``Conv2D(padding=2)``."""
+    with dygraph() as fluid:
+        model = build()
+        course = fluid.dygraph.Conv2D(1, 20, 5, stride=1, padding=2, act="relu")
+        course.weight.set_value(model.conv1.weight.numpy())
+        course.bias.set_value(model.conv1.bias.numpy())
+        values = fluid.dygraph.to_variable(images(2))
+        ours = model.conv1(models._pad(values)).numpy()
+        assert np.allclose(course(values).numpy(), ours, atol=1e-5)
+
+
+def test_the_embedding_is_the_one_the_course_names():
+    with dygraph():
+        model = build("model.name=embedding", "model.scale=0.3")
+        table = model.embedding.weight
+        assert table.name == "embedding_para"
+        assert np.abs(table.numpy()).max() <= 0.3 and np.abs(table.numpy()).max() > 0.29
+
+
+def test_embedding_tokens_are_position_times_level():
+    with dygraph():
+        model = build("model.name=embedding", "model.levels=4")
+        pixels = np.zeros((1, 1, 28, 28), np.float32)
+        pixels[0, 0, 0, :4] = [0.0, 0.34, 0.66, 1.0]
+        tokens = model.tokens(pixels)
+    assert tokens.shape == (1, 784)
+    assert tokens[0, :5].tolist() == [0, 4 + 1, 8 + 2, 12 + 3, 16]
+    assert tokens.max() < 784 * 4
+
+
+def test_dropout_masks_follow_from_seed_and_step():
+    ones = np.ones((100, 50), np.float32)
+
+    def mask(seed, step, uses=1):
+        with dygraph() as fluid:
+            layer = models.Dropout(0.4, seed)
+            layer.begin_step(step)
+            for _ in range(uses):
+                result = layer(fluid.dygraph.to_variable(ones)).numpy()
+            return result
+
+    first = mask(1, 5)
+    assert np.array_equal(first, mask(1, 5))
+    for other in (mask(2, 5), mask(1, 6), mask(1, 5, uses=2)):
+        assert not np.array_equal(first, other)
+    assert set(np.unique(first)) == {np.float32(0), np.float32(1 / 0.6)}
+    assert 0.35 < np.mean(first == 0) < 0.45
+
+
+def test_dropout_does_nothing_in_evaluation():
+    with dygraph() as fluid:
+        model = build("model.dropout=0.5")
+        values = fluid.dygraph.to_variable(images())
+        model.train()
+        model.begin_step(0)
+        trained = model(values).numpy()
+        model.eval()
+        first, second = model(values).numpy(), model(values).numpy()
+        model.train()
+    assert np.array_equal(first, second) and not np.array_equal(trained, first)
