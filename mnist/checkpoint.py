@@ -1,0 +1,480 @@
+"""Checkpoints: whole folders on disk, ``best`` and ``latest``, and what lies in them.
+
+A checkpoint is a folder: ``model.pdparams`` and ``model.pdopt`` as ``fluid.save_dygraph``
+writes them (``fluid.load_dygraph("checkpoints/epoch3/model")`` reads both), ``state.json``
+with the rest of the run's state, and ``manifest.json`` with the SHA-256 of the others. It is
+staged under another name, fsynced and renamed, so it appears whole or not at all.
+
+SGD with a constant rate has no state, so then there is no ``model.pdopt``.
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Type
+
+import filelock
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mnist import cli, legacy, safe_pickle
+from mnist.errors import Failure, InputError
+from mnist.files import PathLike, atomic_write, fsync_folder, sha256_of
+
+_PREFIX = "model"  # fluid.load_dygraph takes the folder and this
+PARAMETERS = _PREFIX + legacy.PARAMETERS
+OPTIMIZER = _PREFIX + legacy.OPTIMIZER
+STATE = "state.json"
+MANIFEST = "manifest.json"
+RESULT = "result.json"
+
+MAX_JSON_BYTES = 16 * 1024 * 1024
+_NAME = re.compile(r"^(epoch|step)(\d+)$")
+_STAGING = ".staging-"
+_POINTERS = ("best", "latest")
+
+Arrays = Dict[str, "np.ndarray[Any, Any]"]
+
+
+class _Json(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class EpochRecord(_Json):
+    """What one epoch came to. Accuracies are 0–1; ``learning_rate`` is the last step's."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    train_accuracy: float
+    valid_loss: float
+    valid_accuracy: float
+    learning_rate: float
+    seconds: float
+    images_per_second: float
+
+
+class RunState(_Json):
+    """Everything about a run that is not an array; ``state.json`` holds it.
+
+    ``epoch`` counts finished epochs, ``step`` all batches trained, ``step_in_epoch`` those
+    of the epoch under way, whose sums so far follow it.
+    """
+
+    format: int = 1
+    config: Dict[str, Any]
+    epoch: int = 0
+    step: int = 0
+    step_in_epoch: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    samples: int = 0
+    epoch_seconds: float = 0.0
+    history: List[EpochRecord] = []
+    data_path: str = ""
+    data_sha256: str = ""
+    data_fallback: Optional[str] = None
+    versions: Dict[str, str] = {}
+    device: str = "CPU"
+    deterministic: str = ""
+    saved_at: str = ""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read from disk.
+
+    ``parameters``: structured name → float32 array. ``accumulators``: optimizer state by
+    structured parameter name, None where none was saved. ``state`` is None for the course's
+    own pairs, which hold nothing else; then ``model`` is what their shapes tell,
+    ``epochs_done`` what their name tells and ``schedule_step`` what a learning-rate schedule
+    had counted (each None if it tells nothing).
+    """
+
+    path: Path
+    parameters: Arrays
+    accumulators: Optional[Dict[str, Arrays]]
+    state: Optional[RunState]
+    model: Dict[str, Any]
+    epochs_done: Optional[int] = None
+    schedule_step: Optional[int] = None
+
+    def named_as(self, names: List[str]) -> "Checkpoint":
+        """This checkpoint with its parameters called ``names``.
+
+        A pair of the course's is matched by order, since its layers may have other names;
+        shapes are compared later. Our own checkpoints keep their names.
+        """
+        if self.state is not None or len(names) != len(self.parameters):
+            return self
+        new = dict(zip(self.parameters, names))
+        accumulators = self.accumulators
+        if accumulators is not None:
+            accumulators = {new[name]: arrays for name, arrays in accumulators.items()}
+        parameters = {new[name]: array for name, array in self.parameters.items()}
+        return replace(self, parameters=parameters, accumulators=accumulators)
+
+
+def best_record(history: Iterable[EpochRecord]) -> Optional[EpochRecord]:
+    """The epoch with the highest accuracy on valid; of equal ones the lowest loss, the first."""
+    ranked = sorted(history, key=lambda r: (-r.valid_accuracy, r.valid_loss, r.epoch))
+    return ranked[0] if ranked else None
+
+
+# --- reading ---------------------------------------------------------------------------
+
+
+def locate(name: str, folder: PathLike) -> Path:
+    """The checkpoint that a user names: a folder, a course prefix, ``latest`` or ``best``.
+
+    ``latest`` is the newest whole one in ``folder``, whatever the pointer says.
+    """
+    if name == "latest":
+        return newest(Path(folder))
+    if name == "best" and not Path(name).exists():
+        return Path(folder) / "best"
+    return Path(name).expanduser()
+
+
+def newest(folder: Path) -> Path:
+    """The checkpoint with the most steps in ``folder``, damaged ones named and passed over."""
+    for path in sorted(checkpoints_in(folder), key=steps_of, reverse=True):
+        try:
+            verify(path)
+        except InputError as error:
+            cli.warn(f"passing over a damaged checkpoint: {error}")
+        else:
+            return path
+    raise InputError(f"{folder}: there is no checkpoint to go on from")
+
+
+def checkpoints_in(folder: Path) -> List[Path]:
+    """The checkpoint folders (``epochN``, ``stepN``) in ``folder``, whole or not."""
+    if not folder.is_dir():
+        return []
+    entries = [path for path in folder.iterdir() if _NAME.match(path.name)]
+    return sorted((p for p in entries if p.is_dir() and not p.is_symlink()), key=_order)
+
+
+def _order(path: Path) -> Any:
+    kind, number = re.findall(r"^(\D+)(\d+)$", path.name)[0]
+    return kind, int(number)
+
+
+def steps_of(path: Path) -> int:
+    """The step a checkpoint was taken at; -1 if its state cannot be read."""
+    try:
+        return read_state(path).step
+    except InputError:
+        return -1
+
+
+def load(path: PathLike) -> Checkpoint:
+    """Read and verify a checkpoint folder, or a pair of the course's by its prefix.
+
+    Raises InputError naming the file and what is wrong with it; nothing in a file is run.
+    """
+    given = Path(path)
+    if given.is_dir():
+        return _load_folder(given)
+    if given.is_symlink():
+        raise InputError(f"{given}: points to {os.readlink(given)}, which is not there")
+    return _load_course_pair(given)
+
+
+def _load_folder(path: Path) -> Checkpoint:
+    verify(path)
+    state = read_state(path)
+    parameters, accumulators, _ = _read_pair(path / _PREFIX)
+    return Checkpoint(path, parameters, accumulators, state, state.config.get("model", {}))
+
+
+def _load_course_pair(prefix: Path) -> Checkpoint:
+    parameters, accumulators, step = _read_pair(prefix)
+    model = legacy.infer_model(parameters)
+    done = legacy.epochs_done(prefix)
+    return Checkpoint(prefix, parameters, accumulators, None, model, done, step)
+
+
+def _read_pair(prefix: Path) -> Tuple[Arrays, Optional[Dict[str, Arrays]], Optional[int]]:
+    """Parameters, accumulators by parameter and the schedule's step of a pair of files."""
+    parameters, names, saved = legacy.read_pair(prefix)
+    for name, array in parameters.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{prefix}: the parameter {name} holds NaN or infinity")
+    if saved is None:
+        return parameters, None, None
+    try:
+        accumulators = legacy.optimizer_by_parameter(saved, names, parameters)
+        return parameters, accumulators, legacy.schedule_step(saved)
+    except InputError as error:
+        raise InputError(f"{prefix}: {error}") from error
+
+
+def restore_parameters(model: Any, source: Checkpoint) -> None:
+    """Put a checkpoint's parameters into a model; InputError unless all fit exactly.
+
+    Paddle's own ``set_dict`` stops half-way at a missing name and only warns of an extra
+    one; here nothing is set before everything is known to fit.
+    """
+    expected = dict(model.named_parameters())
+    given = source.named_as(list(expected)).parameters
+    for name in expected:
+        if name not in given:
+            raise InputError(f"{source.path}: the parameter {name} is missing")
+    for name, array in given.items():
+        if name not in expected:
+            raise InputError(f"{source.path}: {name} is no parameter of the model")
+        if list(array.shape) != list(expected[name].shape):
+            raise InputError(
+                f"{source.path}: {name} is {list(array.shape)}, the model's is"
+                f" {list(expected[name].shape)}"
+            )
+    for name, parameter in expected.items():
+        parameter.set_value(given[name])
+
+
+def verify(path: Path) -> None:
+    """Check every file of a checkpoint folder against its manifest; InputError if one differs."""
+    files = _read_json(path / MANIFEST).get("files")
+    required = {PARAMETERS, STATE}
+    if not isinstance(files, dict) or not required <= set(files):
+        raise InputError(f"{path / MANIFEST}: does not list {' and '.join(sorted(required))}")
+    for name, expected in files.items():
+        # A manifest comes with the checkpoint: it must not reach outside its folder.
+        if name not in (PARAMETERS, OPTIMIZER, STATE) or (path / name).is_symlink():
+            raise InputError(f"{path / MANIFEST}: {name!r} is no file of a checkpoint")
+        try:
+            actual = sha256_of(path / name)
+        except OSError as error:
+            raise InputError(f"{path / name}: cannot be read ({error.strerror})") from error
+        if actual != expected:
+            raise InputError(f"{path / name}: is damaged (its SHA-256 is not the manifest's)")
+    if OPTIMIZER not in files and (path / OPTIMIZER).exists():
+        raise InputError(f"{path / OPTIMIZER}: is not in the manifest")
+
+
+def read_state(path: Path) -> RunState:
+    """A checkpoint folder's ``state.json``."""
+    source = path / STATE
+    values = _read_json(source)
+    try:
+        state = RunState.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{source}: {where}: {first['msg']}") from error
+    if state.format != 1:
+        raise InputError(f"{source}: has format {state.format}, this version reads 1")
+    return state
+
+
+def _read_json(path: Path) -> Dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(raw) > MAX_JSON_BYTES:
+        raise InputError(f"{path}: is too large ({MAX_JSON_BYTES} bytes at most)")
+    try:
+        values = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid JSON ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: is not a JSON object")
+    return values
+
+
+# --- writing ---------------------------------------------------------------------------
+
+
+class CheckpointStore:
+    """The folder in which one training keeps its checkpoints; a lock keeps others out.
+
+    Use as a context manager. Raises Failure for what the disk refuses, and for a second
+    training in the same folder, with the first one's pid and start.
+    """
+
+    def __init__(self, folder: Path, keep_last: Optional[int]) -> None:
+        self.folder = folder
+        self._keep_last = keep_last
+        self._lock = filelock.FileLock(str(folder / ".lock"))
+        self._owner = folder / ".owner.json"
+
+    def __enter__(self) -> "CheckpointStore":
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise Failure(
+                f"{self.folder}: another training ({_describe_owner(self._owner)}) writes its"
+                " checkpoints here; name another folder with --set checkpoint.dir=…"
+            ) from None
+        except OSError as error:
+            raise Failure(f"{self.folder}: cannot be used ({error.strerror})") from error
+        owner = {"pid": os.getpid(), "started": _now()}
+        with atomic_write(self._owner) as file:
+            file.write(json.dumps(owner).encode())
+        self._remove_leftovers()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self._owner.unlink(missing_ok=True)
+        self._lock.release()
+
+    def _remove_leftovers(self) -> None:
+        """What a killed training was writing; nothing whole has such a name."""
+        for path in self.folder.glob(_STAGING + "*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def set_aside(self, paths: List[Path]) -> Optional[Path]:
+        """Move checkpoints of an earlier run to a new sub-folder; None if there are none."""
+        if not paths:
+            return None
+        target = _unused(self.folder, time.strftime("earlier-%Y%m%d-%H%M%S"))
+        try:
+            target.mkdir()
+            for path in paths:
+                path.rename(target / path.name)
+            for name in (*_POINTERS, RESULT):
+                pointer = self.folder / name
+                if pointer.is_symlink() and not pointer.exists():
+                    pointer.rename(target / name)
+                elif name == RESULT and pointer.exists():
+                    pointer.rename(target / name)
+            fsync_folder(self.folder)
+        except OSError as error:
+            raise Failure(f"{self.folder}: cannot be written ({error.strerror})") from error
+        return target
+
+    def save(self, name: str, parameters: Dict[str, Any], optimizer: Any, state: RunState) -> Path:
+        """Write the checkpoint ``name`` whole, point ``latest`` at it, drop old ones.
+
+        ``parameters`` and ``optimizer`` are Paddle's ``state_dict()``s.
+        """
+        final = self.folder / name
+        staging = self.folder / f"{_STAGING}{name}-{os.getpid()}"
+        contents = {PARAMETERS: _pickled(parameters), STATE: _state_bytes(state)}
+        if optimizer:
+            contents[OPTIMIZER] = _pickled(optimizer)
+        try:
+            self._write(staging, contents)
+            self._publish(staging, final)
+            self._point("latest", name)
+        except OSError as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise Failure(
+                f"{final}: cannot be saved ({error.strerror}); the checkpoints before it are whole"
+            ) from error
+        self._prune(keep=final)
+        self._remove_leftovers()
+        return final
+
+    def mark_best(self, name: str) -> None:
+        """Point ``best`` at a checkpoint of this folder."""
+        try:
+            self._point("best", name)
+        except OSError as error:
+            raise Failure(f"{self.folder / 'best'}: cannot be set ({error.strerror})") from error
+
+    def write_result(self, result: Dict[str, Any]) -> Path:
+        """Write ``result.json``: what the finished run came to, for scripts to read."""
+        path = self.folder / RESULT
+        with atomic_write(path) as file:
+            file.write((json.dumps(result, indent=2) + "\n").encode())
+        return path
+
+    def _write(self, staging: Path, contents: Dict[str, bytes]) -> None:
+        staging.mkdir()
+        for name, content in contents.items():
+            _write_synced(staging / name, content)
+        manifest = {
+            "format": 1,
+            "files": {name: sha256_of(staging / name) for name in sorted(contents)},
+        }
+        _write_synced(staging / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+        fsync_folder(staging)
+
+    def _publish(self, staging: Path, final: Path) -> None:
+        if final.exists():
+            # The same step saved once more (stopped, resumed and stopped again there).
+            final.rename(_unused(self.folder, f"{_STAGING}replaced-{final.name}"))
+        staging.rename(final)
+        fsync_folder(self.folder)
+
+    def _point(self, pointer: str, name: str) -> None:
+        temporary = self.folder / f"{_STAGING}{pointer}"
+        if temporary.is_symlink():
+            temporary.unlink()
+        temporary.symlink_to(name)
+        os.replace(temporary, self.folder / pointer)
+        fsync_folder(self.folder)
+
+    def _prune(self, keep: Path) -> None:
+        """Inside-epoch checkpoints serve until a newer one is whole; epochs: ``keep_last``."""
+        pointed = {(self.folder / name).resolve() for name in _POINTERS}
+        epochs = [p for p in checkpoints_in(self.folder) if p.name.startswith("epoch")]
+        steps = [p for p in checkpoints_in(self.folder) if p.name.startswith("step")]
+        old = epochs[: -self._keep_last] if self._keep_last else []
+        for path in steps + old:
+            if path != keep and path.resolve() not in pointed:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _unused(folder: Path, name: str) -> Path:
+    path, number = folder / name, 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}"
+    return path
+
+
+def _pickled(state: Dict[str, Any]) -> bytes:
+    """What ``fluid.save_dygraph`` would write for a ``state_dict()``."""
+    return safe_pickle.dump(dict(_as_saved(state)))
+
+
+def _as_saved(state: Dict[str, Any]) -> Iterator[Any]:
+    names = {}
+    for key, value in state.items():
+        if hasattr(value, "numpy"):
+            names[key] = value.name
+            value = value.numpy()
+        yield key, value
+    yield safe_pickle.NAME_TABLE, names
+
+
+def _state_bytes(state: RunState) -> bytes:
+    stamped = state.model_copy(update={"saved_at": _now()})
+    return (stamped.model_dump_json(indent=2) + "\n").encode()
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _describe_owner(path: Path) -> str:
+    try:
+        owner = _read_json(path)
+    except InputError:
+        return "just starting"
+    return f"pid {owner.get('pid')}, started {owner.get('started')}"
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,39 @@
+"""``python -m mnist.evaluate``: how good is a checkpoint on a split?"""
+
+from mnist import preflight
+
+preflight.check_or_exit()
+
+from typing import Optional  # noqa: E402
+
+import click  # noqa: E402
+
+from mnist import cli  # noqa: E402
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--checkpoint",
+    metavar="CHECKPOINT",
+    help="A checkpoint folder or a course prefix [default: checkpoints/best].",
+)
+@click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
+@click.option(
+    "--data",
+    metavar="FILE",
+    help="A mnist.json.gz [default: the data set the checkpoint was trained on].",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@cli.debug_option
+def main(checkpoint: Optional[str], split: str, data: Optional[str], as_json: bool) -> None:
+    """Print accuracy, loss, precision and recall per digit, and the confusion matrix."""
+    from mnist import device
+
+    device.prepare_process()
+    from mnist import evaluation_report
+
+    evaluation_report.print_evaluation(checkpoint, split, data, as_json)
+
+
+if __name__ == "__main__":
+    cli.run(main)

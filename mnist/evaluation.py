@@ -1,0 +1,105 @@
+"""How good a model is on a split: loss, accuracy, confusion matrix, per-class figures."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Dict, List
+
+import numpy as np
+
+from mnist import losses
+from mnist.config import LoaderConfig
+from mnist.dataset import Split
+from mnist.loader import Batches, feed
+from mnist.models import Model
+
+# Larger than a training batch: nothing is kept for a backward pass.
+EVALUATION_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's results on every sample of a split, in the split's order.
+
+    ``labels`` and ``digits`` are int64 ``[N]``, ``probabilities`` float64 ``[N,10]``;
+    ``loss`` is the mean over samples, of the loss the model was trained with.
+    """
+
+    loss: float
+    labels: "np.ndarray[Any, Any]"
+    digits: "np.ndarray[Any, Any]"
+    probabilities: "np.ndarray[Any, Any]"
+
+    @property
+    def count(self) -> int:
+        return len(self.labels)
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of samples that are right, 0–1."""
+        return float(np.mean(self.labels == self.digits))
+
+    @property
+    def confusion(self) -> "np.ndarray[Any, Any]":
+        """int64 ``[10,10]``: row = true digit, column = predicted digit."""
+        matrix = np.zeros((10, 10), np.int64)
+        np.add.at(matrix, (self.labels, self.digits), 1)
+        return matrix
+
+    def per_class(self) -> List[Dict[str, Any]]:
+        """Digit, support, precision, recall and F1; None where a figure has no meaning."""
+        matrix = self.confusion
+        return [_class_row(matrix, digit) for digit in range(10)]
+
+
+def _class_row(matrix: "np.ndarray[Any, Any]", digit: int) -> Dict[str, Any]:
+    right = int(matrix[digit, digit])
+    support = int(matrix[digit].sum())
+    predicted = int(matrix[:, digit].sum())
+    return {
+        "digit": digit,
+        "support": support,
+        "precision": right / predicted if predicted else None,
+        "recall": right / support if support else None,
+        "f1": 2 * right / (support + predicted) if support + predicted else None,
+    }
+
+
+def evaluate(
+    model: Model,
+    split: Split,
+    place: Any,
+    loader: LoaderConfig,
+    batch_size: int = EVALUATION_BATCH,
+) -> Evaluation:
+    """Run the model over a whole split, in evaluation mode.
+
+    ``eval()`` switches autograd off for every model in the process (Paddle 1.8.5), so the
+    former mode is restored however this ends.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        return _evaluate(model, split, place, loader, batch_size)
+    finally:
+        if was_training:
+            model.train()
+
+
+def _evaluate(
+    model: Model, split: Split, place: Any, loader: LoaderConfig, batch_size: int
+) -> Evaluation:
+    loss = model.config.loss
+    outputs: List["np.ndarray[Any, Any]"] = []
+    loss_sum = 0.0
+    with closing(feed(Batches(split, batch_size), loader, place)) as batches:
+        for images, labels in batches:
+            output = model(images)
+            loss_sum += float(losses.compute(loss, output, labels).numpy()[0]) * images.shape[0]
+            outputs.append(output.numpy())
+    everything = np.concatenate(outputs)
+    return Evaluation(
+        loss=loss_sum / len(split),
+        labels=split.labels.astype(np.int64),
+        digits=losses.digits(loss, everything),
+        probabilities=losses.probabilities(loss, everything),
+    )

@@ -1,0 +1,87 @@
+"""What ``mnist.evaluate`` prints: figures and tables, or one JSON object."""
+
+import json
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from rich.table import Table
+
+from mnist import checkpoint, cli, dataset, predictor
+from mnist.config import LoaderConfig
+from mnist.console import make_console, make_table, percent
+from mnist.errors import InputError
+from mnist.evaluation import Evaluation, evaluate
+from mnist.files import find_input
+from mnist.framework import fluid
+
+
+def print_evaluation(
+    name: Optional[str], split: str, data_path: Optional[str], as_json: bool
+) -> None:
+    """Evaluate a checkpoint on a split of a data set (its own by default) and print it."""
+    source = checkpoint.load(predictor.find_checkpoint(name))
+    data = _data_set(source, data_path)
+    place = fluid.CPUPlace()
+    with fluid.dygraph.guard(place):
+        result = evaluate(predictor.load_model(source), data.split(split), place, LoaderConfig())
+    if as_json:
+        print(json.dumps(_as_json(source, data, split, result)))
+    else:
+        _print_tables(source, data, split, result)
+
+
+def _data_set(source: checkpoint.Checkpoint, path: Optional[str]) -> dataset.Dataset:
+    trained_on = source.state.data_path if source.state else None
+    chosen = path or trained_on
+    if chosen is None:
+        raise InputError(f"{source.path}: does not say what it was trained on; name --data FILE")
+    data = dataset.load(find_input(chosen))
+    if path is None and source.state and data.sha256 != source.state.data_sha256:
+        cli.warn(f"{chosen} has changed since {source.path} was trained on it")
+    return data
+
+
+def _as_json(
+    source: checkpoint.Checkpoint, data: dataset.Dataset, split: str, result: Evaluation
+) -> Dict[str, Any]:
+    return {
+        "split": split,
+        "count": result.count,
+        "accuracy": result.accuracy,
+        "loss": result.loss,
+        "per_class": result.per_class(),
+        "confusion": result.confusion.tolist(),
+        "checkpoint": str(source.path),
+        "data": {"path": str(data.source), "sha256": data.sha256},
+    }
+
+
+def _print_tables(
+    source: checkpoint.Checkpoint, data: dataset.Dataset, split: str, result: Evaluation
+) -> None:
+    console = make_console()
+    wrong = int((result.labels != result.digits).sum())
+    resolved = Path(source.path).resolve().name
+    console.print(f"checkpoint  {source.path} ({resolved})", markup=False)
+    console.print(f"data        {data.source}, split {split}: {result.count:,} images", markup=False)
+    console.print(f"accuracy    {percent(result.accuracy)} ({wrong:,} wrong)")
+    console.print(f"loss        {result.loss:.4f}")
+    console.print(_class_table(result))
+    console.print(_confusion_table(result))
+
+
+def _class_table(result: Evaluation) -> Table:
+    table = make_table("per digit", "digit", "images", "precision", "recall", "F1")
+    for row in result.per_class():
+        figures = [row["precision"], row["recall"], row["f1"]]
+        shown = ["–" if figure is None else percent(figure) for figure in figures]
+        table.add_row(str(row["digit"]), f"{row['support']:,}", *shown)
+    return table
+
+
+def _confusion_table(result: Evaluation) -> Table:
+    title = "confusion: true digit (rows) taken for (columns)"
+    table = make_table(title, "", *map(str, range(10)))
+    for digit, row in enumerate(result.confusion):
+        table.add_row(str(digit), *(str(count) if count else "·" for count in row))
+    return table

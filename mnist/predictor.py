@@ -1,0 +1,86 @@
+"""A trained model in use: images in, digits and probabilities out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, List, Optional, Tuple
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from mnist import checkpoint, losses, models
+from mnist.config import ModelConfig
+from mnist.errors import InputError
+from mnist.files import PathLike, find_input
+from mnist.framework import fluid
+from mnist.loader import as_model_input
+
+BATCH = 256
+
+_MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest digit, and every digit with its probability, the likeliest first."""
+
+    digit: int
+    confidence: float
+    ranking: List[Tuple[int, float]]
+
+
+def find_checkpoint(name: Optional[str], folder: str = "checkpoints") -> Path:
+    """The checkpoint to use: the named one, else ``best`` of ``folder``, else the newest."""
+    if name is not None:
+        return checkpoint.locate(name, find_input(folder))
+    base = find_input(folder)
+    if (base / "best").exists():
+        return base / "best"
+    if checkpoint.checkpoints_in(base):
+        return checkpoint.newest(base)
+    raise InputError(
+        f"{folder}: there is no checkpoint; train one (python -m mnist.train --config"
+        " configs/quickstart.yaml) or name one with --checkpoint"
+    )
+
+
+def load_model(source: checkpoint.Checkpoint) -> models.Model:
+    """The checkpoint's architecture with its parameters, in evaluation mode.
+
+    Must run inside ``fluid.dygraph.guard``.
+    """
+    config = _MODEL_CONFIG.validate_python(source.model)
+    with fluid.unique_name.guard():
+        model = models.build(config, seed=0)
+    checkpoint.restore_parameters(model, source)
+    model.eval()
+    return model
+
+
+class Predictor:
+    """Predicts digits with the model of a checkpoint, on the CPU."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.source = checkpoint.load(path)
+        self._place = fluid.CPUPlace()
+        with fluid.dygraph.guard(self._place):
+            self._model = load_model(self.source)
+
+    def probabilities(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """uint8 ``[N,28,28]``, light ink on black → float64 ``[N,10]``."""
+        rows = [self._predict(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+        return np.concatenate(rows) if rows else np.zeros((0, 10))
+
+    def predict(self, images: "np.ndarray[Any, Any]") -> List[Prediction]:
+        """uint8 ``[N,28,28]``, light ink on black → a Prediction each."""
+        return [_rank(row) for row in self.probabilities(images)]
+
+    def _predict(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        with fluid.dygraph.guard(self._place), fluid.dygraph.no_grad():
+            outputs = self._model(fluid.dygraph.to_variable(as_model_input(images)))
+            return losses.probabilities(self._model.config.loss, outputs.numpy())
+
+
+def _rank(row: "np.ndarray[Any, Any]") -> Prediction:
+    order = np.argsort(-row, kind="stable")
+    ranking = [(int(digit), float(row[digit])) for digit in order]
+    return Prediction(ranking[0][0], ranking[0][1], ranking)

@@ -1,0 +1,107 @@
+"""TensorBoard: event files through tb-paddle, each step in them once.
+
+tb-paddle 0.4.0 names a file after the second it was opened in, so that two writers in one
+second overwrite each other, and cannot purge what a killed run wrote beyond the checkpoint
+it is resumed from. Both are mended here.
+"""
+
+import os
+import struct
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, Tuple
+
+from mnist.errors import Failure
+from mnist.files import atomic_write
+
+_EVENT_FILES = "events.out.tfevents.*"
+_HEADER_BYTES = 12  # length (8) and its checksum (4)
+_FOOTER_BYTES = 4  # the data's checksum
+
+
+class Tracker:
+    """Writes a run's curves to ``folder``; steps count the batches trained so far."""
+
+    def __init__(self, folder: Path) -> None:
+        from tb_paddle import SummaryWriter
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Sorts by time within the second, and no two processes share it.
+            suffix = f".{time.time_ns()}.{os.getpid()}"
+            self._writer = SummaryWriter(str(folder), filename_suffix=suffix)
+        except OSError as error:
+            raise Failure(
+                f"{folder}: curves cannot be written ({error.strerror});"
+                " name another folder with --set log.dir=…"
+            ) from error
+
+    def scalars(self, values: Dict[str, float], step: int) -> None:
+        """Add one point to each named curve."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, float(value), step)
+
+    def text(self, name: str, content: str, step: int) -> None:
+        """Add a text, shown as preformatted."""
+        indented = "\n".join("    " + line for line in content.splitlines())
+        self._writer.add_text(name, indented, step)
+
+    def close(self) -> None:
+        """Flush and close; every point is on disk afterwards."""
+        self._writer.close()
+
+
+def set_aside(folder: Path, name: str) -> bool:
+    """Move an earlier run's event files to the sub-folder ``name``; False if there are none.
+
+    TensorBoard shows a sub-folder as a run of its own, so nothing is lost from sight.
+    """
+    earlier = sorted(folder.glob(_EVENT_FILES))
+    for path in earlier:
+        target = folder / name
+        target.mkdir(exist_ok=True)
+        path.rename(target / path.name)
+    return bool(earlier)
+
+
+def purge_after(folder: Path, step: int, epoch_finished: bool) -> None:
+    """Drop the points that a run going on from ``step`` will write again.
+
+    Those are all beyond ``step``; and at ``step`` itself the results on eval, and those on
+    valid unless the epoch was finished when the checkpoint was written.
+    """
+    again = ("eval/",) if epoch_finished else ("eval/", "valid/")
+    for path in sorted(folder.glob(_EVENT_FILES)):
+        _purge_file(path, step, again)
+
+
+def _purge_file(path: Path, step: int, again: Tuple[str, ...]) -> None:
+    from google.protobuf.message import DecodeError
+    from tb_paddle.proto.event_pb2 import Event
+
+    content = path.read_bytes()
+    kept = []
+    for record, data in _records(content):
+        try:
+            event = Event.FromString(data)
+        except DecodeError:
+            break  # what a power cut left; nothing behind it can be read either
+        repeated = any(value.tag.startswith(again) for value in event.summary.value)
+        if event.step < step or (event.step == step and not repeated):
+            kept.append(record)
+    if sum(map(len, kept)) == len(content):
+        return
+    with atomic_write(path) as file:
+        file.writelines(kept)
+
+
+def _records(content: bytes) -> Iterator[Tuple[bytes, bytes]]:
+    """(whole record, its data) one by one, up to a record that a kill cut short."""
+    start = 0
+    while start + _HEADER_BYTES <= len(content):
+        (length,) = struct.unpack_from("<Q", content, start)
+        end = start + _HEADER_BYTES + length + _FOOTER_BYTES
+        if length == 0 or end > len(content):
+            return
+        yield content[start:end], content[start + _HEADER_BYTES : end - _FOOTER_BYTES]
+        start = end

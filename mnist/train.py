@@ -1,0 +1,50 @@
+"""``python -m mnist.train``: train a model as a config says, or go on from a checkpoint."""
+
+from mnist import preflight
+
+preflight.check_or_exit()
+
+from typing import Optional, Tuple  # noqa: E402
+
+import click  # noqa: E402
+
+from mnist import cli  # noqa: E402
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", "config_path", metavar="FILE", help="What to train, e.g. configs/lenet5.yaml.")
+@click.option(
+    "--resume",
+    metavar="CHECKPOINT",
+    help="Go on from a checkpoint folder, a course prefix (mnist_epoch3), or 'latest'."
+    " Without --config the checkpoint's own config is used.",
+)
+@click.option(
+    "--set", "overrides", metavar="KEY=VALUE", multiple=True,
+    help="Override any key of the config, e.g. --set optimizer.learning_rate=0.01. Repeatable.",
+)  # fmt: skip
+@click.option("--seed", type=int, help="Short for --set train.seed=N.")
+@click.option(
+    "--allow-changes",
+    is_flag=True,
+    help="With --resume: go on although data, config or versions differ.",
+)
+@cli.debug_option
+def main(
+    config_path: Optional[str],
+    resume: Optional[str],
+    overrides: Tuple[str, ...],
+    seed: Optional[int],
+    allow_changes: bool,
+) -> None:
+    """Train a digit classifier; checkpoints, curves and result.json are left behind."""
+    if config_path is None and resume is None:
+        raise click.UsageError("name a --config to train, or a checkpoint to --resume")
+    settings = (*overrides, f"train.seed={seed}") if seed is not None else overrides
+    from mnist import runs
+
+    runs.start(config_path, resume, settings, allow_changes)
+
+
+if __name__ == "__main__":
+    cli.run(main)

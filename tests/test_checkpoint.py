@@ -1,0 +1,290 @@
+"""Checkpoints: whole or not at all, verified, readable by Paddle itself."""
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers import ROOT, dygraph, environment, same
+
+from mnist import checkpoint, optimizers
+from mnist import config as configs
+from mnist.checkpoint import CheckpointStore, EpochRecord, RunState
+from mnist.errors import Failure, InputError
+
+
+def record(epoch, accuracy, loss=0.1):
+    return EpochRecord(
+        epoch=epoch, step=epoch * 10, train_loss=0.1, train_accuracy=0.9, valid_loss=loss,
+        valid_accuracy=accuracy, learning_rate=0.1, seconds=1.0, images_per_second=10.0,
+    )  # fmt: skip
+
+
+def state(epoch=1, **values):
+    model = {"name": "fc", "hidden_sizes": []}
+    config = configs.from_dict({"model": model}, "test").model_dump()
+    return RunState(config=config, epoch=epoch, step=epoch * 10, **values)
+
+
+@pytest.fixture
+def trained():
+    """A model and an Adam that has made a step."""
+    with dygraph() as fluid:
+        layer = fluid.dygraph.Linear(4, 3)
+        config = configs.default().optimizer
+        optimizer = optimizers.build(config, layer.parameters(), 10, 5)
+        loss = fluid.layers.mean(layer(fluid.dygraph.to_variable(np.ones((2, 4), np.float32))))
+        loss.backward()
+        optimizer.minimize(loss)
+        yield layer, optimizer
+
+
+def save(folder, trained, name="epoch1", keep_last=None, run_state=None):
+    layer, optimizer = trained
+    with CheckpointStore(folder, keep_last) as store:
+        store.save(name, layer.state_dict(), optimizer.state_dict(), run_state or state())
+    return folder / name
+
+
+def arrays(layer):
+    return {name: parameter.numpy() for name, parameter in layer.named_parameters()}
+
+
+def test_what_was_saved_is_loaded(tmp_path, trained):
+    layer, optimizer = trained
+    path = save(tmp_path, trained, run_state=state(history=[record(1, 0.5)]))
+    loaded = checkpoint.load(path)
+    assert same(loaded.parameters, arrays(layer))
+    names = {p.name: name for name, p in layer.named_parameters()}
+    expected = optimizers.get_state(optimizer, names)
+    assert loaded.accumulators.keys() == expected.keys()
+    assert all(same(loaded.accumulators[name], expected[name]) for name in expected)
+    assert loaded.state.epoch == 1 and loaded.state.history == [record(1, 0.5)]
+    assert loaded.model["name"] == "fc"
+
+
+def test_paddle_itself_reads_the_pair(tmp_path, trained):
+    layer, optimizer = trained
+    path = save(tmp_path, trained)
+    with dygraph() as fluid:
+        parameters, saved = fluid.load_dygraph(str(path / "model"))
+        assert same(parameters, arrays(layer))
+        other = fluid.dygraph.Linear(4, 3)
+        other.set_dict(parameters)
+        assert same(arrays(other), arrays(layer))
+    assert {"linear_0.w_0_moment1_0", "linear_0.b_0_beta1_pow_acc_0"} <= saved.keys()
+
+
+def test_the_files_are_what_paddle_would_have_written(tmp_path, trained):
+    import pickle
+
+    layer, optimizer = trained
+    path = save(tmp_path, trained)
+    with dygraph() as fluid:
+        fluid.save_dygraph(layer.state_dict(), str(tmp_path / "paddle"))
+        fluid.save_dygraph(optimizer.state_dict(), str(tmp_path / "paddle"))
+    for suffix in (".pdparams", ".pdopt"):
+        ours = pickle.loads((path / f"model{suffix}").read_bytes(), encoding="latin1")
+        theirs = pickle.loads((tmp_path / f"paddle{suffix}").read_bytes(), encoding="latin1")
+        assert list(ours) == list(theirs)
+        for key in ours:
+            assert np.array_equal(ours[key], theirs[key])
+
+
+def test_an_optimizer_without_state_leaves_no_pdopt(tmp_path, trained):
+    layer, _ = trained
+    with CheckpointStore(tmp_path, None) as store:
+        store.save("epoch1", layer.state_dict(), {}, state())
+    assert not (tmp_path / "epoch1" / "model.pdopt").exists()
+    assert checkpoint.load(tmp_path / "epoch1").accumulators is None
+
+
+def test_latest_and_best_point_where_they_say(tmp_path, trained):
+    layer, optimizer = trained
+    with CheckpointStore(tmp_path, None) as store:
+        for epoch in (1, 2, 3):
+            store.save(f"epoch{epoch}", layer.state_dict(), {}, state(epoch))
+        store.mark_best("epoch2")
+    assert os.readlink(tmp_path / "latest") == "epoch3"
+    assert os.readlink(tmp_path / "best") == "epoch2"
+    assert checkpoint.load(tmp_path / "best").state.epoch == 2
+    assert checkpoint.locate("latest", tmp_path) == tmp_path / "epoch3"
+
+
+def test_keep_last_bounds_the_disk_but_spares_best_and_latest(tmp_path, trained):
+    layer, _ = trained
+    with CheckpointStore(tmp_path, keep_last=2) as store:
+        for epoch in range(1, 12):
+            store.save(f"epoch{epoch}", layer.state_dict(), {}, state(epoch))
+            if epoch == 3:
+                store.mark_best("epoch3")
+    left = [path.name for path in checkpoint.checkpoints_in(tmp_path)]
+    assert left == ["epoch3", "epoch10", "epoch11"]
+
+
+def test_a_checkpoint_inside_an_epoch_goes_when_a_newer_one_is_whole(tmp_path, trained):
+    layer, _ = trained
+    with CheckpointStore(tmp_path, None) as store:
+        for name in ("step5", "step7", "epoch1"):
+            store.save(name, layer.state_dict(), {}, state())
+            assert [path.name for path in checkpoint.checkpoints_in(tmp_path)] == [name]
+
+
+def test_the_best_epoch_is_the_most_accurate_then_the_lowest_loss_then_the_first():
+    assert checkpoint.best_record([]) is None
+    history = [record(1, 0.8), record(2, 0.9, 0.3), record(3, 0.9, 0.2), record(4, 0.9, 0.2)]
+    assert checkpoint.best_record(history).epoch == 3
+
+
+@pytest.mark.parametrize("name", ["model.pdparams", "model.pdopt", "state.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "empty"])
+def test_damage_is_found_and_named(tmp_path, trained, name, damage):
+    path = save(tmp_path, trained)
+    content = (path / name).read_bytes()
+    middle = len(content) // 2
+    if damage == "remove":
+        (path / name).unlink()
+    else:
+        new = {
+            "truncate": content[:middle],
+            "flip": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+            "empty": b"",
+        }[damage]
+        (path / name).write_bytes(new)
+    with pytest.raises(InputError) as caught:
+        checkpoint.load(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_newest_whole_one_is_found_and_damaged_ones_are_named(tmp_path, trained, capsys):
+    layer, _ = trained
+    with CheckpointStore(tmp_path, None) as store:
+        for epoch in (2, 9, 10):
+            store.save(f"epoch{epoch}", layer.state_dict(), {}, state(epoch))
+    (tmp_path / "epoch10" / "model.pdparams").write_bytes(b"")
+    assert checkpoint.newest(tmp_path) == tmp_path / "epoch9"
+    assert "epoch10" in capsys.readouterr().err
+    (tmp_path / "epoch9" / "state.json").write_text("{}")
+    assert checkpoint.newest(tmp_path) == tmp_path / "epoch2"
+
+
+def test_without_any_checkpoint_there_is_a_clear_line(tmp_path):
+    with pytest.raises(InputError, match="no checkpoint"):
+        checkpoint.newest(tmp_path / "nowhere")
+
+
+def test_what_a_killed_save_left_is_cleaned_up(tmp_path, trained):
+    (tmp_path / ".staging-epoch1-123").mkdir()
+    (tmp_path / ".staging-epoch1-123" / "model.pdparams").write_bytes(b"half")
+    path = save(tmp_path, trained)
+    assert checkpoint.load(path)
+    assert not list(tmp_path.glob(".staging*"))
+
+
+def test_a_manifest_cannot_reach_outside_its_folder(tmp_path, trained):
+    path = save(tmp_path, trained)
+    (tmp_path / "secret").write_text("secret")
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"]["../secret"] = checkpoint.sha256_of(tmp_path / "secret")
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="no file of a checkpoint"):
+        checkpoint.load(path)
+
+
+def test_a_symlink_inside_a_checkpoint_is_refused(tmp_path, trained):
+    path = save(tmp_path, trained)
+    (path / "model.pdparams").rename(tmp_path / "elsewhere")
+    (path / "model.pdparams").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="no file of a checkpoint"):
+        checkpoint.load(path)
+
+
+def test_nan_parameters_are_refused(tmp_path, trained):
+    layer, _ = trained
+    layer.weight.set_value(np.full((4, 3), np.nan, np.float32))
+    path = save(tmp_path, trained)
+    with pytest.raises(InputError, match="weight holds NaN"):
+        checkpoint.load(path)
+
+
+def test_parameters_that_do_not_fit_change_nothing(tmp_path, trained):
+    source = checkpoint.load(save(tmp_path, trained))
+    with dygraph() as fluid:
+        for other in (fluid.dygraph.Linear(4, 5), fluid.dygraph.Sequential(
+            fluid.dygraph.Linear(4, 3), fluid.dygraph.Linear(3, 3)
+        )):  # fmt: skip
+            before = arrays(other)
+            with pytest.raises(InputError):
+                checkpoint.restore_parameters(other, source)
+            assert same(before, arrays(other))
+
+
+def test_earlier_checkpoints_are_set_aside_with_their_pointers(tmp_path, trained):
+    layer, _ = trained
+    with CheckpointStore(tmp_path, None) as store:
+        for epoch in (1, 2):
+            store.save(f"epoch{epoch}", layer.state_dict(), {}, state(epoch))
+        store.mark_best("epoch1")
+        store.write_result({"x": 1})
+        aside = store.set_aside(checkpoint.checkpoints_in(tmp_path))
+        assert store.set_aside([]) is None
+    assert aside.parent == tmp_path
+    assert checkpoint.load(aside / "best").state.epoch == 1
+    assert checkpoint.load(aside / "latest").state.epoch == 2
+    assert (aside / "result.json").exists() and not (tmp_path / "result.json").exists()
+    assert not (tmp_path / "best").is_symlink()
+
+
+def hold(folder):
+    """A process that keeps the store's lock until it is killed."""
+    script = """
+import sys, time
+from pathlib import Path
+from mnist.checkpoint import CheckpointStore
+with CheckpointStore(Path(sys.argv[1]), None):
+    print("held", flush=True)
+    time.sleep(120)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(folder)],
+        cwd=str(ROOT), env=environment(), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_training_is_refused_and_a_dead_ones_lock_does_not_block(tmp_path):
+    first = hold(tmp_path)
+    try:
+        with pytest.raises(Failure) as caught:
+            CheckpointStore(tmp_path, None).__enter__()
+        assert f"pid {first.pid}" in str(caught.value)
+        assert re.search(r"started \d{4}-\d\d-\d\dT", str(caught.value))
+    finally:
+        first.kill()
+        first.wait()
+        first.stdout.close()
+    with CheckpointStore(tmp_path, None):
+        pass
+
+
+def test_a_file_size_limit_harms_no_earlier_checkpoint(tmp_path, trained):
+    """A real limit of the kernel's; SIGXFSZ is ignored by CPython, so writes fail."""
+    save(tmp_path, trained)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+    try:
+        layer, optimizer = trained
+        with pytest.raises(Failure, match="epoch2: cannot be saved"):
+            store = CheckpointStore(tmp_path, None)
+            with store:
+                store.save("epoch2", layer.state_dict(), optimizer.state_dict(), state(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert checkpoint.newest(tmp_path) == tmp_path / "epoch1"
+    assert os.readlink(tmp_path / "latest") == "epoch1"
+    assert not list(tmp_path.glob(".staging*"))

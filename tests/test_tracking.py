@@ -1,0 +1,100 @@
+"""Event files: each step once, whatever was killed and resumed."""
+
+import json
+import subprocess
+import sys
+
+from helpers import ROOT, environment
+
+from mnist import tracking
+from mnist.tracking import Tracker
+
+
+def points(folder):
+    """Every (tag, step, value) that TensorBoard's own reader finds, in file order.
+
+    In a process of its own: TensorBoard and tb-paddle define the same protocol buffers.
+    """
+    script = """
+import json, sys
+from pathlib import Path
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.util.tensor_util import make_ndarray
+rows = []
+for path in sorted(Path(sys.argv[1]).glob("events.out.tfevents.*")):
+    for event in EventFileLoader(str(path)).Load():
+        for value in event.summary.value:
+            array = make_ndarray(value.tensor)
+            number = float(array) if array.dtype.kind == "f" else None
+            rows.append([value.tag, event.step, number])
+print(json.dumps(rows))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        cwd=str(ROOT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
+    )  # fmt: skip
+    return [tuple(row) for row in json.loads(done.stdout)]
+
+
+def write(folder, steps, tag="train/loss"):
+    tracker = Tracker(folder)
+    for step in steps:
+        tracker.scalars({tag: step / 10}, step)
+    tracker.close()
+
+
+def test_points_are_read_back_by_tensorboard(tmp_path):
+    tracker = Tracker(tmp_path / "log" / "data")
+    tracker.scalars({"train/loss": 0.5, "train/accuracy": 0.75}, 100)
+    tracker.text("run/config", "train:\n  epochs: 1", 0)
+    tracker.close()
+    found = points(tmp_path / "log" / "data")
+    assert ("train/loss", 100, 0.5) in found and ("train/accuracy", 100, 0.75) in found
+    assert any(tag.startswith("run/config") for tag, _, _ in found)
+
+
+def test_two_writers_in_one_second_keep_their_points(tmp_path):
+    write(tmp_path, [1])
+    write(tmp_path, [2])
+    assert sorted(step for _, step, _ in points(tmp_path)) == [1, 2]
+
+
+def test_going_on_drops_the_points_that_come_again(tmp_path):
+    write(tmp_path, [100, 200, 300, 400])
+    tracking.purge_after(tmp_path, 200, epoch_finished=True)
+    write(tmp_path, [300, 400])
+    assert [step for _, step, _ in points(tmp_path)] == [100, 200, 300, 400]
+
+
+def test_results_at_the_very_step_come_again_unless_they_were_there_before(tmp_path):
+    def kept(epoch_finished):
+        folder = tmp_path / str(epoch_finished)
+        for tag in ("train/loss", "valid/loss", "eval/loss"):
+            write(folder, [100], tag)
+        tracking.purge_after(folder, 100, epoch_finished)
+        return {tag for tag, _, _ in points(folder)}
+
+    assert kept(True) == {"train/loss", "valid/loss"}
+    assert kept(False) == {"train/loss"}
+
+
+def test_a_record_that_a_kill_cut_short_is_dropped(tmp_path):
+    write(tmp_path, [1, 2, 3])
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    for cut in (1, 5, 20):
+        file.write_bytes(whole[:-cut])
+        tracking.purge_after(tmp_path, 10, epoch_finished=True)
+        assert [step for _, step, _ in points(tmp_path)] == [1, 2]
+    file.write_bytes(whole + b"\0" * 40)
+    tracking.purge_after(tmp_path, 10, epoch_finished=True)
+    assert [step for _, step, _ in points(tmp_path)] == [1, 2, 3]
+
+
+def test_an_earlier_runs_curves_are_set_aside_whole(tmp_path):
+    write(tmp_path, [1, 2])
+    assert tracking.set_aside(tmp_path, "earlier-x")
+    assert not tracking.set_aside(tmp_path, "earlier-y")
+    write(tmp_path, [5])
+    assert [step for _, step, _ in points(tmp_path)] == [5]
+    assert [step for _, step, _ in points(tmp_path / "earlier-x")] == [1, 2]

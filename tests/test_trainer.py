@@ -1,0 +1,249 @@
+"""The loop, in one process: learning, resuming bit for bit, stopping, refusing."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from helpers import same, small
+from test_tracking import points
+
+from mnist import checkpoint, trainer
+from mnist import config as configs
+from mnist.errors import Failure, InputError, Interrupted
+from mnist.trainer import Resumption
+
+
+def config_for(folder, *overrides):
+    return configs.default(
+        [
+            f"checkpoint.dir={folder / 'checkpoints'}",
+            f"log.dir={folder / 'log'}",
+            "model.name=fc",
+            "model.hidden_sizes=[16]",
+            "train.epochs=3",
+            "data.batch_size=32",
+            "log.every_steps=3",
+            *overrides,
+        ]
+    )
+
+
+def run(folder, *overrides, resume=None, data=None, allow_changes=False):
+    config = config_for(folder, *overrides)
+    resumption = None
+    if resume is not None:
+        source = checkpoint.load(folder / "checkpoints" / resume)
+        resumption = Resumption(source, allow_changes)
+    return trainer.train(config, data or small(), resume=resumption)
+
+
+def final(folder, epoch=3):
+    return checkpoint.load(folder / "checkpoints" / f"epoch{epoch}")
+
+
+def assert_same_checkpoint(left, right):
+    assert same(left.parameters, right.parameters)
+    assert (left.accumulators is None) == (right.accumulators is None)
+    for name, arrays in (left.accumulators or {}).items():
+        assert same(arrays, right.accumulators[name])
+    for ours, theirs in zip(left.state.history, right.state.history):
+        timeless = {"seconds", "images_per_second"}
+        assert ours.model_dump(exclude=timeless) == theirs.model_dump(exclude=timeless)
+
+
+def test_a_run_learns_and_leaves_everything_behind(tmp_path):
+    result = run(tmp_path, "train.epochs=8", "optimizer.learning_rate=0.01")
+    folder = tmp_path / "checkpoints"
+    assert result["eval"]["count"] == 60 and result["eval"]["accuracy"] > 0.6
+    losses = [record["train_loss"] for record in result["history"]]
+    assert losses[-1] < losses[0] / 2
+    assert [path.name for path in checkpoint.checkpoints_in(folder)][0] == "epoch1"
+    assert os.readlink(folder / "latest") == "epoch8"
+    assert os.readlink(folder / "best") == f"epoch{result['best']['epoch']}"
+    assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(result))
+
+
+def test_two_runs_of_one_seed_are_identical_and_of_two_seeds_are_not(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(tmp_path / name, f"train.seed={seed}", "model.dropout=0.2")
+    assert_same_checkpoint(final(tmp_path / "a"), final(tmp_path / "b"))
+    assert not same(final(tmp_path / "a").parameters, final(tmp_path / "c").parameters)
+
+
+def test_every_way_of_loading_trains_the_same(tmp_path):
+    modes = ("sync", "batch_generator", "sample_list_generator")
+    for mode in modes:
+        run(tmp_path / mode, f"data.loader.mode={mode}")
+    for mode in modes[1:]:
+        assert_same_checkpoint(final(tmp_path / modes[0]), final(tmp_path / mode))
+
+
+SCHEDULES = {
+    "constant": [],
+    "polynomial": [],
+    "cosine": [],
+    "piecewise": [
+        "optimizer.schedule.boundaries=[1.5]",
+        "optimizer.schedule.factors=[1, 0.1]",
+    ],
+}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adagrad", "adam"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_resuming_after_an_epoch_is_bit_exact(tmp_path, optimizer, schedule):
+    overrides = [f"optimizer.name={optimizer}", f"optimizer.schedule.name={schedule}"]
+    overrides += [*SCHEDULES[schedule], "optimizer.schedule.warmup_steps=4", "model.dropout=0.2"]
+    run(tmp_path, *overrides)
+    straight = final(tmp_path)
+    run(tmp_path, *overrides, resume="epoch1")
+    assert_same_checkpoint(straight, final(tmp_path))
+
+
+@pytest.mark.parametrize("model", ["fc", "lenet", "lenet5", "embedding"])
+def test_resuming_inside_an_epoch_is_bit_exact(tmp_path, model):
+    overrides = [f"model.name={model}", "model.dropout=0.3", "data.batch_size=8"]
+    overrides += ["train.epochs=2", "optimizer.schedule.name=cosine", "log.every_steps=1"]
+    run(tmp_path / "straight", *overrides)
+    stopped = stop_soon_after_the_start(tmp_path / "stopped", *overrides)
+    assert 0 < checkpoint.load(stopped).state.step_in_epoch
+    run(tmp_path / "stopped", *overrides, resume=stopped.name)
+    assert_same_checkpoint(final(tmp_path / "straight", 2), final(tmp_path / "stopped", 2))
+    curve = [p for p in points(tmp_path / "stopped" / "log") if "second" not in p[0]]
+    assert curve == [p for p in points(tmp_path / "straight" / "log") if "second" not in p[0]]
+
+
+def stop_soon_after_the_start(folder, *overrides):
+    """Train and send this process a real SIGTERM once the first steps are made."""
+
+    def send():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            events = list((folder / "log").glob("events*"))
+            if events and events[0].stat().st_size > 3000:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            time.sleep(0.002)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with pytest.raises(Interrupted, match="--resume") as caught:
+        run(folder, *overrides)
+    sender.join()
+    assert caught.value.exit_code == 143
+    return (folder / "checkpoints" / "latest").resolve()
+
+
+def test_a_finished_run_that_is_resumed_reports_and_changes_nothing(tmp_path):
+    first = run(tmp_path)
+    before = points(tmp_path / "log")
+    again = run(tmp_path, resume="latest")
+    assert again["eval"] == first["eval"]
+    assert sorted(points(tmp_path / "log")) == sorted(before)
+
+
+def test_more_epochs_go_on_where_the_run_ended(tmp_path):
+    run(tmp_path / "long", "train.epochs=4")
+    run(tmp_path / "short", "train.epochs=2")
+    run(tmp_path / "short", "train.epochs=4", resume="latest")
+    assert_same_checkpoint(final(tmp_path / "long", 4), final(tmp_path / "short", 4))
+
+
+@pytest.mark.parametrize(
+    "override, named",
+    [
+        ("data.batch_size=16", "data.batch_size: 32 in the checkpoint, 16 now"),
+        ("optimizer.learning_rate=0.5", "optimizer.learning_rate"),
+        ("train.seed=9", "train.seed"),
+        ("optimizer.name=sgd", "optimizer.name: adam in the checkpoint, sgd now"),
+    ],
+)
+def test_what_would_silently_be_another_run_is_refused(tmp_path, override, named):
+    run(tmp_path, "train.epochs=1")
+    before = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    with pytest.raises(InputError, match=named):
+        run(tmp_path, "train.epochs=2", override, resume="epoch1")
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == before
+
+
+def test_changes_that_are_allowed_by_name_go_through(tmp_path):
+    run(tmp_path, "train.epochs=1")
+    run(tmp_path, "train.epochs=2", "optimizer.learning_rate=0.5", resume="epoch1",
+        allow_changes=True)  # fmt: skip
+    assert final(tmp_path, 2).state.config["optimizer"]["learning_rate"] == 0.5
+
+
+def test_another_architecture_is_refused_even_then(tmp_path):
+    run(tmp_path, "train.epochs=1")
+    with pytest.raises(InputError, match=r"model\.hidden_sizes: \[16\] in the checkpoint, \[8\]"):
+        run(tmp_path, "model.hidden_sizes=[8]", resume="epoch1", allow_changes=True)
+
+
+def test_other_data_is_refused(tmp_path):
+    import dataclasses
+
+    run(tmp_path, "train.epochs=1")
+    other = dataclasses.replace(small(), sha256="f" * 64)
+    with pytest.raises(InputError, match="data: .*SHA-256"):
+        run(tmp_path, "train.epochs=2", resume="epoch1", data=other)
+
+
+def test_starting_anew_sets_earlier_checkpoints_and_curves_aside(tmp_path):
+    run(tmp_path, "train.epochs=2")
+    first = final(tmp_path, 2)
+    run(tmp_path, "train.epochs=1", "train.seed=5")
+    (aside,) = (tmp_path / "checkpoints").glob("earlier-*")
+    assert_same_checkpoint(checkpoint.load(aside / "epoch2"), first)
+    assert not (tmp_path / "checkpoints" / "epoch2").exists()
+    assert len(list((tmp_path / "log" / aside.name).glob("events*"))) == 1
+    assert len(list((tmp_path / "log").glob("events*"))) == 1
+
+
+def test_going_back_sets_the_later_checkpoints_aside(tmp_path):
+    run(tmp_path)
+    run(tmp_path, resume="epoch1")
+    (aside,) = (tmp_path / "checkpoints").glob("earlier-*")
+    assert sorted(path.name for path in aside.glob("epoch*")) == ["epoch2", "epoch3"]
+    steps = [step for tag, step, _ in points(tmp_path / "log") if tag == "train/loss"]
+    assert steps == sorted(set(steps)) and max(steps) == 21
+
+
+def test_early_stopping_waits_for_its_patience(tmp_path):
+    overrides = ["train.epochs=50", "train.early_stopping_patience=2", "optimizer.name=sgd"]
+    result = run(tmp_path, *overrides, "optimizer.learning_rate=1e-6")
+    accuracies = [record["valid_accuracy"] for record in result["history"]]
+    assert len(accuracies) == accuracies.index(max(accuracies)) + 1 + 2 < 50
+
+
+def test_a_diverging_run_stops_with_the_last_good_checkpoint_kept(tmp_path):
+    run(tmp_path, "train.epochs=1")
+    good = final(tmp_path, 1)
+    with pytest.raises(Failure, match="learning_rate") as caught:
+        run(tmp_path, "train.epochs=9", "optimizer.learning_rate=1e30", resume="epoch1",
+            allow_changes=True)  # fmt: skip
+    assert "latest" in str(caught.value)
+    assert_same_checkpoint(checkpoint.load(tmp_path / "checkpoints" / "latest"), good)
+
+
+def test_curves_hold_each_step_once_with_what_they_should(tmp_path):
+    run(tmp_path, "train.epochs=2")
+    found = points(tmp_path / "log")
+    tags = {tag for tag, _, _ in found}
+    for tag in ("train/loss", "train/accuracy", "train/learning_rate", "train/images_per_second",
+                "valid/loss", "valid/accuracy", "eval/accuracy"):  # fmt: skip
+        assert tag in tags
+    assert len({(tag, step) for tag, step, _ in found}) == len(found)
+    assert [step for tag, step, _ in found if tag == "train/loss"] == [3, 6, 9, 12]
+    assert [step for tag, step, _ in found if tag == "valid/loss"] == [7, 14]
+
+
+def test_square_error_regression_learns_too(tmp_path):
+    result = run(tmp_path, "model.loss=square_error", "train.epochs=10",
+                 "optimizer.learning_rate=0.01")  # fmt: skip
+    losses = [record["train_loss"] for record in result["history"]]
+    assert losses[-1] < losses[0] / 2
+    assert np.isfinite(result["eval"]["loss"])
