@@ -214,11 +214,16 @@ class DeviceConfig(_Section):
 
 
 class CheckpointConfig(_Section):
-    """Where checkpoints go, and how many stay. ``best`` and ``latest`` always stay."""
+    """Where checkpoints go, and how many stay. ``best`` and ``latest`` always stay.
+
+    ``on_failure``: what a save that the disk refuses does to the run, end it or be passed
+    over with a warning.
+    """
 
     dir: Text = "checkpoints"
     every_steps: Optional[PositiveInt] = None
     keep_last: Optional[PositiveInt] = 10
+    on_failure: Literal["stop", "warn"] = "stop"
 
 
 class LogConfig(_Section):
@@ -242,13 +247,12 @@ class Config(_Section):
     @model_validator(mode="after")
     def _check(self) -> "Config":
         schedule = self.optimizer.schedule
-        if isinstance(schedule, PolynomialSchedule):
-            if schedule.end_learning_rate > self.optimizer.learning_rate:
-                raise ValueError(
-                    "optimizer.schedule.end_learning_rate"
-                    f" ({schedule.end_learning_rate}) must not be above"
-                    f" optimizer.learning_rate ({self.optimizer.learning_rate})"
-                )
+        end = schedule.end_learning_rate if isinstance(schedule, PolynomialSchedule) else 0.0
+        if end > self.optimizer.learning_rate:
+            raise ValueError(
+                f"optimizer.schedule.end_learning_rate ({end}) must not be above"
+                f" optimizer.learning_rate ({self.optimizer.learning_rate})"
+            )
         return self
 
 
@@ -472,9 +476,7 @@ def _describe(
     return shown + (f"; and {len(lines) - 4} more" if len(lines) > 4 else "")
 
 
-def _describe_one(
-    item: Dict[str, Any], valid: List[str], source: str, overrides: List[str]
-) -> str:
+def _describe_one(item: Dict[str, Any], valid: List[str], source: str, overrides: List[str]) -> str:
     key = _dotted(item["loc"])
     named = key.split("[")[0]
     overridden = any(o.split("=")[0].strip() == named for o in overrides)

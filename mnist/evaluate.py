@@ -4,11 +4,11 @@ from mnist import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional  # noqa: E402
+from typing import Optional
 
-import click  # noqa: E402
+import click
 
-from mnist import cli  # noqa: E402
+from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

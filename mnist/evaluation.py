@@ -89,7 +89,7 @@ def _evaluate(
     model: Model, split: Split, place: Any, loader: LoaderConfig, batch_size: int
 ) -> Evaluation:
     loss = model.config.loss
-    outputs: List["np.ndarray[Any, Any]"] = []
+    outputs: List[np.ndarray[Any, Any]] = []
     loss_sum = 0.0
     with closing(feed(Batches(split, batch_size), loader, place)) as batches:
         for images, labels in batches:

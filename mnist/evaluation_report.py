@@ -63,7 +63,9 @@ def _print_tables(
     wrong = int((result.labels != result.digits).sum())
     resolved = Path(source.path).resolve().name
     console.print(f"checkpoint  {source.path} ({resolved})", markup=False)
-    console.print(f"data        {data.source}, split {split}: {result.count:,} images", markup=False)
+    console.print(
+        f"data        {data.source}, split {split}: {result.count:,} images", markup=False
+    )
     console.print(f"accuracy    {percent(result.accuracy)} ({wrong:,} wrong)")
     console.print(f"loss        {result.loss:.4f}")
     console.print(_class_table(result))

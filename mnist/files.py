@@ -57,7 +57,8 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
 
     The bytes go to a temporary file in the same folder, which is flushed, fsynced and
     renamed at the end of the ``with`` block; after an exception it is removed and
-    ``path`` is as it was. What a killed process left of it is removed, too. Raises Failure (naming ``path``) for what the disk refuses.
+    ``path`` is as it was. What killed processes left of such files is removed, too.
+    Raises Failure (naming ``path``) for what the disk refuses.
     """
     target = Path(path)
     temporary = target.parent / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
@@ -69,7 +70,8 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+            # While it is locked, or else it could be taken for a leftover.
+            os.replace(temporary, target)
         fsync_folder(target.parent)
     except OSError as error:
         _remove_quietly(temporary)

@@ -83,9 +83,7 @@ def feed(batches: Iterable[Batch], config: LoaderConfig, place: Any) -> Feed:
         yield from _feed_from_thread(batches, config, place)
 
 
-def _feed_from_thread(
-    batches: Iterable[Batch], config: LoaderConfig, place: Any
-) -> Feed:
+def _feed_from_thread(batches: Iterable[Batch], config: LoaderConfig, place: Any) -> Feed:
     caught: List[BaseException] = []
     loader = fluid.io.DataLoader.from_generator(
         feed_list=config.feed_list,
@@ -123,7 +121,7 @@ def _keeping_errors(
             yield from reader()
         except GeneratorExit:
             raise
-        except BaseException as error:  # noqa: B036 (raised again by the consumer)
+        except BaseException as error:
             caught.append(error)
 
     return read

@@ -98,9 +98,16 @@ class LinearWarmup(_Schedule):
         return self._after.step()
 
 
-def current_rate(optimizer: Any) -> float:
-    """The learning rate of the step that was just taken (or comes first)."""
-    return float(optimizer.current_step_lr())
+def rate_at(optimizer: Any, step: int) -> float:
+    """The learning rate that the optimizer uses in ``step``, counted from 0."""
+    schedule = optimizer._learning_rate
+    if not isinstance(schedule, _Schedule):
+        return float(schedule)
+    under_way = schedule.step_num
+    schedule.step_num = step
+    rate = schedule.step()
+    schedule.step_num = under_way
+    return float(rate if isinstance(rate, float) else rate.numpy()[0])
 
 
 # --- state -----------------------------------------------------------------------------

@@ -90,7 +90,8 @@ def _nearest_file(path: Path) -> str:
 def _resumption(
     name: str, given: Optional[Config], overrides: Tuple[str, ...], allow_changes: bool
 ) -> Tuple[Config, Any]:
-    from mnist import checkpoint, trainer
+    from mnist import checkpoint
+    from mnist.resumption import Resumption
 
     folder = (given or configs.default(overrides)).checkpoint.dir
     source = checkpoint.load(checkpoint.locate(name, folder))
@@ -101,4 +102,4 @@ def _resumption(
         config = configs.from_dict(source.state.config, str(state), overrides)
     else:
         raise InputError(f"{source.path}: has no config in it; name one with --config")
-    return config, trainer.Resumption(source, allow_changes)
+    return config, Resumption(source, allow_changes)

@@ -20,9 +20,7 @@ def stream(seed: int, purpose: str, *position: int) -> np.random.Generator:
     neighbouring positions are independent (numpy.random.SeedSequence).
     """
     # The length is part of the key: SeedSequence takes [1, 5] and [1, 5, 0] for the same.
-    return np.random.default_rng(
-        [seed, zlib.crc32(purpose.encode()), len(position), *position]
-    )
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), len(position), *position])
 
 
 def shuffled(count: int, seed: int, epoch: int) -> "np.ndarray[Any, np.dtype[np.int64]]":

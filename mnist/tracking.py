@@ -9,8 +9,9 @@ import os
 import struct
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
+from mnist import cli
 from mnist.errors import Failure
 from mnist.files import atomic_write
 
@@ -20,11 +21,16 @@ _FOOTER_BYTES = 4  # the data's checksum
 
 
 class Tracker:
-    """Writes a run's curves to ``folder``; steps count the batches trained so far."""
+    """Writes a run's curves to ``folder``; steps count the batches trained so far.
+
+    A disk that fills up ends the curves, with a warning, and not the training.
+    """
 
     def __init__(self, folder: Path) -> None:
         from tb_paddle import SummaryWriter
 
+        self._folder = folder
+        self._error: Optional[OSError] = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # Sorts by time within the second, and no two processes share it.
@@ -35,20 +41,45 @@ class Tracker:
                 f"{folder}: curves cannot be written ({error.strerror});"
                 " name another folder with --set log.dir=…"
             ) from error
+        self._keep_the_writers_thread_alive()
 
     def scalars(self, values: Dict[str, float], step: int) -> None:
         """Add one point to each named curve."""
         for name, value in values.items():
-            self._writer.add_scalar(name, float(value), step)
+            self._attempt(lambda n=name, v=value: self._writer.add_scalar(n, float(v), step))
 
     def text(self, name: str, content: str, step: int) -> None:
         """Add a text, shown as preformatted."""
         indented = "\n".join("    " + line for line in content.splitlines())
-        self._writer.add_text(name, indented, step)
+        self._attempt(lambda: self._writer.add_text(name, indented, step))
 
     def close(self) -> None:
         """Flush and close; every point is on disk afterwards."""
-        self._writer.close()
+        self._attempt(self._writer.close)
+
+    def _keep_the_writers_thread_alive(self) -> None:
+        """tb-paddle writes on a thread that a disk error ends; its next flush then hangs."""
+        events = self._writer.file_writer.event_writer._ev_writer
+        write = events.write_event
+
+        def write_or_keep_the_error(event: Any) -> None:
+            try:
+                write(event)
+            except OSError as error:
+                self._error = error
+
+        events.write_event = write_or_keep_the_error
+
+    def _attempt(self, call: Callable[[], None]) -> None:
+        if self._error is not None:
+            return
+        try:
+            call()
+        except OSError as error:
+            self._error = error
+        if self._error is not None:
+            reason = self._error.strerror or self._error
+            cli.warn(f"{self._folder}: curves are not written any more ({reason})")
 
 
 def set_aside(folder: Path, name: str) -> bool:

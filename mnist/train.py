@@ -4,15 +4,17 @@ from mnist import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional, Tuple  # noqa: E402
+from typing import Optional, Tuple
 
-import click  # noqa: E402
+import click
 
-from mnist import cli  # noqa: E402
+from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", "config_path", metavar="FILE", help="What to train, e.g. configs/lenet5.yaml.")
+@click.option(
+    "--config", "config_path", metavar="FILE", help="What to train, e.g. configs/lenet5.yaml."
+)
 @click.option(
     "--resume",
     metavar="CHECKPOINT",

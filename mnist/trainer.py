@@ -7,16 +7,14 @@ unbroken one computes.
 """
 
 import math
-import platform
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from mnist import __version__, checkpoint, device, losses, models, optimizers, tracking
+from mnist import checkpoint, cli, device, losses, models, optimizers, resumption, tracking
 from mnist import config as configs
 from mnist.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
 from mnist.config import Config
@@ -24,21 +22,17 @@ from mnist.console import Reporter, percent
 from mnist.dataset import Dataset
 from mnist.errors import Failure, InputError, Interrupted
 from mnist.evaluation import Evaluation, evaluate
-from mnist.framework import fluid, paddle
+from mnist.framework import fluid
 from mnist.loader import count_batches, feed, training_batches
+from mnist.resumption import Resumption
 from mnist.signals import StopRequest
 
 
-@dataclass(frozen=True)
-class Resumption:
-    """A checkpoint to go on from, and the differences the user has agreed to."""
-
-    checkpoint: Checkpoint
-    allow_changes: bool = False
-
-
 def train(
-    config: Config, data: Dataset, fallback: Optional[str] = None, resume: Optional[Resumption] = None
+    config: Config,
+    data: Dataset,
+    fallback: Optional[str] = None,
+    resume: Optional[Resumption] = None,
 ) -> Dict[str, Any]:
     """Train as ``config`` says, evaluate the best model on eval, return ``result.json``'s content.
 
@@ -47,7 +41,7 @@ def train(
     Failure if it breaks, Interrupted (after saving) if a signal stopped it.
     """
     place = device.choose_place(config.device)
-    state = _initial_state(config, data, fallback, place, resume)
+    state = resumption.initial_state(config, data, fallback, place, resume)
     # The guard makes Paddle's generated names start anew for this run's model.
     with fluid.dygraph.guard(place), fluid.unique_name.guard():
         run = _Run(config, data, place, state)
@@ -56,118 +50,6 @@ def train(
         folder = Path(config.checkpoint.dir)
         with CheckpointStore(folder, config.checkpoint.keep_last) as store:
             return run.go(store, resume)
-
-
-# --- what a run starts from ------------------------------------------------------------
-
-
-def _initial_state(
-    config: Config,
-    data: Dataset,
-    fallback: Optional[str],
-    place: Any,
-    resume: Optional[Resumption],
-) -> RunState:
-    fresh = RunState(
-        config=config.model_dump(),
-        data_path=str(data.source),
-        data_sha256=data.sha256,
-        data_fallback=fallback,
-        versions=_versions(),
-        device=device.describe_place(place),
-        deterministic=_deterministic_note(place),
-    )
-    if resume is None:
-        return fresh
-    saved = resume.checkpoint.state
-    if saved is None:
-        return _after_course_pair(fresh, config, data, resume.checkpoint)
-    _check_same_run(saved, fresh, config, resume)
-    progress = saved.model_dump(exclude=set(_FROM_THIS_PROCESS))
-    own = {name: getattr(fresh, name) for name in _FROM_THIS_PROCESS}
-    return RunState.model_validate({**progress, **own})
-
-
-# What a resumed run's state takes from the process at hand, not from the checkpoint.
-_FROM_THIS_PROCESS = (
-    "config",
-    "data_path",
-    "data_sha256",
-    "data_fallback",
-    "versions",
-    "device",
-    "deterministic",
-)
-
-
-def _versions() -> Dict[str, str]:
-    return {
-        "mnist": __version__,
-        "paddle": paddle.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _deterministic_note(place: Any) -> str:
-    if isinstance(place, fluid.CUDAPlace):
-        return "GPU: not bit for bit (cuDNN may choose other algorithms, atomics reorder sums)"
-    return "CPU: bit for bit, for one machine type, number of threads and set of versions"
-
-
-def _check_same_run(
-    saved: RunState, fresh: RunState, config: Config, resume: Resumption
-) -> None:
-    """Refuse what would silently be a different run."""
-    path = resume.checkpoint.path
-    before = configs.from_dict(saved.config, str(path / checkpoint.STATE))
-    changed = [
-        f"{key}: {old} in the checkpoint, {new} now"
-        for key, old, new in configs.differences(before, config)
-        if configs.changes_the_run(key, config)
-    ]
-    architecture = [line for line in changed if line.startswith("model.")]
-    if architecture:
-        raise InputError(
-            f"{path}: the model is fixed by the checkpoint, but the config differs: "
-            + "; ".join(architecture)
-        )
-    if saved.data_sha256 != fresh.data_sha256:
-        changed.append(
-            f"data: {saved.data_path} (SHA-256 {saved.data_sha256[:12]}…) in the checkpoint,"
-            f" {fresh.data_path} ({fresh.data_sha256[:12]}…) now"
-        )
-    for name in ("paddle", "numpy"):
-        if saved.versions.get(name) != fresh.versions[name]:
-            changed.append(
-                f"{name}: {saved.versions.get(name)} in the checkpoint, {fresh.versions[name]} now"
-            )
-    if changed and not resume.allow_changes:
-        raise InputError(
-            f"{path}: going on would not be the same run: {'; '.join(changed)}"
-            " (leave these as they were, or add --allow-changes to go on all the same)"
-        )
-
-
-def _after_course_pair(
-    fresh: RunState, config: Config, data: Dataset, source: Checkpoint
-) -> RunState:
-    """Where a pair saved by the course's own code stands in our count of steps."""
-    differing = {
-        key: value
-        for key, value in source.model.items()
-        if config.model.model_dump().get(key) != value and key != "activation"
-    }
-    if differing:
-        raise InputError(
-            f"{source.path}: holds the model {source.model}, but the config says"
-            f" {config.model.model_dump()}; set model.* accordingly"
-        )
-    steps_per_epoch = count_batches(len(data.train), config.data.batch_size)
-    epoch = source.epochs_done
-    if epoch is None:
-        epoch = (source.schedule_step or 0) // steps_per_epoch
-    return fresh.model_copy(update={"epoch": epoch, "step": epoch * steps_per_epoch})
 
 
 # --- the run ---------------------------------------------------------------------------
@@ -210,11 +92,11 @@ class _Run:
         reporter = Reporter(
             self.config.train.epochs, self.steps_per_epoch, self.config.log.every_steps
         )
-        with StopRequest() as self.stop, reporter as self.reporter:
-            with closing(tracking.Tracker(logs)) as self.tracker:
-                self._introduce(notes, resume)
-                self._train_epochs()
-                return self._conclude()
+        tracker = closing(tracking.Tracker(logs))
+        with StopRequest() as self.stop, reporter as self.reporter, tracker as self.tracker:
+            self._introduce(notes, resume)
+            self._train_epochs()
+            return self._conclude()
 
     def _make_room(self, logs: Path, resume: Optional[Resumption]) -> List[str]:
         """Move what an earlier run left in the way aside; say so."""
@@ -233,7 +115,9 @@ class _Run:
         if resume:
             tracking.purge_after(logs, step, self.state.step_in_epoch == 0)
             self._point_at_best()
-        elif tracking.set_aside(logs, aside.name if aside else time.strftime("earlier-%Y%m%d-%H%M%S")):
+        elif tracking.set_aside(
+            logs, aside.name if aside else time.strftime("earlier-%Y%m%d-%H%M%S")
+        ):
             notes.append(f"curves of an earlier run moved to a folder of their own in {logs}")
         return notes
 
@@ -248,7 +132,8 @@ class _Run:
         rows = models.summarize(self.model)
         self.reporter.model(self.config.model.name, rows, self.model.count_parameters())
         if resume:
-            say(f"resumed from {resume.checkpoint.path}: {state.epoch} epoch(s) done, step {state.step}")
+            path = resume.checkpoint.path
+            say(f"resumed from {path}: {state.epoch} epoch(s) done, step {state.step}")
         else:
             self.tracker.text("run/config", configs.to_yaml(self.config), 0)
             self.tracker.text("run/data", self._describe_data(), 0)
@@ -328,10 +213,13 @@ class _Run:
         values = {
             "train/loss": loss,
             "train/accuracy": accuracy,
-            "train/learning_rate": optimizers.current_rate(self.optimizer),
+            "train/learning_rate": self._last_rate(),
             "train/images_per_second": images_per_second,
         }
         self.tracker.scalars(values, self.state.step)
+
+    def _last_rate(self) -> float:
+        return optimizers.rate_at(self.optimizer, self.state.step - 1)
 
     def _save_inside_epoch(self) -> None:
         every = self.config.checkpoint.every_steps
@@ -354,17 +242,16 @@ class _Run:
             train_accuracy=state.correct / state.samples,
             valid_loss=valid.loss,
             valid_accuracy=valid.accuracy,
-            learning_rate=optimizers.current_rate(self.optimizer),
+            learning_rate=self._last_rate(),
             seconds=time.perf_counter() - started,
             images_per_second=state.samples / state.epoch_seconds,
         )
         self._begin_next_epoch(record)
         values = {"valid/loss": valid.loss, "valid/accuracy": valid.accuracy}
         self.tracker.scalars(values, state.step)
-        self._save(f"epoch{record.epoch}")
-        best = checkpoint.best_record(state.history)
-        self._point_at_best()
-        self.reporter.epoch(record, is_best=best is record)
+        if self._save(f"epoch{record.epoch}"):
+            self._point_at_best()
+        self.reporter.epoch(record, is_best=checkpoint.best_record(state.history) is record)
 
     def _begin_next_epoch(self, record: EpochRecord) -> None:
         state = self.state
@@ -378,18 +265,24 @@ class _Run:
 
     # --- saving ---
 
-    def _save(self, name: str) -> Path:
+    def _save(self, name: str, must: bool = False) -> Optional[Path]:
         for parameter, variable in self.model.named_parameters():
             if not np.isfinite(variable.numpy()).all():
                 self._fail(f"{parameter} holds NaN or infinity")
-        return self.store.save(
-            name, self.model.state_dict(), self.optimizer.state_dict(), self.state
-        )
+        try:
+            return self.store.save(
+                name, self.model.state_dict(), self.optimizer.state_dict(), self.state
+            )
+        except Failure as error:
+            if must or self.config.checkpoint.on_failure == "stop":
+                raise
+            cli.warn(f"{error}; going on without this checkpoint (checkpoint.on_failure)")
+            return None
 
     def _stop_if_asked(self) -> None:
         number = self.stop.signal_number
         if number is not None:
-            path = self._save(f"step{self.state.step}")
+            path = self._save(f"step{self.state.step}", must=True)
             raise Interrupted(
                 f"stopped by signal {number} at step {self.state.step}, saved;"
                 f" go on with: python -m mnist.train --resume {path}",

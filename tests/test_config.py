@@ -175,8 +175,10 @@ def test_more_epochs_change_a_run_only_if_its_schedule_stretches_over_them():
 
 yaml_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["name", "path", "epochs", "schedule", "x"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "path", "epochs", "schedule", "x"]), inner)
+    ),
     max_leaves=8,
 )
 

@@ -23,7 +23,9 @@ def rates(overrides, total_steps, steps_per_epoch, count):
         used = []
         for _ in range(count):
             step(fluid, layer, optimizer, values)
-            used.append(optimizers.current_rate(optimizer))
+            used.append(float(optimizer.current_step_lr()))
+        told = [optimizers.rate_at(optimizer, number) for number in range(count)]
+        assert told == pytest.approx(used)
         return used
 
 

@@ -98,3 +98,26 @@ def test_an_earlier_runs_curves_are_set_aside_whole(tmp_path):
     write(tmp_path, [5])
     assert [step for _, step, _ in points(tmp_path)] == [5]
     assert [step for _, step, _ in points(tmp_path / "earlier-x")] == [1, 2]
+
+
+def test_a_full_disk_ends_the_curves_with_a_warning_and_not_the_run(tmp_path):
+    """A real limit on the size of files; tb-paddle's thread dies of it and its flush hangs."""
+    script = """
+import resource, sys
+from pathlib import Path
+from mnist.tracking import Tracker
+tracker = Tracker(Path(sys.argv[1]))
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+for step in range(500):
+    tracker.scalars({"train/loss": 0.5}, step)
+tracker.close()
+print("went on")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=str(ROOT), env=environment(),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "went on\n"
+    assert done.stderr.count("WARNING") == 1 and "Traceback" not in done.stderr
+    assert len(points(tmp_path)) > 5

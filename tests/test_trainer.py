@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -61,7 +62,7 @@ def test_a_run_learns_and_leaves_everything_behind(tmp_path):
     assert result["eval"]["count"] == 60 and result["eval"]["accuracy"] > 0.6
     losses = [record["train_loss"] for record in result["history"]]
     assert losses[-1] < losses[0] / 2
-    assert [path.name for path in checkpoint.checkpoints_in(folder)][0] == "epoch1"
+    assert (folder / "epoch1").is_dir()
     assert os.readlink(folder / "latest") == "epoch8"
     assert os.readlink(folder / "best") == f"epoch{result['best']['epoch']}"
     assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(result))
@@ -110,7 +111,7 @@ def test_resuming_inside_an_epoch_is_bit_exact(tmp_path, model):
     overrides += ["train.epochs=2", "optimizer.schedule.name=cosine", "log.every_steps=1"]
     run(tmp_path / "straight", *overrides)
     stopped = stop_soon_after_the_start(tmp_path / "stopped", *overrides)
-    assert 0 < checkpoint.load(stopped).state.step_in_epoch
+    assert checkpoint.load(stopped).state.step_in_epoch > 0
     run(tmp_path / "stopped", *overrides, resume=stopped.name)
     assert_same_checkpoint(final(tmp_path / "straight", 2), final(tmp_path / "stopped", 2))
     curve = [p for p in points(tmp_path / "stopped" / "log") if "second" not in p[0]]
@@ -188,7 +189,7 @@ def test_other_data_is_refused(tmp_path):
 
     run(tmp_path, "train.epochs=1")
     other = dataclasses.replace(small(), sha256="f" * 64)
-    with pytest.raises(InputError, match="data: .*SHA-256"):
+    with pytest.raises(InputError, match=r"data: .*SHA-256"):
         run(tmp_path, "train.epochs=2", resume="epoch1", data=other)
 
 
@@ -247,3 +248,30 @@ def test_square_error_regression_learns_too(tmp_path):
     losses = [record["train_loss"] for record in result["history"]]
     assert losses[-1] < losses[0] / 2
     assert np.isfinite(result["eval"]["loss"])
+
+
+def test_a_checkpoint_folder_deleted_under_a_running_training(tmp_path):
+    """The run ends with a line that names it, or goes on if the config says so."""
+    folder = tmp_path / "checkpoints"
+
+    def delete_when_there():
+        deadline = time.monotonic() + 60
+        while not (folder / "epoch1").exists() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        folder.rename(tmp_path / "gone")
+
+    def run_with_deletion(*overrides):
+        deleter = threading.Thread(target=delete_when_there)
+        deleter.start()
+        try:
+            return run(tmp_path, "train.epochs=40", *overrides)
+        finally:
+            deleter.join()
+
+    with pytest.raises(Failure, match="cannot be saved"):
+        run_with_deletion()
+    assert checkpoint.load(tmp_path / "gone" / "epoch1").state.epoch == 1
+    shutil.rmtree(tmp_path / "gone")
+    result = run_with_deletion("checkpoint.on_failure=warn")
+    assert len(result["history"]) == 40
+    assert checkpoint.load(tmp_path / "gone" / "epoch1").state.epoch == 1

@@ -1,0 +1,135 @@
+"""Where a run starts from, and whether going on from a checkpoint is still the same run."""
+
+import platform
+from dataclasses import dataclass
+from typing import Any, Dict, Optional
+
+import numpy as np
+
+from mnist import __version__, checkpoint, device
+from mnist import config as configs
+from mnist.checkpoint import Checkpoint, RunState
+from mnist.config import Config
+from mnist.dataset import Dataset
+from mnist.errors import InputError
+from mnist.framework import fluid, paddle
+from mnist.loader import count_batches
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A checkpoint to go on from, and the differences the user has agreed to."""
+
+    checkpoint: Checkpoint
+    allow_changes: bool = False
+
+
+def initial_state(
+    config: Config,
+    data: Dataset,
+    fallback: Optional[str],
+    place: Any,
+    resume: Optional[Resumption],
+) -> RunState:
+    """Where a run starts: at nothing, or where the checkpoint stands.
+
+    Raises InputError if going on would silently be a different run.
+    """
+    fresh = RunState(
+        config=config.model_dump(),
+        data_path=str(data.source),
+        data_sha256=data.sha256,
+        data_fallback=fallback,
+        versions=_versions(),
+        device=device.describe_place(place),
+        deterministic=_deterministic_note(place),
+    )
+    if resume is None:
+        return fresh
+    saved = resume.checkpoint.state
+    if saved is None:
+        return _after_course_pair(fresh, config, data, resume.checkpoint)
+    _check_same_run(saved, fresh, config, resume)
+    progress = saved.model_dump(exclude=set(_FROM_THIS_PROCESS))
+    own = {name: getattr(fresh, name) for name in _FROM_THIS_PROCESS}
+    return RunState.model_validate({**progress, **own})
+
+
+# What a resumed run's state takes from the process at hand, not from the checkpoint.
+_FROM_THIS_PROCESS = (
+    "config",
+    "data_path",
+    "data_sha256",
+    "data_fallback",
+    "versions",
+    "device",
+    "deterministic",
+)
+
+
+def _versions() -> Dict[str, str]:
+    return {
+        "mnist": __version__,
+        "paddle": paddle.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _deterministic_note(place: Any) -> str:
+    if isinstance(place, fluid.CUDAPlace):
+        return "GPU: not bit for bit (cuDNN may choose other algorithms, atomics reorder sums)"
+    return "CPU: bit for bit, for one machine type, number of threads and set of versions"
+
+
+def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Resumption) -> None:
+    """Refuse what would silently be a different run."""
+    path = resume.checkpoint.path
+    before = configs.from_dict(saved.config, str(path / checkpoint.STATE))
+    changed = [
+        f"{key}: {old} in the checkpoint, {new} now"
+        for key, old, new in configs.differences(before, config)
+        if configs.changes_the_run(key, config)
+    ]
+    architecture = [line for line in changed if line.startswith("model.")]
+    if architecture:
+        raise InputError(
+            f"{path}: the model is fixed by the checkpoint, but the config differs: "
+            + "; ".join(architecture)
+        )
+    if saved.data_sha256 != fresh.data_sha256:
+        changed.append(
+            f"data: {saved.data_path} (SHA-256 {saved.data_sha256[:12]}…) in the checkpoint,"
+            f" {fresh.data_path} ({fresh.data_sha256[:12]}…) now"
+        )
+    for name in ("paddle", "numpy"):
+        if saved.versions.get(name) != fresh.versions[name]:
+            changed.append(
+                f"{name}: {saved.versions.get(name)} in the checkpoint, {fresh.versions[name]} now"
+            )
+    if changed and not resume.allow_changes:
+        raise InputError(
+            f"{path}: going on would not be the same run: {'; '.join(changed)}"
+            " (leave these as they were, or add --allow-changes to go on all the same)"
+        )
+
+
+def _after_course_pair(
+    fresh: RunState, config: Config, data: Dataset, source: Checkpoint
+) -> RunState:
+    """Where a pair saved by the course's own code stands in our count of steps."""
+    differing = {
+        key: value
+        for key, value in source.model.items()
+        if config.model.model_dump().get(key) != value and key != "activation"
+    }
+    if differing:
+        raise InputError(
+            f"{source.path}: holds the model {source.model}, but the config says"
+            f" {config.model.model_dump()}; set model.* accordingly"
+        )
+    steps_per_epoch = count_batches(len(data.train), config.data.batch_size)
+    epoch = source.epochs_done
+    if epoch is None:
+        epoch = (source.schedule_step or 0) // steps_per_epoch
+    return fresh.model_copy(update={"epoch": epoch, "step": epoch * steps_per_epoch})
