@@ -1,0 +1,22 @@
+"""``python -m mnist``: the verbs, one line each."""
+
+import sys
+
+VERBS = """\
+usage: python -m mnist.VERB [OPTION...]
+
+  python -m mnist.prepare    make data/mnist.json.gz from the four official MNIST files
+  python -m mnist.train      train a model as a config says, or go on from a checkpoint
+  python -m mnist.evaluate   accuracy, loss and confusion matrix of a checkpoint on a split
+  python -m mnist.predict    read the digits in pictures
+
+Each has a --help of its own."""
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in ([], ["-h"], ["--help"]):
+        print(
+            f"error: {sys.argv[1]}: a verb is called as python -m mnist.VERB (see python -m mnist)",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    print(VERBS)

@@ -1,0 +1,367 @@
+"""./run: a copy of the script in a folder of its own, with a stand-in for Python 3.8."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).resolve().parents[1] / "run"
+
+# What ./run calls besides Python. Nothing else is on its PATH here, so that no Python 3.8 of
+# the machine can be found.
+TOOLS = ["bash", "cat", "cp", "cut", "dirname", "echo", "env", "grep", "mkdir", "mv", "readlink"]
+TOOLS += ["rm", "rmdir", "sh", "sleep", "tail", "true", "uname"]
+
+# Does in a moment what Python does in half a minute, and writes down what it was asked.
+STAND_IN = """\
+#!/bin/sh
+for last; do :; done
+case "$*" in
+    *ensurepip*) echo probe >>"$CALLS"; [ -z "$INCOMPLETE" ] || exit 4; echo "$0" ;;
+    *libgomp*) [ -z "$NO_LIBGOMP" ] ;;
+    *'-m venv'*) echo venv >>"$CALLS"; mkdir -p "$last/bin" "$last/lib/python3.8/site-packages"
+        cp "$0" "$last/bin/python" ;;
+    *'-m pip'*) echo pip >>"$CALLS"; sleep "${PIP_SECONDS:-0}"
+        [ -z "$PIP_FAILS" ] || { echo "ERROR: no such wheel"; exit 1; } ;;
+    *'-m compileall'*) ;;
+    *) exec "$REAL_PYTHON" "$@" ;;
+esac
+"""
+BROKEN_SHIM = "#!/bin/sh\necho 'pyenv: python3.8: command not found' >&2\nexit 127\n"
+
+
+def write_program(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+class Project:
+    """A project folder with nothing but ./run and two locks."""
+
+    def __init__(self, root):
+        self.root = root
+        self.folder = root / "a folder" / "project"
+        self.folder.mkdir(parents=True)
+        shutil.copy(RUN, self.folder / "run")
+        for lock in ("requirements.lock", "requirements-dev.lock"):
+            (self.folder / lock).write_text("# nothing to install\n")
+        tools = root / "tools"
+        tools.mkdir()
+        for tool in TOOLS:
+            (tools / tool).symlink_to(shutil.which(tool))
+        self.calls = root / "calls"
+        self.calls.touch()
+        self.home = root / "home"
+        self.home.mkdir()
+        self.env = {
+            "PATH": str(tools),
+            "HOME": str(self.home),
+            "CALLS": str(self.calls),
+            "REAL_PYTHON": sys.executable,
+        }
+
+    def add_to_path(self, name, text):
+        folder = self.root / f"bin{self.env['PATH'].count(':')}"
+        self.env["PATH"] += f":{folder}"
+        return write_program(folder / name, text)
+
+    def start(self, *command, cwd=None, script=None, **env):
+        return subprocess.Popen(
+            [str(script or self.folder / "run"), *command],
+            cwd=str(cwd or self.root),
+            env={**self.env, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command, **options):
+        process = self.start(*command, **options)
+        output, errors = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+    def count(self, call):
+        return self.calls.read_text().split().count(call)
+
+    @property
+    def venv(self):
+        return self.folder / ".venv"
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A project on a machine without Python 3.8."""
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def project(bare):
+    """A project on a machine with a Python 3.8 on PATH."""
+    bare.add_to_path("python3.8", STAND_IN)
+    return bare
+
+
+def one_line(result):
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert result.stdout == ""
+    return lines[0]
+
+
+def test_the_first_call_makes_the_environment_and_later_ones_use_it(project):
+    first = project.run("echo", "hello  world")
+    assert (first.returncode, first.stdout) == (0, "hello  world\n")
+    assert "making .venv" in first.stderr
+    again = project.run("echo", "hello  world")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "hello  world\n", "")
+    assert project.calls.read_text().split() == ["probe", "venv", "pip"]
+
+
+def test_the_command_gets_the_environment_and_keeps_its_working_directory(project, tmp_path):
+    script = 'echo "$VIRTUAL_ENV"; echo "$PATH"; echo "${PYTHONHOME-unset}"; pwd'
+    result = project.run("sh", "-c", script, PYTHONHOME="/nowhere")
+    virtual_env, path, python_home, folder = result.stdout.splitlines()
+    assert virtual_env == str(project.venv)
+    assert path.split(":")[0] == str(project.venv / "bin")
+    assert python_home == "unset"
+    assert folder == str(tmp_path)
+
+
+def test_it_works_through_a_symbolic_link_and_by_a_relative_path(project, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("a folder/project/run")
+    assert project.run("echo", "1", script=link).stdout == "1\n"
+    assert project.run("echo", "2", cwd=project.folder, script="./run").stdout == "2\n"
+    assert project.count("pip") == 1
+
+
+def test_exit_codes_and_signals_pass_through(project):
+    assert project.run("sh", "-c", "exit 7").returncode == 7
+    assert project.run("sh", "-c", "kill -TERM $$").returncode == -signal.SIGTERM
+    assert project.run("no-such-command").returncode == 127
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_alone_it_shows_the_usual_commands_and_makes_nothing(project, arguments):
+    result = project.run(*arguments)
+    assert result.returncode == 0
+    assert "usage: ./run COMMAND" in result.stdout
+    assert "python -m mnist.train" in result.stdout
+    assert not project.venv.exists()
+
+
+def test_a_changed_lock_remakes_the_environment(project):
+    project.run("true")
+    (project.folder / "requirements-dev.lock").write_text("# something else\n")
+    result = project.run("true")
+    assert result.returncode == 0
+    assert "made anew" in result.stderr
+    assert project.count("pip") == 2
+    assert not (project.folder / ".venv.old").exists()
+    assert project.run("true").stderr == ""
+
+
+def test_a_moved_folder_remakes_the_environment(project):
+    project.run("true")
+    moved = project.folder.parent / "moved"
+    project.folder.rename(moved)
+    result = project.run("sh", "-c", "echo $VIRTUAL_ENV", script=moved / "run")
+    assert result.stdout == f"{moved}/.venv\n"
+    assert project.count("pip") == 2
+
+
+def test_a_vanished_interpreter_remakes_the_environment(project):
+    project.run("true")
+    (project.venv / "bin" / "python").unlink()
+    assert project.run("true").returncode == 0
+    assert project.count("pip") == 2
+
+
+def test_an_interrupted_installation_starts_over(project):
+    process = project.start("true", PIP_SECONDS="60")
+    deadline = time.monotonic() + 30
+    while not project.count("pip"):
+        assert time.monotonic() < deadline, "pip was never called"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert project.venv.exists()
+    result = project.run("echo", "done")
+    assert (result.returncode, result.stdout) == (0, "done\n")
+    assert "interrupted" in result.stderr
+    assert project.count("pip") == 2
+
+
+def test_ctrl_c_leaves_no_half_made_environment(project):
+    process = project.start("true", PIP_SECONDS="60")
+    while not project.count("pip"):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert not project.venv.exists()
+
+
+def test_two_at_once_make_one_environment(project):
+    processes = [project.start("echo", "hello", PIP_SECONDS="0.5") for _ in range(2)]
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert [output for output, _ in outputs] == ["hello\n", "hello\n"]
+    assert project.count("pip") == 1
+    assert sum("waiting" in errors for _, errors in outputs) == 1
+
+
+def test_a_failing_pip_shows_its_last_lines_and_leaves_nothing(project):
+    result = project.run("true", PIP_FAILS="1")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    last_words, summary = result.stderr.splitlines()[-2:]
+    assert last_words == "ERROR: no such wheel"
+    assert "making .venv failed" in summary
+    assert not project.venv.exists()
+    assert project.run("true").returncode == 0
+
+
+def test_a_failing_pip_keeps_the_previous_environment(project):
+    project.run("true")
+    lock = project.folder / "requirements.lock"
+    before = lock.read_text()
+    lock.write_text("# asks for too much\n")
+    assert project.run("true", PIP_FAILS="1").returncode == 1
+    lock.write_text(before)
+    result = project.run("echo", "still here")
+    assert (result.stdout, result.stderr) == ("still here\n", "")
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_a_foreign_environment_is_left_alone(project, kind, tmp_path):
+    if kind == "folder":
+        project.venv.mkdir()
+        (project.venv / "mine").write_text("precious")
+    elif kind == "file":
+        project.venv.write_text("precious")
+    else:
+        project.venv.symlink_to(tmp_path / "elsewhere")
+    result = project.run("true")
+    assert result.returncode == 2
+    assert "was not made by ./run" in one_line(result)
+    assert os.path.lexists(str(project.venv))
+    assert project.count("venv") == 0
+    if kind == "folder":
+        assert (project.venv / "mine").read_text() == "precious"
+
+
+def test_an_empty_folder_is_nobodys(project):
+    project.venv.mkdir()
+    assert project.run("true").returncode == 0
+
+
+def test_no_python_says_how_to_get_one(bare):
+    result = bare.run("true")
+    assert result.returncode == 2
+    line = one_line(result)
+    assert "no Python 3.8 found" in line
+    for way in ("pyenv install 3.8", "conda create", "uv python install 3.8"):
+        assert way in line
+
+
+def test_a_shim_that_is_no_interpreter_is_passed_over(bare):
+    for name in ("python3.8", "python3", "python"):
+        bare.add_to_path(name, BROKEN_SHIM)
+    assert bare.run("true").returncode == 2
+    real = bare.add_to_path("python3.8", STAND_IN)
+    assert str(real) in bare.run("true").stderr
+
+
+def test_another_version_is_passed_over(bare):
+    program = '#!/bin/sh\nexec "$REAL_PYTHON" -c "import sys; sys.exit(3)"\n'
+    bare.add_to_path("python3", program)
+    assert "no Python 3.8 found" in one_line(bare.run("true"))
+
+
+PLACES = [
+    "home/.pyenv/versions/3.8.18/bin/python3.8",
+    "pyenv root/versions/3.8.2/bin/python3.8",
+    "home/.local/share/uv/python/cpython-3.8.20-linux-x86_64-gnu/bin/python3.8",
+    "home/miniconda3/envs/old/bin/python3.8",
+    "home/anaconda3/bin/python3.8",
+    "home/miniforge3/envs/py38/bin/python3.8",
+    "active conda/bin/python3.8",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_interpreters_off_the_path_are_found(bare, place):
+    found = write_program(bare.root / place, STAND_IN)
+    variables = {"PYENV_ROOT": "pyenv root", "CONDA_PREFIX": "active conda"}
+    env = {name: str(bare.root / folder) for name, folder in variables.items()}
+    result = bare.run("true", **env)
+    assert result.returncode == 0, result.stderr
+    assert str(found) in result.stderr
+
+
+def test_conda_and_uv_are_asked(bare):
+    base = bare.root / "conda base"
+    write_program(base / "envs" / "py38" / "bin" / "python3.8", STAND_IN)
+    asked = bare.add_to_path("conda", f"#!/bin/sh\n[ \"$*\" = 'info --base' ] && echo '{base}'\n")
+    assert f"{base}/envs/py38" in bare.run("true").stderr
+    asked.unlink()
+    shutil.rmtree(str(bare.venv))
+    of_uv = write_program(bare.root / "uv's" / "python3.8", STAND_IN)
+    answer = f'#!/bin/sh\n[ "$(pwd) $*" = "/ python find 3.8" ] && echo "{of_uv}"\n'
+    bare.add_to_path("uv", answer)
+    assert str(of_uv) in bare.run("true").stderr
+
+
+def test_a_python_without_venv_is_named(project):
+    result = project.run("true", INCOMPLETE="1")
+    assert result.returncode == 2
+    assert "python3.8-venv" in one_line(result)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libgomp is asked for on Linux only")
+def test_a_missing_libgomp_is_named_before_the_installation(project):
+    result = project.run("true", NO_LIBGOMP="1")
+    assert result.returncode == 2
+    assert "libgomp1" in one_line(result)
+    assert not project.venv.exists()
+
+
+def test_a_missing_lock_is_named(project):
+    (project.folder / "requirements.lock").unlink()
+    result = project.run("true")
+    assert result.returncode == 2
+    assert "requirements.lock is missing" in one_line(result)
+
+
+def test_a_colon_in_the_folders_name_is_refused(project):
+    moved = project.folder.parent / "a:b"
+    project.folder.rename(moved)
+    result = project.run("true", script=moved / "run")
+    assert result.returncode == 2
+    assert "colon" in one_line(result)
+
+
+def test_with_a_real_python_the_package_is_found_from_any_folder(bare, tmp_path):
+    """The whole way once, with nothing to install: venv, pip, .pth file and byte code."""
+    (bare.root / "bin").mkdir()
+    (bare.root / "bin" / "python3.8").symlink_to(sys.executable)
+    bare.env["PATH"] += f":{bare.root / 'bin'}"
+    package = bare.folder / "mnist"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "hello.py").write_text("import sys\nprint(sys.prefix)\n")
+    result = bare.run("python", "-m", "mnist.hello", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{bare.venv}\n"
+    assert list(package.glob("__pycache__/hello.*.pyc"))
