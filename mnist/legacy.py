@@ -1,0 +1,354 @@
+"""The course's own pairs: ``mnist_epoch3.pdparams`` and ``mnist_epoch3.pdopt``, by prefix.
+
+They hold parameters by structured name (``conv1.weight``), and accumulators by the names that
+Paddle's global counters gave (``conv2d_6.w_0_moment1_0``: the parameter's name, the
+accumulator's, a counter). Neither says which model or optimizer it came from. What can be
+worked out from shapes and names is worked out here; what cannot is an InputError.
+"""
+
+import os
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mnist import safe_pickle
+from mnist.errors import InputError
+from mnist.files import PathLike, find_input
+
+PARAMETERS = ".pdparams"
+OPTIMIZER = ".pdopt"
+
+Arrays = Dict[str, "np.ndarray[Any, Any]"]
+Shape = Tuple[int, ...]
+
+# What each optimizer of Paddle 1.8.5 keeps for a parameter; SGD keeps nothing.
+_OPTIMIZERS = {
+    frozenset(["velocity"]): "momentum",
+    frozenset(["moment"]): "adagrad",
+    frozenset(["moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"]): "adam",
+}
+_KEY = re.compile(r"(.+)_(velocity|moment[12]?|beta[12]_pow_acc)_[0-9]+")
+_SCHEDULE = "LR_Scheduler"
+_GLOBAL_STEP = "global_step"
+_NO_ACCUMULATORS = (safe_pickle.NAME_TABLE, _SCHEDULE, _GLOBAL_STEP)
+
+_LOSSES = {10: "softmax_cross_entropy", 1: "square_error"}
+_PIXELS = 28 * 28
+_POOLED = 7 * 7
+
+
+def read_pair(prefix: PathLike) -> Tuple[Arrays, Dict[str, str], Optional[Dict[str, Any]]]:
+    """Parameters, name table and optimizer state of the pair ``prefix`` (or one of its files).
+
+    The parameters are float32, by structured name and in the model's order, which is that of
+    the file unless Python 2 wrote it. The name table maps structured names to Paddle's and is
+    empty where the file has none. The optimizer state is None where there is no ``.pdopt``,
+    as after SGD. Raises InputError for a missing file and for one that holds something else.
+    """
+    given = os.fspath(prefix)
+    path = find_input(_stem(given) + PARAMETERS)
+    optimizer_path = Path(_stem(str(path)) + OPTIMIZER)
+    for needed in (path, optimizer_path) if given.endswith(OPTIMIZER) else (path,):
+        if not needed.exists():
+            raise InputError(
+                f"{needed}: does not exist; give a checkpoint folder, or the prefix of a pair"
+                f" like mnist_epoch3{PARAMETERS} and mnist_epoch3{OPTIMIZER}"
+            )
+    parameters = safe_pickle.load(path)
+    name_table = _checked_name_table(path, parameters.pop(safe_pickle.NAME_TABLE, {}))
+    _check_parameters(path, parameters)
+    parameters = _in_model_order(parameters, name_table)
+    if not optimizer_path.exists():
+        return parameters, name_table, None
+    state = safe_pickle.load(optimizer_path)
+    state.pop(safe_pickle.NAME_TABLE, None)
+    return parameters, name_table, state
+
+
+def epochs_done(prefix: PathLike) -> Optional[int]:
+    """How many epochs a pair's name tells of, or None.
+
+    The course counts from 0: it saves ``mnist_epoch0`` at the end of the first epoch and
+    goes on from it with ``range(1, EPOCH_NUM)``.
+    """
+    match = re.search(r"epoch([0-9]{1,6})$", _stem(os.fspath(prefix)))
+    return int(match.group(1)) + 1 if match else None
+
+
+def infer_model(parameters: Mapping[str, "np.ndarray[Any, Any]"]) -> Dict[str, Any]:
+    """The course's model whose parameters these are, as keys of our config's ``model``.
+
+    Worked out from the shapes alone; weights and biases follow each other layer by layer.
+    With 10 outputs the model classifies, with 1 it is the course's regression. The
+    activation of hidden layers leaves no trace in the shapes: the course's is sigmoid.
+    """
+    shapes = [tuple(array.shape) for array in parameters.values()]
+    model = _model_of(shapes)
+    if model is None:
+        raise InputError(
+            f"the parameters' shapes are {_listed(shapes)}: neither the course's lenet (two 5×5"
+            " convolutions, then linear) nor its fc (784 → … → 10 or 1, weights and biases)"
+        )
+    return model
+
+
+def optimizer_name(state: Mapping[str, Any]) -> Optional[str]:
+    """``momentum``, ``adagrad`` or ``adam``, by the accumulators; None if there are none."""
+    return _name_of(_accumulators(state))
+
+
+def optimizer_by_parameter(
+    state: Mapping[str, Any],
+    name_table: Mapping[str, str],
+    parameters: Mapping[str, "np.ndarray[Any, Any]"],
+) -> Dict[str, Arrays]:
+    """The accumulators as {structured parameter name: {``moment1``: array, …}}.
+
+    Whatever Paddle's counters were, the name table tells which accumulator belongs to which
+    parameter. Where it is missing or of another process, parameters and accumulators of one
+    shape are paired in order. Empty if there are no accumulators (SGD). Raises InputError if
+    they do not fit the parameters one to one, or if the order is not plain.
+    """
+    accumulators = _accumulators(state)
+    if _name_of(accumulators) is None:
+        return {}
+    pairs = {name: name_table.get(name, "") for name in parameters}
+    if sorted(pairs.values()) != sorted(accumulators):
+        pairs = _pair_by_shape(accumulators, parameters)
+    for name, paddle_name in pairs.items():
+        _check_shapes(name, parameters[name].shape, paddle_name, accumulators[paddle_name])
+    return {name: accumulators[paddle_name] for name, paddle_name in pairs.items()}
+
+
+def schedule_step(state: Mapping[str, Any]) -> Optional[int]:
+    """How many steps the learning-rate schedule has made; None without one that counts steps."""
+    global_step = state.get(_GLOBAL_STEP)
+    if _SCHEDULE not in state:
+        return None if global_step is None else _as_step(_GLOBAL_STEP, global_step)
+    schedule = state[_SCHEDULE]
+    if not isinstance(schedule, dict):
+        raise InputError(f"the optimizer state's {_SCHEDULE} holds no schedule")
+    if "step_num" not in schedule:  # ReduceLROnPlateau, StepDecay, … count epochs
+        return None
+    step = _as_step("step_num", schedule["step_num"])
+    if global_step is not None and _as_step(_GLOBAL_STEP, global_step) != step:
+        raise InputError(f"the optimizer state's {_GLOBAL_STEP} is not its step_num, {step}")
+    return step
+
+
+def _stem(path: str) -> str:
+    for suffix in (PARAMETERS, OPTIMIZER):
+        if path.endswith(suffix):
+            return path[: -len(suffix)]
+    return path
+
+
+def _checked_name_table(path: Path, table: Any) -> Dict[str, str]:
+    if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
+        raise InputError(f"{path}: {safe_pickle.NAME_TABLE} is no table of names")
+    return table
+
+
+def _check_parameters(path: Path, parameters: Mapping[str, Any]) -> None:
+    if not parameters:
+        raise InputError(f"{path}: holds no parameters")
+    for name, value in parameters.items():
+        if not isinstance(value, np.ndarray) or value.dtype != np.float32:
+            raise InputError(f"{path}: {name} is {_described(value)}, not a float32 parameter")
+
+
+def _in_model_order(parameters: Arrays, name_table: Mapping[str, str]) -> Arrays:
+    """``parameters`` layer by layer, weight before bias.
+
+    Dicts had no order in Python 2, so its files have none. The layers' own names tell it
+    then, or else Paddle's, where the shapes confirm it.
+    """
+
+    def by_name(name: str) -> Any:
+        return _natural(_layer(name)), -parameters[name].ndim
+
+    def by_paddle_name(name: str) -> Any:
+        return _natural(_layer(name_table.get(name, ""))), -parameters[name].ndim
+
+    as_saved = list(parameters)
+    for names in (as_saved, sorted(as_saved, key=by_name), sorted(as_saved, key=by_paddle_name)):
+        ordered = {name: parameters[name] for name in names}
+        if _reads_as_model(ordered, name_table):
+            return ordered
+    return parameters
+
+
+def _reads_as_model(parameters: Arrays, name_table: Mapping[str, str]) -> bool:
+    """Whether shapes fit, each weight comes with its bias, and counters agree with the order."""
+    layers = [_layer(name) for name in parameters]
+    made: Dict[str, List[Any]] = defaultdict(list)
+    for name in parameters:
+        paddle_layer = _layer(name_table.get(name, ""))
+        made[_kind(paddle_layer)].append(_natural(paddle_layer))
+    return (
+        layers[::2] == layers[1::2]
+        and all(of_a_kind == sorted(of_a_kind) for of_a_kind in made.values())
+        and _model_of([tuple(array.shape) for array in parameters.values()]) is not None
+    )
+
+
+def _layer(name: str) -> str:
+    """``conv1`` of ``conv1.weight``, ``conv2d_6`` of ``conv2d_6.w_0``."""
+    return name.rpartition(".")[0]
+
+
+def _kind(name: str) -> str:
+    """``name`` without its counters."""
+    return re.sub("[0-9]+", "", name)
+
+
+def _natural(name: str) -> List[Tuple[str, int]]:
+    """A sort key that puts ``conv2d_9`` before ``conv2d_10``."""
+    return [(text, int(digits or 0)) for text, digits in re.findall("([^0-9]*)([0-9]*)", name)]
+
+
+def _model_of(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
+    return _as_lenet(shapes) or _as_fully_connected(shapes)
+
+
+def _as_lenet(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
+    if len(shapes) < 6 or len(shapes[0]) != 4 or len(shapes[2]) != 4:
+        return None
+    first, second = shapes[0][0], shapes[2][0]
+    convolutions = [(first, 1, 5, 5), (first,), (second, first, 5, 5), (second,)]
+    widths = _linear_widths(shapes[4:], second * _POOLED)
+    if list(shapes[:4]) != convolutions or widths is None:
+        return None
+    return {
+        "name": "lenet",
+        "filters": [first, second],
+        "hidden_sizes": widths[:-1],
+        "loss": _LOSSES[widths[-1]],
+    }
+
+
+def _as_fully_connected(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
+    widths = _linear_widths(shapes, _PIXELS)
+    if widths is None:
+        return None
+    return {
+        "name": "fc",
+        "hidden_sizes": widths[:-1],
+        "activation": "sigmoid",
+        "loss": _LOSSES[widths[-1]],
+    }
+
+
+def _linear_widths(shapes: Sequence[Shape], inputs: int) -> Optional[List[int]]:
+    """The outputs of each layer in a chain of linear ones, or None if it is no such chain."""
+    widths: List[int] = []
+    for bias in shapes[1::2]:
+        widths.extend(bias[:1])
+    chain: List[Shape] = []
+    for width in widths:
+        chain += [(inputs, width), (width,)]
+        inputs = width
+    return widths if chain == list(shapes) and inputs in _LOSSES else None
+
+
+def _accumulators(state: Mapping[str, Any]) -> Dict[str, Arrays]:
+    """{Paddle's parameter name: {accumulator: array}}, in file order."""
+    grouped: Dict[str, Arrays] = {}
+    for key, value in state.items():
+        if key in _NO_ACCUMULATORS:
+            continue
+        # The parameter's name may itself look like an accumulator's: the last one counts.
+        match = _KEY.fullmatch(key)
+        if match is None or not isinstance(value, np.ndarray) or value.dtype != np.float32:
+            raise InputError(
+                f"the optimizer state holds {key} ({_described(value)}), which is no float32"
+                " accumulator of momentum, adagrad or adam"
+            )
+        arrays = grouped.setdefault(match.group(1), {})
+        if match.group(2) in arrays:
+            raise InputError(
+                f"the optimizer state holds {match.group(2)} of {match.group(1)} twice"
+            )
+        arrays[match.group(2)] = value
+    return grouped
+
+
+def _name_of(accumulators: Mapping[str, Arrays]) -> Optional[str]:
+    kinds = {frozenset(arrays) for arrays in accumulators.values()}
+    if not kinds:
+        return None
+    name = _OPTIMIZERS.get(next(iter(kinds)))
+    if len(kinds) > 1 or name is None:
+        found = " + ".join(sorted({key for kind in kinds for key in kind}))
+        raise InputError(f"the optimizer state holds {found}, not the same whole set throughout")
+    return name
+
+
+def _pair_by_shape(
+    accumulators: Mapping[str, Arrays], parameters: Mapping[str, "np.ndarray[Any, Any]"]
+) -> Dict[str, str]:
+    """{structured name: Paddle's name} of equal shapes, in order within each shape."""
+    wanted = _by_shape((name, array.shape) for name, array in parameters.items())
+    found = _by_shape((name, _shape_of(arrays)) for name, arrays in accumulators.items())
+    pairs: Dict[str, str] = {}
+    for shape in [*wanted, *(shape for shape in found if shape not in wanted)]:
+        if len(wanted[shape]) != len(found[shape]):
+            raise InputError(
+                f"the optimizer state is of other parameters: it has {len(found[shape])} of shape"
+                f" {list(shape)}, the model {len(wanted[shape])}"
+            )
+        pairs.update(zip(wanted[shape], _in_order_of_making(found[shape])))
+    return {name: pairs[name] for name in parameters}
+
+
+def _by_shape(items: Iterable[Tuple[str, Shape]]) -> Dict[Shape, List[str]]:
+    names: Dict[Shape, List[str]] = defaultdict(list)
+    for name, shape in items:
+        names[tuple(shape)].append(name)
+    return names
+
+
+def _shape_of(arrays: Arrays) -> Shape:
+    """The parameter's shape: all accumulators have it but Adam's powers of beta, of shape [1]."""
+    return next(array.shape for name, array in arrays.items() if not name.endswith("_pow_acc"))
+
+
+def _in_order_of_making(names: Sequence[str]) -> List[str]:
+    """Paddle's names by their counters, which only layers of one kind share."""
+    if len({_kind(name) for name in names}) > 1:
+        raise InputError(
+            f"the optimizer state cannot be paired with the parameters: {' and '.join(names)}"
+            " have the same shape, and no name table says which is which"
+        )
+    return sorted(names, key=_natural)
+
+
+def _check_shapes(name: str, shape: Shape, paddle_name: str, arrays: Arrays) -> None:
+    for accumulator, array in arrays.items():
+        expected = (1,) if accumulator.endswith("_pow_acc") else shape
+        if array.shape != expected:
+            raise InputError(
+                f"the optimizer state is of other parameters: {accumulator} of {paddle_name} is"
+                f" {list(array.shape)}, but {name} is {list(shape)}"
+            )
+
+
+def _as_step(key: str, value: Any) -> int:
+    number = value[0] if isinstance(value, np.ndarray) and value.shape == (1,) else value
+    if not isinstance(number, (int, np.integer)) or number < 0:
+        raise InputError(f"the optimizer state's {key} is {_described(value)}, not a step")
+    return int(number)
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {list(value.shape)}"
+    return type(value).__name__
+
+
+def _listed(shapes: Sequence[Shape], most: int = 20) -> str:
+    shown = ", ".join(str(list(shape)) for shape in shapes[:most])
+    return shown if len(shapes) <= most else f"{shown}, … ({len(shapes)} in all)"
