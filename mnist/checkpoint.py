@@ -346,18 +346,27 @@ class CheckpointStore:
         target = _unused(self.folder, time.strftime("earlier-%Y%m%d-%H%M%S"))
         try:
             target.mkdir()
+            pointers = self._take_pointers_at(paths)
             for path in paths:
                 path.rename(target / path.name)
-            for name in (*_POINTERS, RESULT):
-                pointer = self.folder / name
-                if pointer.is_symlink() and not pointer.exists():
-                    pointer.rename(target / name)
-                elif name == RESULT and pointer.exists():
-                    pointer.rename(target / name)
+            for name, pointed in pointers.items():
+                (target / name).symlink_to(pointed)
+            if (self.folder / RESULT).exists():
+                (self.folder / RESULT).rename(target / RESULT)
             fsync_folder(self.folder)
         except OSError as error:
             raise Failure(f"{self.folder}: cannot be written ({error.strerror})") from error
         return target
+
+    def _take_pointers_at(self, paths: List[Path]) -> Dict[str, str]:
+        """Remove and return the pointers at ``paths``, so that none ever points at nothing."""
+        taken = {}
+        for name in _POINTERS:
+            pointer = self.folder / name
+            if pointer.is_symlink() and os.readlink(pointer) in {path.name for path in paths}:
+                taken[name] = os.readlink(pointer)
+                pointer.unlink()
+        return taken
 
     def save(self, name: str, parameters: Dict[str, Any], optimizer: Any, state: RunState) -> Path:
         """Write the checkpoint ``name`` whole, point ``latest`` at it, drop old ones.
@@ -408,11 +417,21 @@ class CheckpointStore:
         fsync_folder(staging)
 
     def _publish(self, staging: Path, final: Path) -> None:
+        if _hold_the_same(final, staging):
+            # Stopped, resumed and stopped again at one step. A folder cannot be replaced in
+            # one go, and a kill half-way would leave none.
+            return
         if final.exists():
-            # The same step saved once more (stopped, resumed and stopped again there).
-            final.rename(_unused(self.folder, f"{_STAGING}replaced-{final.name}"))
+            final.rename(_unused(self.folder, f"{_STAGING}damaged-{final.name}"))
         staging.rename(final)
         fsync_folder(self.folder)
+
+    def _hide(self, path: Path) -> None:
+        """Make a leftover of a checkpoint: removed in place, a kill would leave half of it."""
+        try:
+            path.rename(_unused(self.folder, f"{_STAGING}removed-{path.name}"))
+        except OSError:
+            pass  # It stays, whole.
 
     def _point(self, pointer: str, name: str) -> None:
         temporary = self.folder / f"{_STAGING}{pointer}"
@@ -430,7 +449,7 @@ class CheckpointStore:
         old = epochs[: -self._keep_last] if self._keep_last else []
         for path in steps + old:
             if path != keep and path.resolve() not in pointed:
-                shutil.rmtree(path, ignore_errors=True)
+                self._hide(path)
 
 
 def _unused(folder: Path, name: str) -> Path:
@@ -439,6 +458,16 @@ def _unused(folder: Path, name: str) -> Path:
         number += 1
         path = folder / f"{name}-{number}"
     return path
+
+
+def _hold_the_same(left: Path, right: Path) -> bool:
+    """Whether two checkpoints are whole and hold the same arrays."""
+    try:
+        verify(left)
+        files = [_read_json(path / MANIFEST)["files"] for path in (left, right)]
+    except InputError:
+        return False
+    return all(files[0].get(name) == files[1].get(name) for name in (PARAMETERS, OPTIMIZER))
 
 
 def _pickled(state: Dict[str, Any]) -> bytes:

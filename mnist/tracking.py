@@ -8,6 +8,7 @@ it is resumed from. Both are mended here.
 import os
 import struct
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
@@ -46,12 +47,12 @@ class Tracker:
     def scalars(self, values: Dict[str, float], step: int) -> None:
         """Add one point to each named curve."""
         for name, value in values.items():
-            self._attempt(lambda n=name, v=value: self._writer.add_scalar(n, float(v), step))
+            self._attempt(partial(self._writer.add_scalar, name, float(value), step))
 
     def text(self, name: str, content: str, step: int) -> None:
         """Add a text, shown as preformatted."""
         indented = "\n".join("    " + line for line in content.splitlines())
-        self._attempt(lambda: self._writer.add_text(name, indented, step))
+        self._attempt(partial(self._writer.add_text, name, indented, step))
 
     def close(self) -> None:
         """Flush and close; every point is on disk afterwards."""
