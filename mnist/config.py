@@ -90,7 +90,7 @@ class Lenet5Config(_Section):
 
 
 class EmbeddingConfig(_Section):
-    """Pixels as tokens: one ``Embedding`` row for each (position, grey level)."""
+    """Ink as tokens: one ``Embedding`` row for each (position, grey level of the ink)."""
 
     name: Literal["embedding"] = "embedding"
     levels: Annotated[int, Field(ge=2, le=256)] = 4

@@ -14,6 +14,8 @@ from mnist.framework import fluid, to_variable
 from mnist.losses import OUTPUTS
 
 PIXELS = 28 * 28
+# The token that fills up a row of tokens; it is looked up as zeros and never trained.
+_NO_TOKEN = 0
 
 
 def build(config: ModelConfig, seed: int) -> "Model":
@@ -142,18 +144,21 @@ class LeNet5(Model):
 
 
 class PixelEmbedding(Model):
-    """``embedding``: an image as 784 tokens, the way a text is a row of words.
+    """``embedding``: the ink of an image as tokens, the way a text is a row of words.
 
-    A token is a position together with the grey level found there; its row of the table is
-    learnt, and the sum of an image's 784 rows is its code, from which one layer reads the
-    digit.
+    A token is a position together with the grey level of the ink there; its row of the table
+    is learnt, and the sum of an image's rows is its code, from which one layer reads the
+    digit. Blank pixels are no tokens: hundreds of rows that all images share would drown the
+    others.
     """
 
     def __init__(self, config: EmbeddingConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
+        self._ink_levels = config.levels - 1
         self.embedding = fluid.dygraph.Embedding(
-            size=[PIXELS * config.levels, config.embedding_size],
+            size=[1 + PIXELS * self._ink_levels, config.embedding_size],
+            padding_idx=_NO_TOKEN,
             param_attr=fluid.ParamAttr(
                 name="embedding_para",
                 initializer=fluid.initializer.UniformInitializer(
@@ -162,14 +167,20 @@ class PixelEmbedding(Model):
             ),
         )
         self.fc = _linear(config.embedding_size, OUTPUTS[config.loss], seeds)
-        self._levels = config.levels
-        self._first_tokens = np.arange(PIXELS, dtype=np.int64) * config.levels
 
     def tokens(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-        """Pixels in 0–1, float32 ``[B,1,28,28]`` → tokens, int64 ``[B,784]``."""
+        """Pixels in 0–1, float32 ``[B,1,28,28]`` → tokens, int64 ``[B,T]``.
+
+        An image's tokens come first, in the order of its pixels, filled up with
+        ``_NO_TOKEN`` to the length of the longest.
+        """
         pixels = images.reshape(len(images), PIXELS)
-        levels = np.asarray(np.rint(pixels * (self._levels - 1)), np.int64)
-        return np.asarray(levels + self._first_tokens)
+        levels = np.asarray(np.rint(pixels * self._ink_levels), np.int64)
+        ids = np.arange(PIXELS) * self._ink_levels + levels
+        ids[levels == 0] = _NO_TOKEN
+        blank_last = np.argsort(levels == 0, axis=1, kind="stable")
+        longest = max(int((levels > 0).sum(axis=1).max()), 1)
+        return np.take_along_axis(ids, blank_last[:, :longest], axis=1)
 
     def forward(self, images: Any) -> Any:
         rows = self.embedding(to_variable(self.tokens(images.numpy())))

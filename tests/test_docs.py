@@ -1,0 +1,259 @@
+"""The documents say what is so: links, names, config keys and snippets are checked."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers import ROOT, environment
+from pydantic import BaseModel
+
+from mnist import config as configs
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+CONFIG_DOC = ROOT / "docs" / "config.md"
+
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+
+
+def without_code_blocks(text):
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+# --- links and names -------------------------------------------------------------------
+
+
+@each_document
+def test_every_relative_link_leads_to_a_file(document):
+    text = without_code_blocks(document.read_text())
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    broken = [
+        target
+        for target in targets
+        if not re.match(r"[a-z]+:|#", target)
+        and not (document.parent / target.partition("#")[0]).exists()
+    ]
+    assert not broken
+
+
+@lru_cache(maxsize=None)
+def names_in(path):
+    """Every function, class and constant of a module, and ``Class.member``."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        names |= defined_by(node)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{inner}" for part in node.body for inner in defined_by(part)}
+    return names
+
+
+def defined_by(node):
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return {node.name}
+    targets = [*getattr(node, "targets", []), getattr(node, "target", None)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def named_places(text):
+    """(file, name) for each name that follows a link to a file, as in [`mnist/x.py`](…) `name`."""
+    link = r"\[`(mnist/\w+\.py)`\]\([^)]*\)((?:(?:,| and)?\s+`[A-Za-z_][\w.]*`)+)"
+    for file, names in re.findall(link, text):
+        for name in re.findall(r"`([^`]+)`", names):
+            yield file, name
+
+
+@each_document
+def test_every_name_given_with_a_file_is_in_that_file(document):
+    places = named_places(document.read_text())
+    missing = [(file, name) for file, name in places if name not in names_in(ROOT / file)]
+    assert not missing
+
+
+@each_document
+def test_every_module_that_is_named_exists(document):
+    # `mnist.loader`, `mnist.loader.feed` and python -m mnist.train, but not mnist.json.gz.
+    text = document.read_text()
+    modules = re.findall(r"`mnist\.(?!\w+\.gz)(\w+)(?:\.(\w+))?`", text)
+    modules += [(verb, "") for verb in re.findall(r"python -m mnist\.(\w+)", text)]
+    for module, name in modules:
+        path = ROOT / "mnist" / f"{module}.py"
+        assert path.exists(), f"mnist.{module}"
+        assert not name or name in names_in(path), f"mnist.{module}.{name}"
+
+
+def test_the_course_document_names_a_place_for_each_question():
+    text = (ROOT / "docs" / "course.md").read_text()
+    questions = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert len(questions) == 18  # 17 and Embedding
+    for question in questions:
+        assert list(named_places(question)), question.splitlines()[0]
+
+
+# --- snippets --------------------------------------------------------------------------
+
+RUN_SNIPPETS = """
+import re, sys
+path = sys.argv[1]
+text = open(path).read()
+names, count = {}, 0
+for block in re.finditer(r"^```python\\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+    lines_before = text[: block.start(1)].count("\\n")
+    exec(compile("\\n" * lines_before + block.group(1), path, "exec"), names)
+    count += 1
+print(count)
+"""
+
+
+@pytest.mark.parametrize("name", ["course.md", "paddle-1.8.5.md"])
+def test_every_python_snippet_runs(name, tmp_path):
+    document = ROOT / "docs" / name
+    quick = {"OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2", "FLAGS_use_pinned_memory": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_SNIPPETS, str(document)],
+        cwd=str(tmp_path),
+        env=environment(quick),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) == document.read_text().count("\n```python\n") > 10
+
+
+def commands_in(document):
+    """The commands of the document's bash blocks, continued lines joined."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)
+    for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+        if "mnist.train" in line:
+            yield shlex.split(line, comments=True)
+
+
+@each_document
+def test_every_training_command_has_a_config_that_is_valid(document):
+    for command in commands_in(document):
+        values = list(zip(command, command[1:]))
+        overrides = [value for option, value in values if option == "--set"]
+        paths = [value for option, value in values if option == "--config"]
+        if paths:
+            assert configs.load(ROOT / paths[0], overrides)
+        else:
+            assert configs.default(overrides)
+
+
+# --- docs/config.md --------------------------------------------------------------------
+
+
+def described_keys():
+    """{(key, choice): (type, default, allowed)} of the schema; choice is "" where none matters."""
+    keys = dict(section_keys(configs.Config, "", ""))
+    for path, choices in configs.CHOICES.items():
+        default = configs.flatten(configs.default())[f"{path}.name"]
+        names = ", ".join(f"`{name}`" for name in choices)
+        keys[f"{path}.name", ""] = ("word", default, names)
+        for choice, section in choices.items():
+            keys.update(section_keys(section, path, choice))
+    return keys
+
+
+def section_keys(section, path, choice):
+    schemas = section.model_json_schema()["properties"]
+    for name, field in section.model_fields.items():
+        key = f"{path}.{name}" if path else name
+        if key in configs.CHOICES or (path in configs.CHOICES and name == "name"):
+            continue
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from section_keys(field.annotation, key, choice)
+        else:
+            schema = schemas[name]
+            default = schema.get("default", "required")
+            yield (key, choice), (kind_of(schema), default, values_of(schema))
+
+
+def kind_of(schema):
+    if "anyOf" in schema:
+        return f"{kind_of(schema['anyOf'][0])} or null"
+    if schema["type"] == "array":
+        return f"list of {kind_of(schema['items'])}s"
+    if schema["type"] == "string" and "pattern" in schema:
+        return "path"
+    kinds = {"integer": "whole number", "number": "number", "boolean": "yes or no"}
+    return kinds.get(schema["type"], "word")
+
+
+def values_of(schema):
+    if "anyOf" in schema:
+        return values_of(schema["anyOf"][0])
+    if schema["type"] == "array":
+        each = values_of(schema["items"])
+        count = f"exactly {schema['minItems']}, " if "minItems" in schema else ""
+        return "any" if each == "any" else f"{count}each {each}"
+    if schema["type"] == "boolean":
+        return "`true`, `false`"
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    if "pattern" in schema:
+        return "not empty"
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    bounds = [f"{sign} {int(schema[name]):,}" for name, sign in signs.items() if name in schema]
+    return ", ".join(bounds) or "any"
+
+
+def table_rows(text):
+    """Each row of the document's tables of keys, as {column: cell}."""
+    columns = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|"):
+            columns = []
+        elif cells[0] == "key":
+            columns = cells
+        elif columns and not set(line) <= set("|- "):
+            assert len(cells) == len(columns), line
+            yield dict(zip(columns, cells))
+
+
+def documented_keys():
+    keys = {}
+    for row in table_rows(CONFIG_DOC.read_text()):
+        default = row["default"].strip("`")
+        default = default if default == "required" else yaml.safe_load(default)
+        assert row["meaning"]
+        for choice in re.findall(r"`(\w+)`", row.get("with", "")) or [""]:
+            entry = (row["key"].strip("`"), choice)
+            assert entry not in keys, entry
+            keys[entry] = (row["type"], default, row["allowed"])
+    return keys
+
+
+def test_the_config_document_has_every_key_with_its_type_default_and_values():
+    documented, described = documented_keys(), described_keys()
+    assert documented.keys() == described.keys()
+    differing = {
+        key: (documented[key], described[key])
+        for key in described
+        if documented[key] != described[key]
+    }
+    assert not differing
+
+
+def test_the_config_document_says_what_may_change_on_resume():
+    text = CONFIG_DOC.read_text()
+    section = text.partition("## What may change")[2].partition("\n## ")[0]
+    listed = re.findall(r"^- `([\w.]+)`", section, re.MULTILINE)
+    assert sorted(listed) == sorted(configs.FREE_ON_RESUME)
+    for key, _ in described_keys():
+        free = any(key == entry or key.startswith(f"{entry}.") for entry in listed)
+        assert key == "train.epochs" or free != configs.changes_the_run(key, configs.default())
+
+
+def test_every_key_of_the_configs_is_documented():
+    documented = {key for key, _ in documented_keys()}
+    for path in sorted(Path(ROOT / "configs").glob("*.yaml")):
+        assert set(configs.flatten(configs.load(path))) <= documented
