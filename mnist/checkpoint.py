@@ -197,7 +197,10 @@ def _load_folder(path: Path) -> Checkpoint:
 
 def _load_course_pair(prefix: Path) -> Checkpoint:
     parameters, accumulators, step = _read_pair(prefix)
-    model = legacy.infer_model(parameters)
+    try:
+        model = legacy.infer_model(parameters)
+    except InputError as error:
+        raise InputError(f"{prefix}: {error}") from error
     done = legacy.epochs_done(prefix)
     return Checkpoint(prefix, parameters, accumulators, None, model, done, step)
 
@@ -331,7 +334,10 @@ class CheckpointStore:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        self._owner.unlink(missing_ok=True)
+        try:
+            self._owner.unlink(missing_ok=True)
+        except OSError:
+            pass  # The folder became read-only; the lock is what counts.
         self._lock.release()
 
     def _remove_leftovers(self) -> None:

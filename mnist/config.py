@@ -456,7 +456,7 @@ def _apply(values: Dict[str, Any], override: str) -> None:
 def _forget_keys_of_the_former_choice(section: Dict[str, Any], path: str, name: Any) -> None:
     """``--set model.name=fc`` on a lenet config drops ``filters``, which fc does not have."""
     chosen = CHOICES.get(path, {}).get(name) if isinstance(name, str) else None
-    former = CHOICES.get(path, {}).get(section.get("name", _DEFAULT_NAMES.get(path)))
+    former = CHOICES.get(path, {}).get(str(section.get("name", _DEFAULT_NAMES.get(path))))
     if chosen is None or former is None:
         return
     for key in list(section):

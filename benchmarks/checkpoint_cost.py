@@ -1,0 +1,62 @@
+"""What a checkpoint costs: milliseconds a save, and what ``every_steps`` adds to a step.
+
+    ./run python benchmarks/checkpoint_cost.py [--saves 50]
+
+Saves the course's LeNet with Adam's state (60,000 numbers), fsyncs included, in the working
+directory's file system, with training steps in between, and relates the one to the other.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from mnist import config as configs
+from mnist import losses, models, optimizers
+from mnist.checkpoint import CheckpointStore, RunState
+from mnist.framework import fluid
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--saves", type=int, default=50)
+    saves = parser.parse_args().saves
+    with fluid.dygraph.guard(fluid.CPUPlace()), tempfile.TemporaryDirectory(dir=".") as folder:
+        step_times, save_times = _measure(Path(folder), saves)
+    step, save = statistics.median(step_times), statistics.median(save_times)
+    print(f"a training step of 100 images: {step:.1f} ms (median of {saves})")
+    print(f"a save: {save:.1f} ms (median; {min(save_times):.1f}–{max(save_times):.1f})\n")
+    print("| checkpoint.every_steps | ms added to a step | share |")
+    print("| ---: | ---: | ---: |")
+    for every in (1, 10, 50, 100, 500):
+        print(f"| {every} | {save / every:.2f} | {100 * save / every / step:.1f}% |")
+
+
+def _measure(folder: Path, saves: int):
+    config = configs.default()
+    model = models.build(config.model, seed=1)
+    optimizer = optimizers.build(config.optimizer, model.parameters(), 1000, 100)
+    optimizers.create_state(optimizer, model.parameters())
+    images = fluid.dygraph.to_variable(np.random.rand(100, 1, 28, 28).astype(np.float32))
+    labels = fluid.dygraph.to_variable(np.random.randint(0, 10, (100, 1)))
+    step_times, save_times = [], []
+    with CheckpointStore(folder, keep_last=3) as store:
+        for number in range(saves):
+            started = time.perf_counter()
+            loss = losses.compute("softmax_cross_entropy", model(images), labels)
+            loss.backward()
+            optimizer.minimize(loss)
+            model.clear_gradients()
+            trained = time.perf_counter()
+            state = RunState(config=config.model_dump(), step=number + 1)
+            store.save(f"step{number + 1}", model.state_dict(), optimizer.state_dict(), state)
+            step_times.append(1000 * (trained - started))
+            save_times.append(1000 * (time.perf_counter() - trained))
+    return step_times, save_times
+
+
+if __name__ == "__main__":
+    main()
