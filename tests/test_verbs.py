@@ -15,6 +15,7 @@ from mnist import checkpoint, legacy
 from mnist import config as configs
 
 SAMPLES = ROOT / "data" / "samples"
+PICTURES = sorted(SAMPLES.iterdir())
 TINY = ["--set", "model.name=fc", "--set", "model.hidden_sizes=[16]", "--set", "train.epochs=3"]
 
 
@@ -234,7 +235,7 @@ def test_a_course_pair_is_resumed_with_its_optimizer_state(tmp_path, course_pair
 
 def test_a_course_pair_predicts_and_one_of_another_model_is_refused(tmp_path, course_pair):
     done = verb("predict", SAMPLES, "--checkpoint", course_pair, cwd=tmp_path, check=0)
-    assert len(done.stdout.splitlines()) == len(list(SAMPLES.glob("*.png")))
+    assert len(done.stdout.splitlines()) == len(PICTURES)
     done = verb(
         "train", "--config", "configs/quickstart.yaml", "--set", "model.name=fc",
         "--resume", "mnist_epoch3", cwd=tmp_path, check=2,
@@ -254,7 +255,7 @@ def test_predict_is_right_on_the_samples(trained):
     folder, _ = trained
     done = verb("predict", SAMPLES, "--json", cwd=folder, check=0)
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    paths = sorted(SAMPLES.glob("*.png"))
+    paths = PICTURES
     assert [row["path"] for row in found] == [str(path) for path in paths]
     right = [row["digit"] == digit_of(path) for row, path in zip(found, paths)]
     assert sum(right) >= len(right) - 1
@@ -266,7 +267,7 @@ def test_predict_is_right_on_the_samples(trained):
 
 def test_bad_pictures_are_named_and_the_others_still_predicted(trained, tmp_path):
     folder, _ = trained
-    good = sorted(SAMPLES.glob("*.png"))[0]
+    good = PICTURES[0]
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "cut.png").write_bytes(good.read_bytes()[:200])
@@ -286,7 +287,7 @@ def test_bad_pictures_are_named_and_the_others_still_predicted(trained, tmp_path
 
 
 def test_predict_without_any_checkpoint_says_how_to_get_one(tmp_path):
-    good = sorted(SAMPLES.glob("*.png"))[0]
+    good = PICTURES[0]
     done = verb("predict", good, "--checkpoint", "nowhere", cwd=tmp_path, check=2)
     assert "nowhere" in one_line(done.stderr)
 
@@ -299,7 +300,7 @@ def test_a_malicious_checkpoint_is_refused_before_anything_runs(trained, tmp_pat
             return os.system, (f"touch {tmp_path / 'pwned'}",)
 
     (tmp_path / "evil.pdparams").write_bytes(pickle.dumps({"fc.weight": Exploit()}, 2))
-    good = sorted(SAMPLES.glob("*.png"))[0]
+    good = PICTURES[0]
     done = verb("predict", good, "--checkpoint", tmp_path / "evil", cwd=tmp_path, check=2)
     assert "evil.pdparams" in one_line(done.stderr) and not (tmp_path / "pwned").exists()
 
