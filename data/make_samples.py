@@ -1,115 +1,156 @@
-"""Draw data/samples: eight pictures of digits as people make them, for trying predict.
+"""Make data/samples/*.png: digits as a person would write them, drawn by this script.
 
-    ./run python data/make_samples.py data/samples
+Run by hand, from the project's folder:
 
-They are this project's own: strokes given as points, smoothed to a curve, drawn with a pen of
-uneven width on paper, board or nothing. No data set is in them. The same bytes come out every
-time.
+    python data/make_samples.py data/samples
+
+Each digit is a pen's path through a few points, smoothed by a spline, with a little wobble and a
+width that varies along the stroke. The pictures are our own; they are taken from no data set.
 """
 
 import sys
 from pathlib import Path
+from typing import Dict, List, Tuple
 
 import cv2
 import numpy as np
+from PIL import Image
+from scipy.interpolate import CubicSpline
 
-# Strokes as (x, y) points in a unit square, y downwards.
-STROKES = {
-    2: [[(0.2, 0.3), (0.3, 0.1), (0.55, 0.05), (0.75, 0.2), (0.65, 0.45), (0.4, 0.7), (0.18, 0.92),
-         (0.45, 0.93), (0.82, 0.9)]],
-    3: [[(0.22, 0.15), (0.45, 0.04), (0.72, 0.13), (0.68, 0.34), (0.42, 0.46), (0.7, 0.56),
-         (0.78, 0.78), (0.5, 0.96), (0.2, 0.86)]],
-    4: [[(0.5, 0.04), (0.34, 0.3), (0.18, 0.6), (0.5, 0.6), (0.86, 0.57)],
-        [(0.66, 0.4), (0.62, 0.68), (0.58, 0.97)]],
-    5: [[(0.76, 0.07), (0.54, 0.07), (0.34, 0.09), (0.3, 0.26), (0.28, 0.44), (0.5, 0.38),
-         (0.74, 0.52), (0.74, 0.78), (0.5, 0.95), (0.22, 0.87)]],
-    6: [[(0.66, 0.05), (0.42, 0.24), (0.28, 0.52), (0.28, 0.78), (0.48, 0.95), (0.7, 0.82),
-         (0.68, 0.62), (0.48, 0.54), (0.3, 0.7)]],
-    7: [[(0.18, 0.1), (0.48, 0.09), (0.8, 0.08), (0.64, 0.36), (0.52, 0.64), (0.42, 0.96)]],
-    8: [[(0.7, 0.2), (0.5, 0.05), (0.3, 0.2), (0.4, 0.4), (0.62, 0.56), (0.72, 0.77), (0.5, 0.95),
-         (0.28, 0.77), (0.38, 0.56), (0.6, 0.4), (0.7, 0.2)]],
-    9: [[(0.7, 0.24), (0.5, 0.07), (0.3, 0.22), (0.34, 0.42), (0.54, 0.46), (0.7, 0.24),
-         (0.68, 0.5), (0.62, 0.75), (0.54, 0.97)]],
+Strokes = List[List[Tuple[float, float]]]
+Colour = Tuple[int, int, int]
+
+# The points of each stroke, (x, y) in a box of height 1 with y downwards.
+DIGITS: Dict[str, Strokes] = {
+    "zero": [[(0.42, 0.02), (0.16, 0.18), (0.06, 0.52), (0.18, 0.88), (0.40, 0.98),
+              (0.62, 0.84), (0.70, 0.48), (0.60, 0.14), (0.40, 0.02)]],
+    "two": [[(0.08, 0.24), (0.20, 0.06), (0.42, 0.01), (0.60, 0.14), (0.58, 0.36),
+             (0.38, 0.62), (0.06, 0.97)], [(0.06, 0.97), (0.34, 0.96), (0.70, 0.95)]],
+    "three": [[(0.08, 0.12), (0.28, 0.01), (0.52, 0.06), (0.58, 0.24), (0.44, 0.42),
+               (0.26, 0.47), (0.50, 0.52), (0.63, 0.70), (0.54, 0.91), (0.30, 0.99),
+               (0.05, 0.88)]],
+    "four": [[(0.42, 0.02), (0.26, 0.32), (0.05, 0.64)],
+             [(0.05, 0.64), (0.36, 0.63), (0.72, 0.60)],
+             [(0.54, 0.30), (0.52, 0.64), (0.50, 0.99)]],
+    "five": [[(0.62, 0.03), (0.38, 0.03), (0.16, 0.05)], [(0.16, 0.05), (0.13, 0.24), (0.11, 0.43)],
+             [(0.11, 0.43), (0.32, 0.36), (0.54, 0.44), (0.63, 0.66), (0.50, 0.91),
+              (0.26, 0.98), (0.05, 0.90)]],
+    "six": [[(0.54, 0.02), (0.30, 0.18), (0.12, 0.46), (0.08, 0.74), (0.22, 0.96), (0.44, 0.96),
+             (0.58, 0.76), (0.46, 0.57), (0.26, 0.60), (0.11, 0.76)]],
+    "seven": [[(0.06, 0.06), (0.34, 0.04), (0.64, 0.03)], [(0.64, 0.03), (0.46, 0.46), (0.30, 0.99)]],
+    "eight": [[(0.52, 0.10), (0.32, 0.01), (0.14, 0.14), (0.22, 0.36), (0.46, 0.55), (0.56, 0.80),
+               (0.36, 0.98), (0.12, 0.84), (0.20, 0.60), (0.44, 0.38), (0.54, 0.18),
+               (0.50, 0.08)]],
+    "nine": [[(0.56, 0.18), (0.38, 0.02), (0.14, 0.12), (0.09, 0.34), (0.26, 0.48), (0.48, 0.38),
+              (0.57, 0.16)], [(0.57, 0.16), (0.55, 0.54), (0.46, 0.98)]],
 }  # fmt: skip
-ENCODING = [cv2.IMWRITE_PNG_COMPRESSION, 9, cv2.IMWRITE_JPEG_QUALITY, 85]
-FINE = 4  # fine pixels to a pixel, for smooth edges
+
+# Drawn this many times as large, then averaged down.
+FINE = 4
 
 
 def main() -> None:
-    """Write every sample into the folder that the command line names."""
+    """Write the pictures into the folder that the command line names."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in samples().items():
-        cv2.imwrite(str(folder / name), picture, ENCODING)
+    white, black = (252, 252, 250), (24, 24, 28)
+    _save(folder / "seven.png", on_paper(ink("seven", 300, 400, 270, 17), white, black))
+    _save(folder / "four-pencil.png", pencil(ink("four", 260, 320, 210, 8)))
+    _save(folder / "three-chalk.png", chalk(ink("three", 320, 320, 220, 20)))
+    blue = ink("five", 480, 360, 170, 10, at=(0.74, 0.34))
+    _save(folder / "five-blue-ink.png", on_paper(blue, (250, 244, 214), (36, 62, 168)))
+    _save(folder / "two-photo.png", photo(ink("two", 320, 240, 150, 11, at=(0.45, 0.55))))
+    _save(folder / "eight-transparent.png", transparent(ink("eight", 256, 256, 190, 15)))
+    _save(folder / "zero-framed.png", framed(on_paper(ink("zero", 200, 240, 150, 9), white, black)))
+    _save(folder / "nine-tiny.png", on_paper(ink("nine", 40, 40, 28, 3), white, black))
+    _save(folder / "six-marker.png", on_paper(ink("six", 300, 300, 230, 30), white, (200, 30, 40)))
 
 
-def samples() -> "dict[str, np.ndarray]":
-    """File name → picture, uint8 ``[H,W,3]`` or ``[H,W,4]`` (blue, green, red, alpha)."""
-    white, black = (255, 255, 255), (20, 20, 20)
-    return {
-        "seven.png": paint(ink(7, 300, 360, 9), white, black),
-        "three-chalk.png": paint(ink(3, 260, 260, 11), (48, 62, 40), (225, 235, 230)),
-        "five-blue-ink.png": paint(ink(5, 420, 300, 8, corner=(30, 40), size=150), white,
-                                   (150, 60, 20)),
-        "two-photo.jpg": photograph(paint(ink(2, 320, 320, 10), (205, 215, 220), (70, 60, 60))),
-        "eight-transparent.png": transparent(ink(8, 200, 200, 9)),
-        "four-marker.png": paint(ink(4, 280, 280, 22), (235, 245, 250), (30, 20, 160)),
-        "six-small.png": paint(ink(6, 28, 28, 2.2, corner=(4, 3), size=21), (0, 0, 0), white),
-        "nine-pencil.png": paint(ink(9, 300, 400, 4, corner=(60, 70), size=250), (240, 240, 236),
-                                 (110, 105, 105)),
-    }  # fmt: skip
+def ink(
+    digit: str,
+    width: int,
+    height: int,
+    size: int,
+    pen: float,
+    at: Tuple[float, float] = (0.5, 0.5),
+) -> np.ndarray:
+    """The share of each pixel that a pen has covered: float ``[height, width]``, 0–1.
 
-
-def ink(digit, width, height, pen, corner=None, size=None):
-    """How much ink there is on each pixel: float ``[height,width]``, 0–1.
-
-    ``pen`` is the stroke's width in pixels; ``corner`` and ``size`` place the unit square.
+    ``size`` is the digit's height and ``pen`` the pen's mean width, in pixels; ``at`` is where
+    the digit's middle lies, as shares of width and height.
     """
-    size = size or 0.75 * min(width, height)
-    left, top = corner or ((width - size) / 2, (height - size) / 2)
-    canvas = np.zeros((height * FINE, width * FINE), np.uint8)
-    wobble = np.random.default_rng(digit)
-    for stroke in STROKES[digit]:
-        points = smooth(np.array(stroke))
-        for number, (x, y) in enumerate(points):
-            swell = 1 + 0.15 * np.sin(number / 9 + digit) + 0.03 * wobble.standard_normal()
-            centre = (int((left + size * x) * FINE), int((top + size * y) * FINE))
-            cv2.circle(canvas, centre, max(1, round(pen * swell * FINE / 2)), 255, -1)
-    return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA) / 255
+    rng = np.random.RandomState(sum(map(ord, digit)))
+    fine = np.zeros((height * FINE, width * FINE), np.uint8)
+    corner = np.array([at[0] * width - 0.36 * size, at[1] * height - 0.5 * size])
+    for stroke in DIGITS[digit]:
+        for (x, y), radius in zip(*path(stroke, rng)):
+            point = (corner + size * np.array([x, y])) * FINE
+            centre = tuple(int(v) for v in np.rint(point))
+            cv2.circle(fine, centre, max(1, round(pen * radius * FINE / 2)), 255, -1, cv2.LINE_AA)
+    return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA) / 255
 
 
-def smooth(points, between=24):
-    """A Catmull-Rom curve through the points."""
-    padded = np.concatenate([points[:1], points, points[-1:]])
-    t = np.linspace(0, 1, between, endpoint=False)[:, None]
-    pieces = []
-    for a, b, c, d in zip(padded, padded[1:], padded[2:], padded[3:]):
-        cubic = 3 * b - 3 * c + d - a
-        pieces.append(b + 0.5 * (t * (c - a) + t**2 * (2 * a - 5 * b + 4 * c - d) + t**3 * cubic))
-    return np.concatenate([*pieces, points[-1:]])
+def path(
+    stroke: List[Tuple[float, float]], rng: np.random.RandomState
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Points ``[400, 2]`` along a stroke and the pen's width at each, around 1."""
+    points = np.array(stroke) + rng.normal(0, 0.006, (len(stroke), 2))
+    points[0], points[-1] = stroke[0], stroke[-1]
+    steps = np.hypot(*np.diff(points, axis=0).T)
+    along = np.concatenate([[0], np.cumsum(steps)]) / steps.sum()
+    t = np.linspace(0, 1, 400)
+    tremble = np.interp(t, np.linspace(0, 1, 9), rng.normal(0, 0.08, 9))
+    return CubicSpline(along, points)(t), 1.08 + tremble - 0.25 * t**3
 
 
-def paint(amount, paper, colour):
-    """Ink of one colour on paper of another: uint8 ``[H,W,3]``."""
-    mixed = np.array(paper) * (1 - amount[..., None]) + np.array(colour) * amount[..., None]
-    return np.rint(mixed).astype(np.uint8)
+def on_paper(cover: np.ndarray, paper: Colour, colour: Colour) -> np.ndarray:
+    """Ink of a colour on plain paper: uint8 ``[H, W, 3]``."""
+    share = cover[..., None]
+    return np.rint(share * colour + (1 - share) * np.array(paper)).astype(np.uint8)
 
 
-def photograph(picture):
-    """Light that falls off to one corner, and the grain of a sensor."""
+def chalk(cover: np.ndarray) -> np.ndarray:
+    """Chalk, with gaps, on a green board."""
+    rng = np.random.RandomState(3)
+    grain = cv2.GaussianBlur(rng.uniform(0, 1, cover.shape), (0, 0), 1.0)
+    gaps = np.clip((grain - 0.42) * 9, 0.15, 1)
+    return on_paper(cover * gaps, (38, 66, 54), (232, 232, 222)) // 6 * 6
+
+
+def pencil(cover: np.ndarray) -> np.ndarray:
+    """A soft pencil: grey, lighter here and there."""
+    rng = np.random.RandomState(4)
+    grain = cv2.GaussianBlur(rng.uniform(0, 1, cover.shape), (0, 0), 0.8)
+    return on_paper(cover * np.clip(0.5 + grain * 0.6, 0, 1), (247, 246, 243), (92, 92, 98)) // 3 * 3
+
+
+def photo(cover: np.ndarray) -> np.ndarray:
+    """A photo of paper under a lamp: uneven light, a shadow, a blurred lens, sensor noise."""
+    rng = np.random.RandomState(5)
+    height, width = cover.shape
+    y, x = np.mgrid[:height, :width] / np.array([height, width]).reshape(2, 1, 1)
+    light = 1.0 - 0.35 * x - 0.15 * y
+    shadow = 1 - 0.3 / (1 + np.exp(-(x + 0.6 * y - 1.1) * 22))
+    picture = on_paper(cover, (224, 216, 200), (44, 46, 60)) * (light * shadow)[..., None]
+    picture = cv2.GaussianBlur(picture, (0, 0), 1.0) + rng.normal(0, 3, (height, width, 1))
+    return np.clip(picture, 0, 255).astype(np.uint8) // 8 * 8
+
+
+def transparent(cover: np.ndarray) -> np.ndarray:
+    """Black ink on nothing: uint8 ``[H, W, 4]``."""
+    picture = np.zeros((*cover.shape, 4), np.uint8)
+    picture[..., 3] = np.rint(255 * cover)
+    return picture
+
+
+def framed(picture: np.ndarray) -> np.ndarray:
+    """The picture with a ruled frame near its edge."""
     height, width = picture.shape[:2]
-    rows, columns = np.mgrid[0:height, 0:width]
-    light = 1 - 0.45 * (rows / height + columns / width) / 2
-    grain = np.random.default_rng(0).normal(0, 4, (height // 2, width // 2))
-    grain = cv2.resize(grain, (width, height))[..., None]
-    photo = np.clip(picture * light[..., None] + grain, 0, 255)
-    return photo.astype(np.uint8)
+    return cv2.rectangle(picture.copy(), (5, 5), (width - 6, height - 6), (60, 60, 60), 2)
 
 
-def transparent(amount):
-    """Dark ink on nothing: uint8 ``[H,W,4]``."""
-    colour = np.full((*amount.shape, 3), 30, np.uint8)
-    return np.dstack([colour, np.rint(255 * amount).astype(np.uint8)])
+def _save(path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(path, optimize=True)
 
 
 if __name__ == "__main__":
