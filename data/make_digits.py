@@ -21,8 +21,8 @@ from sklearn.datasets import load_digits
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mnist import mnist_form  # noqa: E402
-from mnist.files import atomic_write  # noqa: E402
+from mnist import mnist_form
+from mnist.files import atomic_write
 
 SPLITS = (1197, 300, 300)
 LEVELS = 16

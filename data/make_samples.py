@@ -59,7 +59,7 @@ def main() -> None:
     _save(folder / "three-chalk.png", chalk(ink("three", 320, 320, 220, 20)))
     blue = ink("five", 480, 360, 170, 10, at=(0.74, 0.34))
     _save(folder / "five-blue-ink.png", on_paper(blue, (250, 244, 214), (36, 62, 168)))
-    _save(folder / "two-photo.png", photo(ink("two", 320, 240, 150, 11, at=(0.45, 0.55))))
+    _save(folder / "two-photo.png", photo(ink("two", 280, 210, 135, 10, at=(0.45, 0.55))))
     _save(folder / "eight-transparent.png", transparent(ink("eight", 256, 256, 190, 15)))
     _save(folder / "zero-framed.png", framed(on_paper(ink("zero", 200, 240, 150, 9), white, black)))
     _save(folder / "nine-tiny.png", on_paper(ink("nine", 40, 40, 28, 3), white, black))
@@ -121,7 +121,9 @@ def pencil(cover: np.ndarray) -> np.ndarray:
     """A soft pencil: grey, lighter here and there."""
     rng = np.random.RandomState(4)
     grain = cv2.GaussianBlur(rng.uniform(0, 1, cover.shape), (0, 0), 0.8)
-    return on_paper(cover * np.clip(0.5 + grain * 0.6, 0, 1), (247, 246, 243), (92, 92, 98)) // 3 * 3
+    return (
+        on_paper(cover * np.clip(0.5 + grain * 0.6, 0, 1), (247, 246, 243), (92, 92, 98)) // 3 * 3
+    )
 
 
 def photo(cover: np.ndarray) -> np.ndarray:
@@ -132,7 +134,7 @@ def photo(cover: np.ndarray) -> np.ndarray:
     light = 1.0 - 0.35 * x - 0.15 * y
     shadow = 1 - 0.3 / (1 + np.exp(-(x + 0.6 * y - 1.1) * 22))
     picture = on_paper(cover, (224, 216, 200), (44, 46, 60)) * (light * shadow)[..., None]
-    picture = cv2.GaussianBlur(picture, (0, 0), 1.0) + rng.normal(0, 3, (height, width, 1))
+    picture = cv2.GaussianBlur(picture, (0, 0), 1.0) + rng.normal(0, 2, (height, width, 1))
     return np.clip(picture, 0, 255).astype(np.uint8) // 8 * 8
 
 

@@ -1,0 +1,449 @@
+"""The course's ``mnist.json.gz``: read as a stream into ``uint8``, and written.
+
+The file is gzip JSON ``[[images, labels], [images, labels], [images, labels]]`` for the
+splits train, valid and eval. An image is a flat list of 784 numbers, row by row: floats
+0–1 (k/255, or k/256 as in Nielsen's ``mnist.pkl.gz``) or integers 0–255. A label is a
+whole number 0–9.
+
+``json.load(gzip.open(path))``, as in the course, makes 55 million Python floats of it.
+Here the text passes through a window of a few hundred KiB: all whole images in the
+window are parsed by simdjson (https://simdjson.org) at once and stored as bytes.
+"""
+
+import gzip
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import (
+    Any,
+    BinaryIO,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Sized,
+    Tuple,
+    Union,
+    cast,
+)
+
+import numpy as np
+import simdjson
+from numpy.typing import NDArray
+
+from mnist.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Arrays
+from mnist.errors import InputError
+from mnist.files import PathLike, atomic_write, open_input
+from mnist.gunzip import GunzipReader, ReadAhead
+
+# The text of MAX_IMAGES images in each split at 5 KB an image, which is generous.
+_MAX_TEXT = 3 * MAX_IMAGES * 5_000
+# An image takes 2 to 20 KB of text, a label 2 to 20 bytes.
+_MAX_IMAGE_TEXT = 256 << 10
+_MAX_LABEL_TEXT = 64
+# The fastest of 64 KiB … 2 MiB, by a little: simdjson works in 14 times as much memory,
+# which should stay in the processor's cache.
+_BLOCK_SIZE = 512 << 10
+
+# How far a float may lie from k/255 or k/256, in units of k. float32 and eight decimals
+# are off by 0.00002 at most; k/255 and k/256 differ by 0.0039 at least, so a number
+# (except 0 and 1) never fits both.
+_TOLERANCE = 0.001
+
+# The scales that turn a pixel's number into its level 0–255, and what is said of a
+# number that does not fit (None: no scale is known yet).
+_SCALES = (1, 255, 256)
+_UNFIT = {
+    None: "neither a whole number 0 to 255 nor k/255 nor k/256",
+    1: "not a whole number 0 to 255 like the others",
+    255: "not k/255 (k = 0 to 255) like the others",
+    256: "not k/256 (k = 0 to 255) like the others",
+}
+
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_END_OF_LISTS = re.compile(rb"\][ \t\r\n]*\]")
+
+_Numbers = NDArray[np.float64]
+
+
+class Content(NamedTuple):
+    """What a file holds: the splits train, valid, eval, and the SHA-256 of its bytes."""
+
+    splits: Tuple[Arrays, Arrays, Arrays]
+    sha256: str
+
+
+def read(path: PathLike, block_size: int = _BLOCK_SIZE) -> Content:
+    """Read and validate a file in the course's format.
+
+    The SHA-256 is that of the very bytes that were parsed. ``block_size`` is how many
+    bytes of text are looked at at a time; it does not change the result. Whether
+    the numbers are floats or integers is told from the first one that is neither 0 nor
+    1; a file without any holds floats.
+
+    Raises InputError, naming the file, the fault and mostly the image.
+    """
+    with open_input(path) as file, ThreadPoolExecutor(1) as pool:
+        source = GunzipReader(path, file, _MAX_TEXT)
+        window = _Window(path, ReadAhead(source, pool), block_size)
+        splits = _Parser(path, window).document()
+        return Content(splits, source.sha256())
+
+
+class _Window:
+    """The part of the JSON text that is in memory, and a place in it."""
+
+    def __init__(self, path: PathLike, source: ReadAhead, block_size: int) -> None:
+        self._path = path
+        self._source = source
+        self._block_size = block_size
+        self._text = b""
+        self._position = 0
+        self._before = 0
+
+    def peek(self) -> bytes:
+        """The next character that is not white space, empty at the end of the text."""
+        while True:
+            match = _SPACE.match(self._text, self._position)
+            self._position = match.end() if match else self._position
+            if self._position < len(self._text) or not self._fill():
+                return self._text[self._position : self._position + 1]
+
+    def require(self, character: bytes, what: str) -> None:
+        """Make sure that ``character`` comes next, with which ``what`` begins or goes on."""
+        found = self.peek()
+        if found != character:
+            raise self.fault(f"expected {_shown(character)} ({what}), found {_shown(found)}")
+
+    def expect(self, character: bytes, what: str) -> None:
+        """Step over ``character``."""
+        self.require(character, what)
+        self._position += 1
+
+    def whole_lists(self, limit: int, what: str) -> bytes:
+        """What is in memory up to the last ``]``, with ``[`` and ``]`` around it."""
+        self._fill_until_bracket(limit, what)
+        end = self._text.rfind(b"]") + 1
+        return b"[%b]" % memoryview(self._text)[self._position : end]
+
+    def take_list(self, limit: int, what: str) -> bytes:
+        """Take the text up to the next ``]``."""
+        start = self._fill_until_bracket(limit, what)
+        self._position = self._text.find(b"]", start) + 1
+        return self._text[start : self._position]
+
+    def advance(self, length: int) -> None:
+        """Step over ``length`` bytes."""
+        self._position += length
+
+    def fault(self, what: str) -> InputError:
+        """An InputError that names the file and the place."""
+        place = self._before + self._position
+        return InputError(f"{self._path}: {what}, at byte {place:,} of the text")
+
+    def _fill_until_bracket(self, limit: int, what: str) -> int:
+        """Have a ``]`` in memory, at most ``limit`` bytes or so away; the present position."""
+        while self._text.find(b"]", self._position) < 0:
+            if len(self._text) - self._position > limit:
+                raise self.fault(f"{what} does not end within {limit:,} bytes")
+            if not self._fill():
+                raise self.fault(f"the text ends in the middle of {what}")
+        return self._position
+
+    def _fill(self) -> bool:
+        block = self._source.read(self._block_size)
+        self._before += self._position
+        self._text = self._text[self._position :] + block
+        self._position = 0
+        return bool(block)
+
+
+class _Parser:
+    """The structure of the document, and the checks of what it holds."""
+
+    def __init__(self, path: PathLike, window: _Window) -> None:
+        self._path = path
+        self._window = window
+        self._json = simdjson.Parser()
+        self._pixels = _PixelStore(path)
+
+    def document(self) -> Tuple[Arrays, Arrays, Arrays]:
+        window = self._window
+        window.expect(b"[", "a list of three [images, labels] pairs")
+        labels = []
+        for index, split in enumerate(SPLIT_NAMES):
+            if window.peek() == b"]":
+                raise window.fault(f"{index} splits instead of 3 (train, valid, eval)")
+            if index:
+                window.expect(b",", f"between two splits, before {split}")
+            labels.append(self._split(split))
+        if window.peek() == b",":
+            raise window.fault("more than 3 splits (train, valid, eval)")
+        window.expect(b"]", "the end of the list of splits")
+        if window.peek():
+            raise window.fault("more text after the end of the JSON")
+        train, valid, evaluation = zip(self._pixels.finished(), labels)
+        return train, valid, evaluation
+
+    def _split(self, split: str) -> NDArray[np.int64]:
+        window = self._window
+        window.expect(b"[", f"{split} as a pair [images, labels]")
+        count = self._images(split)
+        if window.peek() == b"]":
+            raise window.fault(f"{split} has images but no labels")
+        window.expect(b",", f"between the images and the labels of {split}")
+        labels = self._labels(split, count)
+        if window.peek() == b",":
+            raise window.fault(f"{split} has more than images and labels")
+        window.expect(b"]", f"the end of {split}")
+        return labels
+
+    def _images(self, split: str) -> int:
+        window = self._window
+        window.expect(b"[", f"the list of {split} images")
+        if window.peek() == b"]":
+            raise window.fault(f"{split} has no images")
+        self._pixels.start(split)
+        count = 0
+        while True:
+            window.require(b"[", f"{split} image {count}, a list of {PIXELS} numbers")
+            count = self._pixels.add(self._take_images(split, count))
+            if count > MAX_IMAGES:
+                raise window.fault(f"{split} has more than {MAX_IMAGES:,} images")
+            if window.peek() == b"]":
+                window.expect(b"]", f"the end of the {split} images")
+                return count
+            window.expect(b",", f"between two {split} images")
+
+    def _take_images(self, split: str, first: int) -> _Numbers:
+        """Take at least one ``[…]``, and as many as are in memory: float64 ``[images * 784]``."""
+        text = self._window.whole_lists(_MAX_IMAGE_TEXT, f"{split} image {first}")
+        try:
+            values = self._parse_images(split, first, text)
+        except ValueError:
+            # Most likely the list of images ends in it. This way it is searched for the
+            # end three times a file instead of a thousand times.
+            end = _END_OF_LISTS.search(text)
+            text = text[: end.start()] + b"]]" if end else text
+            try:
+                values = self._parse_images(split, first, text)
+            except ValueError as error:
+                raise self._broken_images(split, first, text) from error
+        self._window.advance(len(text) - len(b"[]"))
+        return values
+
+    def _parse_images(self, split: str, first: int, text: bytes) -> _Numbers:
+        """Parse ``[[…], […], …]``; ValueError for broken JSON."""
+        images = cast(simdjson.Array, self._json.parse(text))
+        try:
+            lengths = list(map(len, cast("Iterable[Sized]", images)))
+            values = np.frombuffer(images.as_buffer(of_type="d"), np.float64)
+        except TypeError as error:
+            raise self._broken_images(split, first, text) from error
+        # as_buffer flattens a list inside an image without a word.
+        if np.count_nonzero(np.frombuffer(text, np.uint8) == ord("[")) != 1 + len(lengths):
+            raise self._broken_images(split, first, text)
+        if lengths.count(PIXELS) != len(lengths):
+            index, length = next(item for item in enumerate(lengths) if item[1] != PIXELS)
+            what = f"has {length} numbers, not {PIXELS}"
+            raise self._fault(f"{split} image {first + index} {what}")
+        return values
+
+    def _broken_images(self, split: str, first: int, text: bytes) -> InputError:
+        """Look at the images of a chunk that cannot be parsed, one by one."""
+        pieces = text[1:-1].split(b"]")[:-1]
+        for index, piece in enumerate(pieces, first):
+            fault = _fault_of_list(piece.lstrip(b" \t\r\n,") + b"]")
+            if fault:
+                return self._fault(f"{split} image {index} {fault}")
+        last = first + len(pieces) - 1
+        return self._fault(f"broken JSON between the {split} images {first} and {last}")
+
+    def _labels(self, split: str, count: int) -> NDArray[np.int64]:
+        window = self._window
+        window.require(b"[", f"the list of {split} labels")
+        limit = max(_MAX_IMAGE_TEXT, _MAX_LABEL_TEXT * count)
+        text = window.take_list(limit, f"the list of {split} labels")
+        fault = _fault_of_list(text)
+        if fault:
+            raise self._fault(f"the list of {split} labels {fault}")
+        values = np.frombuffer(_parse_list(text).as_buffer(of_type="d"), np.float64)
+        if len(values) != count:
+            raise self._fault(f"{split} has {count} images but {len(values)} labels")
+        labels = values.clip(-1, CLASSES).astype(np.int64)
+        wrong = np.flatnonzero((labels != values) | (labels < 0) | (labels >= CLASSES))
+        if len(wrong):
+            value = values[wrong[0]]
+            raise self._fault(f"{split} label {wrong[0]} is {value:.9g}, not one of 0 to 9")
+        return labels
+
+    def _fault(self, what: str) -> InputError:
+        return InputError(f"{self._path}: {what}")
+
+
+class _PixelStore:
+    """Numbers in, ``uint8`` pixels out, once it is known what the numbers mean."""
+
+    def __init__(self, path: PathLike) -> None:
+        self._path = path
+        # A pixel's number times the scale is its level 0–255; None: only 0 and 1 so far.
+        self._scale: Optional[int] = None
+        self._levels: Dict[str, bytearray] = {}
+        self._split = ""
+
+    def start(self, split: str) -> None:
+        """Begin the next split."""
+        self._split = split
+        self._levels[split] = bytearray()
+
+    def add(self, values: _Numbers) -> int:
+        """Store float64 ``[images * 784]``; how many images the split has now."""
+        if self._scale is None:
+            telling = np.flatnonzero((values != 0) & (values != 1))
+            if len(telling):
+                self._decide(values, int(telling[0]))
+        store = self._levels[self._split]
+        store += self._to_levels(values).tobytes()
+        return len(store) // PIXELS
+
+    def finished(self) -> List[NDArray[np.uint8]]:
+        """The images of all splits, uint8 ``[N, 28, 28]`` each."""
+        if self._scale is None:
+            self._set_scale(255)
+        return [
+            np.frombuffer(store, np.uint8).reshape(-1, SIDE, SIDE)
+            for store in self._levels.values()
+        ]
+
+    def _to_levels(self, values: _Numbers) -> NDArray[np.uint8]:
+        if self._scale is None:
+            return values.astype(np.uint8)
+        # float32 takes half the time and is exact enough for anything but whole numbers.
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled: NDArray[Any] = values.astype(np.float64 if self._scale == 1 else np.float32)
+            scaled *= self._scale
+            levels: NDArray[Any] = np.rint(scaled)
+            scaled -= levels
+        tolerance = _tolerance(self._scale)
+        if not (
+            levels.min() >= 0
+            and levels.max() <= 255
+            and scaled.min() >= -tolerance
+            and scaled.max() <= tolerance
+        ):
+            wrong = (levels < 0) | (levels > 255) | (np.abs(scaled) > tolerance)
+            raise self._unfit(values, int(np.argmax(wrong)))
+        return levels.astype(np.uint8)
+
+    def _decide(self, values: _Numbers, index: int) -> None:
+        """Learn the scale from a number that is neither 0 nor 1."""
+        for scale in _SCALES:
+            level = float(values[index]) * scale
+            if 0 <= level <= 255 and abs(level - round(level)) <= _tolerance(scale):
+                return self._set_scale(scale)
+        raise self._unfit(values, index)
+
+    def _set_scale(self, scale: int) -> None:
+        """Make levels of the zeros and ones stored so far."""
+        self._scale = scale
+        for split, store in self._levels.items():
+            levels = np.frombuffer(store, np.uint8)
+            if scale == 256 and levels.any():
+                image = int(np.argmax(levels)) // PIXELS
+                raise InputError(f"{self._path}: {split} image {image} holds 1, {_UNFIT[256]}")
+            levels *= min(scale, 255)
+
+    def _unfit(self, values: _Numbers, index: int) -> InputError:
+        image = (len(self._levels[self._split]) + index) // PIXELS
+        value = f"{values[index]:.9g}"
+        return InputError(
+            f"{self._path}: {self._split} image {image} holds {value}, {_UNFIT[self._scale]}"
+        )
+
+
+def _tolerance(scale: int) -> float:
+    return 0.0 if scale == 1 else _TOLERANCE
+
+
+def _fault_of_list(text: bytes) -> str:
+    """What is wrong with a list of numbers, empty if nothing is."""
+    if b"NaN" in text or b"Infinity" in text:
+        return "holds NaN or infinity"
+    if text.count(b"[") > 1:
+        return "holds a list where a number should be"
+    try:
+        _parse_list(text).as_buffer(of_type="d")
+    except ValueError as error:
+        return f"is broken JSON ({error})"
+    except TypeError:
+        return "holds something that is not a number"
+    return ""
+
+
+def _parse_list(text: bytes) -> simdjson.Array:
+    """Parse a JSON list; ValueError for broken JSON, TypeError for anything else."""
+    # A new parser each time, since one cannot be used again while anything that it made
+    # (in a traceback, say) is alive.
+    parsed = simdjson.Parser().parse(text)
+    if not isinstance(parsed, simdjson.Array):
+        raise TypeError("not a list")
+    return parsed
+
+
+def _shown(character: bytes) -> str:
+    return ascii(character.decode("latin-1")) if character else "the end of the text"
+
+
+def write(
+    target: Union[PathLike, BinaryIO],
+    splits: Sequence[Arrays],
+    pixels: str = "floats",
+) -> None:
+    """Write the splits train, valid, eval in the course's format.
+
+    Images are uint8 ``[N, 28, 28]``, labels whole numbers ``[N]``. ``pixels`` is
+    "floats" (0–1, equal to k/255 in float32) or "integers" (0–255). The same splits
+    always give the same bytes. A path appears whole or not at all.
+
+    Raises InputError for images of nothing but 0 and 1 as integers, which read back as
+    floats, and Failure for what the disk refuses.
+    """
+    tokens = _tokens(pixels)
+    if pixels == "integers" and max(int(images.max()) for images, _ in splits) == 1:
+        raise InputError("images of only 0 and 1 cannot be told from floats; use pixels=floats")
+    if isinstance(target, (str, os.PathLike)):
+        with atomic_write(target) as file:
+            _write(file, splits, tokens)
+    else:
+        _write(target, splits, tokens)
+
+
+def _tokens(pixels: str) -> List[str]:
+    """The text of each level 0–255."""
+    if pixels == "integers":
+        return [str(level) for level in range(256)]
+    if pixels == "floats":
+        # NumPy writes a float32 with the fewest digits that give it back.
+        return [str(np.float32(level / 255)) for level in range(256)]
+    raise InputError(f"pixels: {pixels!r} must be floats or integers")
+
+
+def _write(file: BinaryIO, splits: Sequence[Arrays], tokens: List[str]) -> None:
+    # Neither a name nor a time goes into the gzip header. Level 5 makes a file 3% larger
+    # than the default 6 in two thirds of the time.
+    with gzip.GzipFile("", "wb", fileobj=file, compresslevel=5, mtime=0) as out:
+        for index, (images, labels) in enumerate(splits):
+            out.write(b",[[" if index else b"[[[")
+            for start in range(0, len(images), 1000):
+                out.write(b"," if start else b"")
+                out.write(_text_of(images[start : start + 1000], tokens))
+            digits = ",".join(str(int(label)) for label in labels)
+            out.write(f"],[{digits}]]".encode())
+        out.write(b"]")
+
+
+def _text_of(images: NDArray[np.uint8], tokens: List[str]) -> bytes:
+    rows = (image.tobytes() for image in images)
+    return ",".join("[" + ",".join(map(tokens.__getitem__, row)) + "]" for row in rows).encode()

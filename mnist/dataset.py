@@ -1,0 +1,179 @@
+"""A data set as the rest of the house sees it: validated arrays, and a quick way to them.
+
+Reading ``mnist.json.gz`` takes seconds, so the arrays are also kept in ``.cache`` beside
+it. A cache is only ever used for the very bytes it was made from (their SHA-256 is in
+it), and it may be deleted at any time.
+"""
+
+import io
+import logging
+import math
+import os
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, BinaryIO, Optional, Tuple
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from mnist import course_json
+from mnist.course_json import Content
+from mnist.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Arrays
+from mnist.errors import Failure, InputError
+from mnist.files import PathLike, atomic_write, find_input, open_input, sha256_of
+
+_log = logging.getLogger("mnist")
+
+# Part of every cache; a new layout gets a new name.
+_FORMAT = "mnist-cache-1"
+_MAX_CACHE_BYTES = len(SPLIT_NAMES) * MAX_IMAGES * (PIXELS + 8) + (1 << 20)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: read-only uint8 images ``[N, 28, 28]`` and int64 labels ``[N]`` (0–9)."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The splits train, valid and eval, and the file and content they came from."""
+
+    train: Split
+    valid: Split
+    eval: Split
+    source: Path
+    sha256: str
+
+    def split(self, mode: str) -> Split:
+        """The split called ``mode``; InputError for any other name."""
+        if mode not in SPLIT_NAMES:
+            near = get_close_matches(str(mode), SPLIT_NAMES, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise InputError(f"mode {mode!r} must be train, valid or eval{hint}")
+        split: Split = getattr(self, mode)
+        return split
+
+
+def load(path: PathLike, cache: bool = True) -> Dataset:
+    """Read a file in the course's format, from its cache where that is up to date.
+
+    Without ``cache`` none is read or written. A cache that cannot be written is a
+    warning in the log. Raises InputError for a file that is missing or not a whole and
+    valid data set.
+    """
+    source = find_input(path)
+    cache_path = cache_path_of(source)
+    content = _read_cache(cache_path, source) if cache else None
+    if content is None:
+        content = _read_source(source)
+        if cache:
+            _write_cache(cache_path, content)
+    train, valid, evaluation = (_read_only(*arrays) for arrays in content.splits)
+    return Dataset(train, valid, evaluation, source, content.sha256)
+
+
+def cache_path_of(source: Path) -> Path:
+    """Where the cache of a data file lies."""
+    return source.parent / ".cache" / f"{source.name}.npz"
+
+
+def _read_source(source: Path) -> Content:
+    try:
+        os.stat(source)
+    except FileNotFoundError as error:
+        hint = "python -m mnist.prepare makes data/mnist.json.gz"
+        raise InputError(f"{source}: no such file ({hint})") from error
+    except OSError:
+        pass  # The reader says what is wrong with it.
+    return course_json.read(source)
+
+
+def _read_only(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Split:
+    images.flags.writeable = False
+    labels.flags.writeable = False
+    return Split(images, labels)
+
+
+def _stamp(sha256: str) -> bytes:
+    """The comment of a cache's zip archive: its layout and what it was made from."""
+    return f"{_FORMAT} {sha256}".encode()
+
+
+def _write_cache(path: Path, content: Content) -> None:
+    try:
+        with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+            archive.comment = _stamp(content.sha256)
+            for split, (images, labels) in zip(SPLIT_NAMES, content.splits):
+                _write_member(archive, f"{split}_images", images)
+                _write_member(archive, f"{split}_labels", labels)
+    except Failure as error:
+        _log.warning("no cache, reading the data will be slow again next time: %s", error)
+
+
+def _write_member(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.save(member, array, allow_pickle=False)
+
+
+def _read_cache(path: Path, source: Path) -> Optional[Content]:
+    """What the cache holds, or None if it is not a whole cache of ``source``."""
+    try:
+        with open_input(path) as file, ThreadPoolExecutor(1) as pool:
+            # Hashed in a thread while the cache is read, which takes as long.
+            sha256 = pool.submit(sha256_of, source)
+            with _open_archive(file) as archive:
+                train, valid, evaluation = (_read_split(archive, split) for split in SPLIT_NAMES)
+                if archive.comment != _stamp(sha256.result()):
+                    raise ValueError("made from other data, or by another version")
+            return Content((train, valid, evaluation), sha256.result())
+    except Exception as error:
+        # A damaged zip or npy file raises nearly anything, and none of it matters.
+        _log.debug("%s is not used: %s: %s", path, type(error).__name__, error)
+        return None
+
+
+def _open_archive(file: BinaryIO) -> zipfile.ZipFile:
+    if os.fstat(file.fileno()).st_size > _MAX_CACHE_BYTES:
+        raise ValueError("too large")
+    return zipfile.ZipFile(file)
+
+
+def _read_split(archive: zipfile.ZipFile, split: str) -> Arrays:
+    images = _read_member(archive, f"{split}_images", np.dtype(np.uint8), (SIDE, SIDE))
+    labels = _read_member(archive, f"{split}_labels", np.dtype(np.int64), ())
+    if len(images) != len(labels) or labels.min() < 0 or labels.max() >= CLASSES:
+        raise ValueError(f"the labels of {split} are wrong")
+    return images, labels
+
+
+def _read_member(
+    archive: zipfile.ZipFile, name: str, dtype: "np.dtype[Any]", item: Tuple[int, ...]
+) -> NDArray[Any]:
+    """An array of items of the given shape; the zip format's CRC-32 is checked.
+
+    It is a view of the member's bytes. numpy.load would copy them, and takes twice as long.
+    """
+    info = archive.getinfo(f"{name}.npy")
+    # Before any memory is taken for it.
+    if info.compress_type != zipfile.ZIP_STORED or info.compress_size > _MAX_CACHE_BYTES:
+        raise ValueError(f"{name} is packed or too large")
+    content = archive.read(info)
+    stream = io.BytesIO(content)
+    if npy.read_magic(stream) != (1, 0):  # type: ignore[no-untyped-call]
+        raise ValueError(f"{name} is in another version of npy")
+    header = npy.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
+    shape, fortran_order, found = header
+    if found != dtype or shape[1:] != item or fortran_order or not math.prod(shape):
+        raise ValueError(f"{name} is not the expected array")
+    array: NDArray[Any] = np.frombuffer(content, dtype, offset=stream.tell())
+    return array.reshape(shape)

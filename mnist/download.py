@@ -1,0 +1,250 @@
+"""The four official MNIST files from public mirrors, resumed and checked."""
+
+import os
+import queue
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+
+import requests
+import urllib3
+
+from mnist import idx
+from mnist.errors import Failure, InputError
+from mnist.idx import OFFICIAL_FILES, IdxFile
+
+MIRRORS = (
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    # The one that paddle.dataset.mnist of Paddle 1.8.5 uses.
+    "https://dataset.bj.bcebos.com/mnist/",
+    "http://yann.lecun.com/exdb/mnist/",
+)
+
+MIRRORS_VARIABLE = "MNIST_MIRRORS"
+"""The environment variable that replaces MIRRORS: addresses of folders, with spaces between."""
+
+
+_CONNECT_SECONDS = 3.0
+_READ_SECONDS = 10.0
+# All mirrors are asked at once, in threads, because the look-up of a host's name can
+# hang for much longer than any time-out that requests knows of.
+_PROBE_SECONDS = 5.0
+# How long the others may still answer after the first one has.
+_GRACE_SECONDS = 0.5
+_ATTEMPTS = 4
+_PAUSE_SECONDS = 0.5
+# What a connection that breaks off in the middle of a block has sent of it is lost.
+_BLOCK = 16 << 10
+
+_WAY_OUT = "fetch the four files on another machine and give their folder with --source DIR"
+
+
+class _MirrorError(Exception):
+    """This mirror cannot give the file; the next one may."""
+
+
+def default_mirrors() -> Sequence[str]:
+    """The mirrors to ask unless the caller names others."""
+    return os.environ.get(MIRRORS_VARIABLE, "").split() or MIRRORS
+
+
+def fetch(
+    folder: Path,
+    mirrors: Sequence[str],
+    files: Sequence[IdxFile] = OFFICIAL_FILES,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Have every file as ``<name>.gz`` in ``folder``, with the right content.
+
+    What is there already is checked and kept; a partial download (``<name>.gz.part``)
+    is resumed. Raises Failure when no mirror answers (known within 6 seconds), when none has
+    the right content, or when the disk refuses; partial downloads stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [file for file in files if _fault_of(folder / f"{file.name}.gz", file)]
+    if not missing:
+        return
+    say("asking the mirrors for MNIST")
+    smallest = min(missing, key=lambda file: file.size)
+    answering = _answering([mirror.rstrip("/") + "/" for mirror in mirrors], smallest.name)
+    for file in missing:
+        _fetch_file(folder, answering, file, say)
+
+
+def _answering(mirrors: Sequence[str], name: str) -> List[str]:
+    """The mirrors to use, those that answered first in front; Failure if none does."""
+    answers: queue.Queue[Tuple[str, str]] = queue.Queue()
+    for mirror in mirrors:
+        # A daemon, so that one that hangs does not keep the process from ending.
+        threading.Thread(target=_probe, args=(mirror, name, answers), daemon=True).start()
+    deadline = time.monotonic() + _PROBE_SECONDS
+    faults: Dict[str, str] = {}
+    answering: List[str] = []
+    while len(faults) + len(answering) < len(mirrors):
+        try:
+            mirror, fault = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        if fault:
+            faults[mirror] = fault
+        else:
+            answering.append(mirror)
+            deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
+    silent = [mirror for mirror in mirrors if mirror not in answering and mirror not in faults]
+    if not answering:
+        faults.update((mirror, "no answer") for mirror in silent)
+        raise Failure(f"no mirror of MNIST can be reached ({_listed(faults)}): {_WAY_OUT}")
+    return answering + silent
+
+
+def _probe(mirror: str, name: str, answers: "queue.Queue[Tuple[str, str]]") -> None:
+    """Put (mirror, fault) into ``answers``; the fault is empty if it has the file."""
+    fault = ""
+    try:
+        with _get(f"{mirror}{name}.gz", {"Range": "bytes=0-0"}) as response:
+            if response.status_code not in (200, 206):
+                fault = f"HTTP status {response.status_code}"
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        fault = _reason(error)
+    answers.put((mirror, fault))
+
+
+def _get(url: str, headers: Dict[str, str]) -> requests.Response:
+    # Identity: the file itself is gzip, and a range must count its own bytes.
+    return requests.get(
+        url,
+        headers={"Accept-Encoding": "identity", **headers},
+        stream=True,
+        timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+    )
+
+
+def _fetch_file(
+    folder: Path, mirrors: Sequence[str], file: IdxFile, say: Callable[[str], None]
+) -> None:
+    target = folder / f"{file.name}.gz"
+    part = folder / f"{file.name}.gz.part"
+    faults: Dict[str, str] = {}
+    for mirror in mirrors:
+        say(f"downloading {target.name} from {_host(mirror)}")
+        try:
+            _fetch_from(f"{mirror}{target.name}", part, file)
+            os.replace(part, target)
+            return
+        except _MirrorError as fault:
+            faults[mirror] = str(fault)
+        except OSError as error:
+            raise Failure(f"{part}: cannot be written ({error.strerror or error})") from error
+    raise Failure(f"{target.name}: no mirror gave it ({_listed(faults)}): {_WAY_OUT}")
+
+
+def _fetch_from(url: str, part: Path, file: IdxFile) -> None:
+    """Complete ``part`` from one mirror, or raise _MirrorError."""
+    resumed = part.exists()
+    _transfer_patiently(url, part, file)
+    fault = _fault_of(part, file)
+    if fault and resumed:
+        # What was there before may have come from a mirror with another gzip of the file.
+        part.unlink()
+        _transfer_patiently(url, part, file)
+        fault = _fault_of(part, file)
+    if fault:
+        part.unlink()
+        raise _MirrorError(fault)
+
+
+def _transfer_patiently(url: str, part: Path, file: IdxFile) -> None:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _transfer(url, part, file)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            if attempt == _ATTEMPTS:
+                raise _MirrorError(_reason(error)) from error
+            time.sleep(_PAUSE_SECONDS * attempt)
+
+
+def _transfer(url: str, part: Path, file: IdxFile) -> None:
+    """Append to ``part`` what it lacks, or begin it anew if the server wants it so."""
+    start = part.stat().st_size if part.exists() else 0
+    with _get(url, {"Range": f"bytes={start}-"} if start else {}) as response:
+        if response.status_code == 416 and start:
+            return  # Nothing is missing; or else the check of the content fails.
+        if response.status_code >= 500 or response.status_code == 429:
+            response.raise_for_status()
+        if response.status_code not in (200, 206):
+            raise _MirrorError(f"HTTP status {response.status_code}")
+        if response.status_code == 200:
+            start = 0
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            part.unlink()
+            raise requests.RequestException("another range than the one asked for")
+        with open(part, "ab" if start else "wb") as out, _progress(part, start, response) as show:
+            for block in response.raw.stream(_BLOCK, decode_content=False):
+                out.write(block)
+                show(len(block))
+                # gzip never makes a file more than a little larger.
+                if out.tell() > file.size + _BLOCK:
+                    part.unlink()
+                    raise _MirrorError(f"sends more than the {file.size:,} bytes of the file")
+
+
+def _fault_of(path: Path, file: IdxFile) -> str:
+    """What is wrong with a downloaded file, empty if nothing is."""
+    try:
+        found = idx.payload_sha256(path, max_bytes=file.size)
+    except InputError as error:
+        return str(error)
+    return "" if found == file.sha256 else f"sends something else than {file.name}"
+
+
+@contextmanager
+def _progress(
+    part: Path, start: int, response: requests.Response
+) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, nothing elsewhere; call it with each block's length."""
+    if not sys.stderr.isatty():
+        yield lambda length: None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    length = response.headers.get("Content-Length", "")
+    total = start + int(length) if length.isdigit() else None
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(part.stem, total=total, completed=start)
+        yield lambda length: bar.advance(task, length)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.Timeout):
+        return "no answer"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "no safe connection (TLS)"
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"HTTP status {error.response.status_code}"
+    if isinstance(error, requests.ConnectionError):
+        return "cannot be reached"
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        return "the connection broke off"
+    return str(error)
+
+
+def _listed(faults: Dict[str, str]) -> str:
+    return "; ".join(f"{_host(mirror)}: {fault}" for mirror, fault in faults.items())
+
+
+def _host(mirror: str) -> str:
+    """The short name of a mirror, without a password that may stand in its address."""
+    address = mirror.split("//")[-1].split("/")[0]
+    return address.split("@")[-1] or mirror

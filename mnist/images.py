@@ -1,0 +1,226 @@
+"""Any picture of a digit → 28×28 in MNIST's own form.
+
+Decoding is Pillow's, for formats that people's pictures have and whose decoders need no outside
+program; WebP is OpenCV's, because the libwebp inside Pillow 9.5 has a known hole
+(CVE-2023-4863) and the one inside OpenCV 4.10 has not.
+"""
+
+import io
+import os
+import stat
+import warnings
+from pathlib import Path
+from typing import Any, Optional, Tuple, Union
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin
+
+from mnist.errors import InputError
+from mnist.files import PathLike
+from mnist.mnist_form import Grey, to_mnist
+
+__all__ = ["load_image", "read_digit", "to_mnist"]
+
+MAX_FILE_BYTES = 64 << 20
+MAX_PIXELS = 50_000_000
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", TiffImagePlugin.TiffImageFile.format)
+"""What Pillow may decode here (and WebP, through OpenCV)."""
+
+# The EXIF tag that says how the camera was held, and what to do about each of its values.
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Rec. 601: how bright red, green and blue are.
+LUMINANCE = np.array([0.299, 0.587, 0.114])
+
+
+def read_digit(path: PathLike) -> Grey:
+    """The digit on a picture file in MNIST's form: uint8 ``[28, 28]``, light ink on black.
+
+    Raises InputError, naming the path, for a file that cannot be read or has no ink on it.
+    """
+    grey = load_image(path)
+    try:
+        return to_mnist(grey)
+    except InputError as error:
+        raise InputError(f"{os.fspath(path)}: {error}") from error
+
+
+def load_image(source: Union[PathLike, bytes]) -> Grey:
+    """A picture (a file, or a file's bytes) in grey, upright, ink on paper: uint8 ``[H, W]``.
+
+    Colours become grey along the direction in which they differ most, so that red ink on
+    green paper is seen; grey pictures keep their values. Transparent parts become paper. Of an
+    animation the first frame is taken. Raises InputError, naming the path, for whatever cannot
+    be decoded, or is larger than 64 MiB or 50 million pixels.
+    """
+    if isinstance(source, bytes):
+        name, data = "picture", source
+    else:
+        name, data = os.fspath(source), _read(Path(source))
+    if not data:
+        raise InputError(f"{name}: the file is empty")
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(f"{name}: larger than {MAX_FILE_BYTES >> 20} MiB, too large for a picture")
+    try:
+        with warnings.catch_warnings():
+            # Of damage that Pillow can live with it says so on lines of its own.
+            warnings.simplefilter("ignore")
+            return _decode(data)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    except Exception as error:
+        # Decoders raise nearly anything on a damaged file: OSError, SyntaxError, ValueError,
+        # struct.error, KeyError, zlib.error, MemoryError, cv2.error…
+        detail = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(f"{name}: a damaged picture ({detail})") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        # A named pipe without a writer would otherwise hang in open().
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InputError(f"{path}: not a file")
+            return file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except ValueError as error:
+        raise InputError(f"{str(path)!r}: not a file name ({error})") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _decode(data: bytes) -> Grey:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _grey(_decode_webp(data))
+    try:
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise _too_many_pixels() from None
+    except Image.UnidentifiedImageError:
+        known = ", ".join([*FORMATS, "WebP"])
+        raise InputError(f"not a picture that can be read (known are {known})") from None
+    with picture:
+        _check_pixels(*picture.size)
+        turn = _turn(picture)
+        upright = picture.transpose(turn) if turn is not None else picture
+        return _grey(_as_array(upright))
+
+
+def _decode_webp(data: bytes) -> "NDArray[Any]":
+    _check_pixels(*_webp_size(data))
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise InputError("a damaged or animated WebP picture; convert it to PNG")
+    blue_green_red: NDArray[Any] = picture
+    return blue_green_red[..., [2, 1, 0, 3][: picture.shape[2]]]
+
+
+def _webp_size(data: bytes) -> Tuple[int, int]:
+    """Width and height from a WebP header (developers.google.com/speed/webp: container)."""
+    kind, body = data[12:16], data[20:30]
+    if kind == b"VP8X" and len(body) == 10:
+        return (
+            1 + int.from_bytes(body[4:7], "little"),
+            1 + int.from_bytes(body[7:10], "little"),
+        )
+    if kind == b"VP8L" and len(body) >= 5:
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 " and len(body) == 10:
+        width, height = (int.from_bytes(body[i : i + 2], "little") & 0x3FFF for i in (6, 8))
+        return width, height
+    raise InputError("a damaged WebP picture")
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise _too_many_pixels(f" ({width}×{height})")
+    if width < 1 or height < 1:
+        raise InputError(f"a picture without pixels ({width}×{height})")
+
+
+def _too_many_pixels(size: str = "") -> InputError:
+    limit = MAX_PIXELS // 1_000_000
+    return InputError(f"too many pixels{size}: the limit is {limit} million; make it smaller")
+
+
+def _turn(picture: Any) -> Optional[Image.Transpose]:
+    """How to turn the picture upright; a broken EXIF block says nothing about it."""
+    try:
+        return UPRIGHT.get(picture.getexif().get(ORIENTATION))
+    except Exception:
+        return None
+
+
+def _as_array(picture: Any) -> "NDArray[Any]":
+    """Any mode as uint8 or deeper: ``[H, W]`` grey, or ``[H, W, 3 or 4]`` RGB(A)."""
+    if picture.mode in ("1", "L") and "transparency" not in picture.info:
+        return np.asarray(picture.convert("L"))
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        return _stretched(np.asarray(picture))
+    transparent = "transparency" in picture.info or picture.mode[-1] in "Aa"
+    return np.asarray(picture.convert("RGBA" if transparent else "RGB"))
+
+
+def _stretched(values: "NDArray[Any]") -> Grey:
+    """16-bit, 32-bit and float pixels with their own range spread over 0–255."""
+    finite = np.where(np.isfinite(values), values, 0).astype(np.float64)
+    low, high = float(finite.min()), float(finite.max())
+    scaled = (finite - low) * (255 / max(high - low, 1e-300))
+    grey: Grey = np.rint(scaled).astype(np.uint8)
+    return grey
+
+
+def _grey(picture: "NDArray[Any]") -> Grey:
+    if picture.ndim == 2:
+        return picture
+    if picture.shape[2] == 4:
+        picture = _on_paper(picture)
+    return _along_contrast(picture)
+
+
+def _on_paper(picture: "NDArray[Any]") -> "NDArray[Any]":
+    """RGBA over a paper on which what is opaque can be seen: RGB."""
+    colours, alpha = picture[..., :3], picture[..., 3:]
+    seen = colours[alpha[..., 0] > 127]
+    paper = _paper_for(seen) if len(seen) else np.full(3, 255)
+    share = alpha.astype(np.float32) / 255
+    mixed = colours * share + paper.astype(np.float32) * (1 - share)
+    return np.asarray(np.rint(mixed), np.uint8)
+
+
+def _paper_for(seen: "NDArray[Any]") -> "NDArray[Any]":
+    """The paper's colour for opaque pixels, RGB ``[N, 3]``.
+
+    If they are of one kind they are the ink, and the paper is white under dark ink and black
+    under light; if dark and light are both there, paper is among them and is the most of them.
+    """
+    brightness = seen @ LUMINANCE
+    darkest, lightest = np.percentile(brightness, (3, 97))
+    if lightest - darkest > 100:
+        common: NDArray[Any] = np.median(seen, axis=0)
+        return common
+    return np.full(3, 255 if brightness.mean() < 128 else 0)
+
+
+def _along_contrast(picture: "NDArray[Any]") -> Grey:
+    """RGB → grey along the first principal axis of its colours, light staying light."""
+    sample = cv2.resize(picture, (128, 128), interpolation=cv2.INTER_AREA).reshape(-1, 3)
+    values, axes = np.linalg.eigh(np.cov(sample.T.astype(float)))
+    axis = axes[:, -1] if values[-1] > 1 else LUMINANCE
+    axis = axis * np.sign(axis @ LUMINANCE or 1) / np.abs(axis).sum()
+    offset = -255 * axis[axis < 0].sum()
+    grey: Grey = cv2.transform(picture, np.array([[*axis, offset]]))
+    return grey

@@ -1,0 +1,258 @@
+"""Brings one handwritten digit on a greyscale picture into MNIST's own form.
+
+MNIST's form, as the data set's page describes it (Y. LeCun, C. Cortes, C. J. C. Burges, "The
+MNIST database of handwritten digits"): bilevel images from NIST were "size normalized to fit in
+a 20x20 pixel box while preserving their aspect ratio", grey levels come from the anti-aliasing
+of that step, and the images were "centered in a 28x28 image by computing the center of mass of
+the pixels, and translating the image so as to position this point at the center". Ink is light,
+paper is 0. In the 70,000 images the longer side of the ink measures 20 pixels and the centre of
+mass lies within half a pixel of the middle of pixel (14, 14), counted from 0.
+"""
+
+from typing import Any, Tuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist.digits import SIDE
+from mnist.errors import InputError
+
+BOX = 20
+CENTRE = 14
+
+Grey = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+# The picture is worked on with its longer side between these, the digit with at least DIGIT_SIDE.
+WORK_SIDES = (256, 1024)
+DIGIT_SIDE = 160
+# Ink must differ from the paper by this part of the paper's brightness.
+MIN_CONTRAST = 0.06
+# Mean stroke widths in pixels of the 20×20 box, around MNIST's median of 2.4.
+MIN_STROKE, MAX_STROKE = 2.0, 3.4
+# Blots smaller than this part of the largest one are specks.
+SPECK = 0.04
+
+
+def to_mnist(grey: Grey) -> Grey:
+    """A picture with one digit, uint8 ``[H, W]``, as MNIST would hold it: uint8 ``[28, 28]``.
+
+    The ink may be darker or lighter than the paper, anywhere and of any size; uneven light,
+    noise, specks and a frame are put aside. A picture that has MNIST's form already comes back
+    as it is. Raises InputError if there is no ink on the picture.
+    """
+    if is_mnist_form(grey):
+        return grey.copy()
+    digit = _digit(_ink(_light_paper(_work_size(grey))))
+    return place(with_stroke(digit > 0.5, MIN_STROKE, MAX_STROKE))
+
+
+def is_mnist_form(grey: Grey) -> bool:
+    """Whether a picture is 28×28, light on black, 20 pixels long and centred by mass."""
+    if grey.shape != (SIDE, SIDE) or np.median(grey) > 10:
+        return False
+    rows, columns = (np.flatnonzero((grey > 25).any(axis)) for axis in (1, 0))
+    if len(rows) == 0:
+        return False
+    longest = int(max(np.ptp(rows), np.ptp(columns))) + 1
+    return abs(longest - BOX) <= 2 and bool(np.all(np.abs(_centre(grey) - CENTRE) <= 0.75))
+
+
+def place(shape: Floats) -> Grey:
+    """Light ink, float32 ``[H, W]`` in 0–1, cropped, scaled and centred: uint8 ``[28, 28]``.
+
+    The longer side of the ink becomes 20 pixels by area averaging, the aspect ratio is kept, and
+    the centre of mass comes to the middle.
+    """
+    cropped = _crop(shape, shape > 0.25)
+    height, width = (max(1, round(side * BOX / max(cropped.shape))) for side in cropped.shape)
+    small = cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA)
+    top, left = np.rint(CENTRE - _centre(small)).astype(int)
+    top, left = np.clip(top, 0, SIDE - height), np.clip(left, 0, SIDE - width)
+    image = np.zeros((SIDE, SIDE), np.uint8)
+    image[top : top + height, left : left + width] = np.rint(np.clip(small, 0, 1) * 255)
+    return image
+
+
+def with_stroke(mask: Mask, lowest: float, highest: float) -> Floats:
+    """A shape with its mean stroke width brought between two limits: float32, 0–1.
+
+    The limits are in pixels of the 20×20 box. The result is larger than ``mask`` by a margin.
+    """
+    unit = max(mask.shape) / BOX
+    margin = int(np.ceil(lowest * unit / 2)) + 2
+    padded = np.pad(mask, margin)
+    inside = _distance(padded)
+    # Across a stroke n pixels wide the distances are 1, 2, … n/2 … 2, 1: n = 4 × mean − 2.
+    width = max(1.0, 4 * float(inside[padded].mean()) - 2)
+    wider = (np.clip(width, lowest * unit, highest * unit) - width) / 2
+    signed = inside - _distance(~padded)
+    grown = np.clip(signed + wider + 0.5, 0, 1)
+    if wider < 0:
+        grown = np.maximum(grown, _ridge(inside, highest * unit / 2))
+    shape: Floats = grown.astype(np.float32)
+    return shape
+
+
+def _ridge(inside: Floats, radius: float) -> Floats:
+    """The middle lines of the strokes, drawn with a pen of a radius.
+
+    Thinning must not break a stroke where it is narrower than elsewhere.
+    """
+    lines = (inside >= cv2.dilate(inside, np.ones((3, 3), np.uint8)) - 0.1) & (inside > 1)
+    narrow = np.minimum(radius, inside.max())
+    pen = np.clip(narrow - _distance(~lines) + 0.5, 0, 1)
+    return np.minimum(pen, inside > 0)
+
+
+def _distance(mask: Mask) -> Floats:
+    """The distance of each pixel of a mask to the nearest pixel outside it, in pixels."""
+    distance: Floats = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+    return distance
+
+
+def _work_size(grey: Grey) -> Grey:
+    longest = max(grey.shape)
+    wanted = np.clip(longest, *WORK_SIDES)
+    return _scaled(grey, wanted / longest)
+
+
+def _scaled(image: "NDArray[Any]", factor: float) -> "NDArray[Any]":
+    if factor == 1:
+        return image
+    height, width = (max(1, round(side * factor)) for side in image.shape)
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    scaled: NDArray[Any] = cv2.resize(image, (width, height), interpolation=method)
+    return scaled
+
+
+def _light_paper(grey: Grey) -> Grey:
+    """The picture with its ink darker than its paper: inverted if it is not so already."""
+    small = _scaled(grey, 128 / max(grey.shape))
+    inverted = _has_light_ink(small)
+    mask = _ink_mask(_ink(cv2.bitwise_not(small) if inverted else small))
+    if 0.52 < np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean() < 0.97:
+        # In a tightly cut picture the ink may be the larger part; but it is the paper that
+        # runs along most of the edges. (What runs along all of them is a frame.)
+        inverted = not inverted
+    return cv2.bitwise_not(grey) if inverted else grey
+
+
+def _has_light_ink(small: Grey) -> bool:
+    """Whether what differs most from its surroundings is light: ink is the lesser part."""
+    mirrored = cv2.copyMakeBorder(small, 64, 64, 64, 64, cv2.BORDER_REFLECT)
+    paper = cv2.medianBlur(mirrored, 127)[64:-64, 64:-64]
+    deviation = small.astype(np.float32) - paper
+    return float((deviation**3).sum()) > 0
+
+
+def _ink(grey: Grey) -> Floats:
+    """How much darker than the paper around it each pixel is: float32, up to 1."""
+    small = _scaled(grey, 64 / max(grey.shape))
+    paper = cv2.resize(_paper(small), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    ink: Floats = 1 - cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32) / np.maximum(paper, 1)
+    return ink
+
+
+def _paper(small: Grey) -> Floats:
+    """The paper's brightness, as uneven as the light on it: float32 like the small picture.
+
+    First guess: what remains when everything dark and narrower than a third of the picture is
+    closed. What is much darker than that is ink; the paper is the local mean of all the rest.
+    """
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (21, 21))
+    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel)
+    darker = np.rint(255 * (1 - small / np.maximum(closed, 1.0))).astype(np.uint8)
+    _, ink = cv2.threshold(darker, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    weight = 1 - cv2.dilate(ink, np.ones((3, 3), np.uint8)).astype(np.float32)
+    around = cv2.GaussianBlur(weight, (0, 0), 3) + 1e-3
+    paper = cv2.GaussianBlur(weight * small, (0, 0), 3) + 1e-3 * closed
+    return np.asarray(paper / around, np.float32)
+
+
+def _digit(ink: Floats) -> Floats:
+    """The digit, cut out: 1 where the ink is full, 0 on the paper and on all that is not ink."""
+    blots = _digit_blots(ink)
+    if not blots.any():
+        raise InputError("no ink found on the picture")
+    level, _ = _paper_level(ink)
+    full = float(np.percentile(ink[blots], 75)) - level
+    near = cv2.dilate(blots.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    cropped = _crop(np.where(near, (ink - level) / full, 0).astype(np.float32), near)
+    return np.clip(_scaled(cropped, max(1.0, DIGIT_SIDE / max(cropped.shape))), 0, 1)
+
+
+def _paper_level(ink: Floats) -> Tuple[float, float]:
+    """The mean and the standard deviation of the paper, from the lower percentiles."""
+    low, quarter = (float(value) for value in np.percentile(ink, (5, 25)))
+    noise = quarter - low
+    return quarter + 0.67 * noise, noise
+
+
+def _ink_mask(ink: Floats) -> Mask:
+    """Where there is more than paper and its noise."""
+    level, noise = _paper_level(ink)
+    peak = float(ink.max()) - level
+    return ink > level + max(MIN_CONTRAST, 5 * noise, 0.25 * peak)
+
+
+def _digit_blots(ink: Floats) -> Mask:
+    """The connected blots of ink that make up the digit: no frame, no specks, no shadows."""
+    level, _ = _paper_level(ink)
+    mask = _without_edge_lines(_ink_mask(ink))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    areas = stats[:, cv2.CC_STAT_AREA].astype(float)
+    areas[0] = 0
+    without_frames = areas.copy()
+    for blot in np.flatnonzero(areas >= max(1, SPECK * areas.max())):
+        if _is_frame(labels == blot, stats[blot]):
+            without_frames[blot] = 0
+    # A lone "0" is no frame, whatever specks there are besides.
+    if without_frames.max() > SPECK * areas.max():
+        areas = without_frames
+    inks = np.bincount(labels.ravel(), ink.ravel(), len(areas)) / np.maximum(areas, 1)
+    large = areas >= max(1, SPECK * areas.max())
+    strong = inks - level >= 0.5 * (inks[large].max(initial=level) - level)
+    return np.isin(labels, np.flatnonzero(large & strong))
+
+
+def _without_edge_lines(mask: Mask) -> Mask:
+    """The mask with thin lines along whole edges cleared: the digit may touch them."""
+    cleared = mask.copy()
+    for side in (cleared, cleared[::-1], cleared.T, cleared.T[::-1]):
+        thickest = round(0.06 * len(side))
+        full = side[: thickest + 1].mean(1) > 0.9
+        thickness = int(np.argmin(full)) if not full.all() else 0
+        if thickness:
+            side[: thickness + 1] = False
+    return cleared
+
+
+def _is_frame(blot: Mask, stats: "NDArray[Any]") -> bool:
+    """Whether a blot runs along the picture's edges, or around its own large bounding box."""
+    left, top, width, height, area = (int(value) for value in stats)
+    if _share_within(blot, area) < 0.05:
+        return True
+    large = width > 0.6 * blot.shape[1] and height > 0.6 * blot.shape[0]
+    return large and _share_within(blot[top : top + height, left : left + width], area) < 0.1
+
+
+def _share_within(blot: Mask, area: int) -> float:
+    """The part of a blot that lies within the picture, away from its edges."""
+    height, width = (round(0.08 * side) for side in blot.shape)
+    return float(blot[height : -height or None, width : -width or None].sum()) / area
+
+
+def _crop(image: "NDArray[Any]", mask: Mask) -> "NDArray[Any]":
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _centre(image: "NDArray[Any]") -> "NDArray[Any]":
+    """The centre of mass, (row, column) in pixels."""
+    mass = image.sum(dtype=float)
+    rows = (image.sum(1, dtype=float) * np.arange(image.shape[0])).sum() / mass
+    columns = (image.sum(0, dtype=float) * np.arange(image.shape[1])).sum() / mass
+    return np.array([rows, columns])

@@ -1,0 +1,184 @@
+"""Having a data set to train on: made of the official files, or the one to fall back to."""
+
+import os
+import time
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple
+
+from filelock import FileLock, Timeout
+
+from mnist import course_json, dataset, idx
+from mnist.cli import warn
+from mnist.digits import SPLIT_NAMES, Arrays
+from mnist.errors import Failure, InputError
+from mnist.files import PathLike, find_input
+
+if TYPE_CHECKING:  # Only trainings need the config, which takes long to import.
+    from mnist.config import DataConfig
+
+Say = Callable[[str], None]
+
+BUNDLED_DIGITS = "data/digits.json.gz"
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def obtain(config: "DataConfig") -> Tuple[dataset.Dataset, Optional[str]]:
+    """The data set a config names, and why it is the fallback (None if it is not).
+
+    A missing ``mnist.json.gz`` is made first if the config says so. Only where it stays
+    missing is the config's fallback used, with a warning; without a fallback that is an
+    error (InputError, or Failure where the download failed). A file that is there but
+    damaged is always an InputError.
+    """
+    path = find_input(config.path)
+    reason = None if os.path.lexists(path) else _make(config, path)
+    if reason is None:
+        return dataset.load(config.path, config.cache), None
+    if config.fallback is None:
+        raise InputError(
+            f"data.path: {config.path} {reason}; or set data.fallback={BUNDLED_DIGITS} to train"
+            " on the bundled digits"
+        )
+    warn(f"NOT TRAINING ON {config.path}, which {reason}, BUT ON {config.fallback} (data.fallback)")
+    return dataset.load(config.fallback, config.cache), f"{config.path} {reason}"
+
+
+def _make(config: "DataConfig", path: Path) -> Optional[str]:
+    """Try to make the data file; why there is none all the same."""
+    if "mnist" not in path.name:  # A mistyped name must not bring a download under it.
+        return f"does not exist{_nearest_file(path)}"
+    if not config.prepare:
+        return "does not exist (python -m mnist.prepare makes it)"
+    try:
+        prepare(path)
+    except Failure as error:
+        if config.fallback is None:
+            raise
+        return f"does not exist and cannot be made ({error})"
+    return None
+
+
+def _nearest_file(path: Path) -> str:
+    names = [file.name for file in path.parent.glob("*.json.gz")]
+    close = get_close_matches(path.name, names, n=1)
+    return f" (nearest: {path.parent / close[0]})" if close else ""
+
+
+def prepare(
+    output: PathLike,
+    source: Optional[PathLike] = None,
+    pixels: str = "floats",
+    force: bool = False,
+    mirrors: Optional[Sequence[str]] = None,
+    say: Say = _print,
+) -> None:
+    """Make the data file ``output`` and its cache.
+
+    The first five sixths of the training images (50,000 of MNIST's 60,000) become
+    train, the rest valid, and the test images eval. They come from the folder
+    ``source``, or are downloaded. ``pixels`` is "floats" or "integers". ``say`` is
+    called with each line that a user may want to see.
+
+    A whole data set that is there already is kept unless ``force``. Raises InputError
+    for bad source files and for an ``output`` that is something else, and Failure
+    where a download or the disk fails; ``output`` is then as it was.
+    """
+    target = Path(output)
+    if _is_there(target, force, say):
+        return
+    if source is not None:
+        _convert(Path(source), target, pixels, say)
+        return
+    # Imported here, as requests takes long to import and is seldom needed.
+    from mnist import download
+
+    folder = target.parent / ".download"
+    with _only_one(folder, say):
+        if _is_there(target, force, say):
+            return
+        download.fetch(folder, mirrors or download.default_mirrors(), say=say)
+        _convert(folder, target, pixels, say)
+        for file in idx.OFFICIAL_FILES:
+            (folder / f"{file.name}.gz").unlink()
+
+
+def _is_there(target: Path, force: bool, say: Say) -> bool:
+    """Whether to keep what is there; InputError if it is no data set of ours."""
+    if force or not os.path.lexists(target):
+        return False
+    try:
+        data = dataset.load(os.path.abspath(target))
+    except InputError as error:
+        raise InputError(f"{error}; --force replaces the file") from error
+    sizes = _sizes([len(data.split(name)) for name in SPLIT_NAMES])
+    say(f"{target} is there already, whole, with {sizes} images; --force makes it anew")
+    return True
+
+
+def _convert(folder: Path, target: Path, pixels: str, say: Say) -> None:
+    started = time.monotonic()
+    say(f"reading the IDX files in {folder}")
+    images, labels = _read_pair(folder, idx.TRAIN_IMAGES, idx.TRAIN_LABELS)
+    count = len(images) * 5 // 6
+    if not count:
+        raise InputError(f"{folder}: one training image cannot be split into train and valid")
+    splits = (
+        (images[:count], labels[:count]),
+        (images[count:], labels[count:]),
+        _read_pair(folder, idx.TEST_IMAGES, idx.TEST_LABELS),
+    )
+    say(f"writing {target}")
+    course_json.write(target, splits, pixels)
+    # Reads the file back, which is a check, and leaves the cache for the first training.
+    dataset.load(target)
+    sizes = _sizes([len(labels) for _, labels in splits])
+    megabytes = target.stat().st_size / 1e6
+    seconds = time.monotonic() - started
+    say(f"wrote {target}: {sizes} images, {megabytes:.1f} MB, in {seconds:.1f} s")
+
+
+def _read_pair(folder: Path, images: idx.IdxFile, labels: idx.IdxFile) -> Arrays:
+    image_path = idx.find(folder, images.name)
+    label_path = idx.find(folder, labels.name)
+    pixels, pixels_sha256 = idx.read_images(image_path)
+    classes, classes_sha256 = idx.read_labels(label_path)
+    if len(pixels) != len(classes):
+        raise InputError(
+            f"{image_path}: {len(pixels):,} images, but {len(classes):,} labels in {label_path}"
+        )
+    if pixels_sha256 != images.sha256:
+        warn(f"{image_path}: these are not the official MNIST images")
+    if classes_sha256 != labels.sha256:
+        warn(f"{label_path}: these are not the official MNIST labels")
+    return pixels, classes
+
+
+@contextmanager
+def _only_one(folder: Path, say: Say) -> Iterator[None]:
+    """Wait until no other process downloads into ``folder``, and keep others out."""
+    lock = FileLock(str(folder / "lock"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"waiting for another process that is downloading into {folder}")
+            lock.acquire()
+    except OSError as error:
+        raise Failure(f"{folder}: cannot be written ({error.strerror or error})") from error
+    try:
+        yield
+    finally:
+        if os.listdir(folder) == ["lock"]:  # Nothing to resume.
+            (folder / "lock").unlink()
+            folder.rmdir()
+        lock.release()
+
+
+def _sizes(counts: Sequence[int]) -> str:
+    return ", ".join(f"{count:,} {name}" for count, name in zip(counts, SPLIT_NAMES))

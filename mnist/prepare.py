@@ -1,0 +1,57 @@
+"""``python -m mnist.prepare``: make data/mnist.json.gz of the official MNIST files."""
+
+from mnist import preflight
+
+preflight.check_or_exit()
+
+from mnist import preflight
+
+preflight.check_or_exit()
+
+from typing import Optional, Tuple
+
+import click
+
+from mnist import cli
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--source",
+    metavar="DIR",
+    help="Folder with the four IDX files, gzipped or not. Without it they are downloaded.",
+)
+@click.option("--output", metavar="FILE", default="data/mnist.json.gz", show_default=True)
+@click.option(
+    "--pixels",
+    type=click.Choice(["floats", "integers"]),
+    default="floats",
+    show_default=True,
+    help="Write pixels as 0-1 floats, as the course does, or as 0-255 integers.",
+)
+@click.option("--force", is_flag=True, help="Replace what is there already.")
+@click.option(
+    "--mirror",
+    "mirrors",
+    metavar="URL",
+    multiple=True,
+    help="Folder to download from; may be given several times. Replaces the known mirrors "
+    "(as the environment variable MNIST_MIRRORS does, with spaces between).",
+)
+@cli.debug_option
+def prepare(
+    source: Optional[str], output: str, pixels: str, force: bool, mirrors: Tuple[str, ...]
+) -> None:
+    """Make FILE of the official MNIST files, to train from.
+
+    The first 50,000 training images become the split "train", the other 10,000 "valid",
+    and the 10,000 test images "eval".
+    """
+    # Imported here to keep --help quick.
+    from mnist import preparation
+
+    preparation.prepare(output, source, pixels, force, mirrors)
+
+
+if __name__ == "__main__":
+    cli.run(prepare)

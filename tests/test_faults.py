@@ -1,0 +1,28 @@
+"""A little of every fault of ``tests/faults``; all of it: ``./run python -m tests.faults``."""
+
+import re
+
+import pytest
+from faults import report
+from faults.__main__ import SECTIONS
+from faults.report import Options
+from helpers import ROOT
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    return Options(tmp_path_factory.mktemp("faults"), kills=3, fuzz=100, jobs=1)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_few_faults_of_each_kind_are_survived(options, section):
+    for row in SECTIONS[section](options):
+        print(report.progress(row))
+        assert row.ok, row.broken
+
+
+def test_the_tests_that_the_document_names_exist():
+    named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", report.DOCUMENT.read_text())
+    assert len(named) > 20
+    for file, test in named:
+        assert f"def {test}" in (ROOT / "tests" / file).read_text(), (file, test)

@@ -1,0 +1,96 @@
+"""Decompressing within bounds, in blocks of any size."""
+
+import gzip
+import hashlib
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnist.errors import InputError
+from mnist.gunzip import GunzipReader, ReadAhead
+
+
+def read_all(content, size, max_bytes=1 << 30):
+    reader = GunzipReader("some.gz", io.BytesIO(content), max_bytes)
+    blocks = list(iter(lambda: reader.read(size), b""))
+    assert all(len(block) <= size for block in blocks)
+    return b"".join(blocks), reader
+
+
+@given(
+    members=st.lists(st.binary(max_size=300), min_size=1, max_size=4),
+    padding=st.integers(0, 5),
+    size=st.sampled_from([1, 2, 7, 100, 1000]),
+)
+@settings(deadline=None)
+def test_members_and_padding_are_read_as_gzip_does(members, padding, size):
+    content = b"".join(gzip.compress(member) for member in members) + bytes(padding)
+    text, reader = read_all(content, size)
+    assert text == gzip.decompress(content) == b"".join(members)
+    assert reader.sha256() == hashlib.sha256(content).hexdigest()
+    assert reader.read(size) == b""
+
+
+def test_members_that_end_at_the_end_of_a_block_of_input(monkeypatch):
+    content = gzip.compress(b"one") + gzip.compress(b"two") + bytes(9)
+    for size in range(2, len(content) + 1):
+        monkeypatch.setattr("mnist.gunzip._INPUT_BLOCK", size)
+        text, reader = read_all(content, 100)
+        assert text == b"onetwo"
+        assert reader.sha256() == hashlib.sha256(content).hexdigest()
+
+
+def test_more_than_the_limit_is_an_error():
+    content = gzip.compress(bytes(1000))
+    assert read_all(content, 300, max_bytes=1000)[0] == bytes(1000)
+    with pytest.raises(InputError, match=r"some\.gz: holds more than 999 bytes"):
+        read_all(content, 300, max_bytes=999)
+
+
+def test_a_bomb_is_noticed_early():
+    # 1 GiB of zeros in 1 MiB; nothing near 1 GiB may be unpacked.
+    content = b"".join([gzip.compress(bytes(32 << 20))] * 32)
+    reader = GunzipReader("some.gz", io.BytesIO(content), 1 << 40)
+    count = 0
+    with pytest.raises(InputError, match=r"some\.gz: looks like a gzip bomb"):
+        while True:
+            count += len(reader.read(1 << 20))
+    assert count <= 64 << 20
+
+
+def test_a_swarm_of_members_is_an_error():
+    with pytest.raises(InputError, match=r"some\.gz: has more than 10,000 gzip members"):
+        read_all(gzip.compress(b"") * 300_000, 1000)
+
+
+def test_what_hardly_packs_is_never_a_bomb():
+    noise = np.random.RandomState(1).bytes(3 << 20)
+    content = b"".join([gzip.compress(noise, 1)] * 30)
+    assert len(read_all(content, 1 << 20)[0]) == 90 << 20
+
+
+@given(st.binary(max_size=2000), st.sampled_from([1, 13, 500, 5000]))
+@settings(deadline=None)
+def test_reading_ahead_gives_the_same_bytes(content, size):
+    with ThreadPoolExecutor(1) as pool:
+        source = GunzipReader("some.gz", io.BytesIO(gzip.compress(content)), 1 << 30)
+        ahead = ReadAhead(source, pool)
+        assert b"".join(iter(lambda: ahead.read(size), b"")) == content
+        assert ahead.read(size) == b""
+
+
+def test_reading_ahead_passes_errors_on_and_leaves_no_thread():
+    content = gzip.compress(np.random.RandomState(1).bytes(10 << 20), 1)
+    before = threading.active_count()
+    with pytest.raises(InputError, match="cut short"), ThreadPoolExecutor(1) as pool:
+        ahead = ReadAhead(GunzipReader("some.gz", io.BytesIO(content[:-1]), 1 << 30), pool)
+        first = ahead.read(100)
+        while ahead.read(1 << 20):
+            pass
+    assert len(first) == 100
+    assert threading.active_count() == before
