@@ -88,8 +88,7 @@ def load_image(source: Union[PathLike, bytes]) -> Grey:
 
 def _read(path: Path) -> bytes:
     try:
-        # A named pipe without a writer would otherwise hang in open().
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise InputError(f"{path}: not a file")
             return file.read(MAX_FILE_BYTES + 1)
@@ -99,6 +98,11 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{str(path)!r}: not a file name ({error})") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting: a named pipe without a writer would hang."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _decode(data: bytes) -> Grey:
@@ -169,21 +173,24 @@ def _as_array(picture: Any) -> "NDArray[Any]":
     if picture.mode in ("1", "L") and "transparency" not in picture.info:
         return np.asarray(picture.convert("L"))
     if picture.mode == "F" or picture.mode.startswith("I"):
-        return _stretched(np.asarray(picture))
+        return np.asarray(picture)
     transparent = "transparency" in picture.info or picture.mode[-1] in "Aa"
     return np.asarray(picture.convert("RGBA" if transparent else "RGB"))
 
 
 def _stretched(values: "NDArray[Any]") -> Grey:
     """16-bit, 32-bit and float pixels with their own range spread over 0–255."""
-    finite = np.where(np.isfinite(values), values, 0).astype(np.float64)
+    finite = np.nan_to_num(values.astype(np.float32), nan=0, posinf=0, neginf=0)
+    # Two steps, so that the range of the largest floats does not overflow.
+    finite /= max(float(np.abs(finite).max()), 1e-30)
     low, high = float(finite.min()), float(finite.max())
-    scaled = (finite - low) * (255 / max(high - low, 1e-300))
-    grey: Grey = np.rint(scaled).astype(np.uint8)
-    return grey
+    finite = (finite - low) * (255 / max(high - low, 1e-30))
+    return np.asarray(np.rint(finite), np.uint8)
 
 
 def _grey(picture: "NDArray[Any]") -> Grey:
+    if picture.dtype != np.uint8:
+        picture = _stretched(picture)
     if picture.ndim == 2:
         return picture
     if picture.shape[2] == 4:
@@ -193,12 +200,15 @@ def _grey(picture: "NDArray[Any]") -> Grey:
 
 def _on_paper(picture: "NDArray[Any]") -> "NDArray[Any]":
     """RGBA over a paper on which what is opaque can be seen: RGB."""
-    colours, alpha = picture[..., :3], picture[..., 3:]
-    seen = colours[alpha[..., 0] > 127]
-    paper = _paper_for(seen) if len(seen) else np.full(3, 255)
-    share = alpha.astype(np.float32) / 255
-    mixed = colours * share + paper.astype(np.float32) * (1 - share)
-    return np.asarray(np.rint(mixed), np.uint8)
+    colours, alpha = np.ascontiguousarray(picture[..., :3]), picture[..., 3]
+    seen = colours[alpha > alpha.max() // 2]
+    paper = np.full_like(colours, _paper_for(seen[:: len(seen) // 100_000 + 1]))
+    opaque = cv2.merge([alpha, alpha, alpha])
+    clear = cv2.bitwise_not(opaque)
+    mixed: NDArray[Any] = cv2.add(
+        cv2.multiply(colours, opaque, scale=1 / 255), cv2.multiply(paper, clear, scale=1 / 255)
+    )
+    return mixed
 
 
 def _paper_for(seen: "NDArray[Any]") -> "NDArray[Any]":
@@ -207,12 +217,13 @@ def _paper_for(seen: "NDArray[Any]") -> "NDArray[Any]":
     If they are of one kind they are the ink, and the paper is white under dark ink and black
     under light; if dark and light are both there, paper is among them and is the most of them.
     """
+    if len(seen) == 0:
+        return np.full(3, 255, np.uint8)
     brightness = seen @ LUMINANCE
     darkest, lightest = np.percentile(brightness, (3, 97))
     if lightest - darkest > 100:
-        common: NDArray[Any] = np.median(seen, axis=0)
-        return common
-    return np.full(3, 255 if brightness.mean() < 128 else 0)
+        return np.asarray(np.median(seen, axis=0), np.uint8)
+    return np.full(3, 255 if brightness.mean() < 128 else 0, np.uint8)
 
 
 def _along_contrast(picture: "NDArray[Any]") -> Grey:

@@ -205,9 +205,13 @@ def _digit_blots(ink: Floats) -> Mask:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     areas = stats[:, cv2.CC_STAT_AREA].astype(float)
     areas[0] = 0
+    relief = ink - cv2.blur(ink, (max(ink.shape) // 8, max(ink.shape) // 8))
     without_frames = areas.copy()
     for blot in np.flatnonzero(areas >= max(1, SPECK * areas.max())):
-        if _is_frame(labels == blot, stats[blot]):
+        pixels = labels == blot
+        if _is_shadow(ink[pixels] - level, relief[pixels]):
+            areas[blot] = without_frames[blot] = 0
+        elif _is_frame(pixels, stats[blot]):
             without_frames[blot] = 0
     # A lone "0" is no frame, whatever specks there are besides.
     if without_frames.max() > SPECK * areas.max():
@@ -228,6 +232,14 @@ def _without_edge_lines(mask: Mask) -> Mask:
         if thickness:
             side[: thickness + 1] = False
     return cleared
+
+
+def _is_shadow(ink: Floats, relief: Floats) -> bool:
+    """Whether a blot has no sharp edge, where ink stands out from the mean of what is around.
+
+    Across a sharp edge it does so by half its strength; the softest of enlarged digits, by 0.4.
+    """
+    return float(relief.max()) < 0.36 * float(ink.mean())
 
 
 def _is_frame(blot: Mask, stats: "NDArray[Any]") -> bool:
