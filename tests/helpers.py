@@ -72,6 +72,7 @@ def verb(name, *arguments, cwd, env=None, check=None, timeout=240):
 
 
 def environment(extra=None):
-    """The environment for a verb run from any folder."""
+    """The environment for a verb run from any folder; None in ``extra`` removes a variable."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, **(extra or {})}
+    merged = {**os.environ, "PYTHONPATH": path, **(extra or {})}
+    return {name: value for name, value in merged.items() if value is not None}

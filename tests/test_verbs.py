@@ -163,6 +163,13 @@ def test_a_kill_loses_at_most_the_epoch_under_way(tmp_path):
     assert checkpoint.load(tmp_path / "checkpoints" / "epoch3").state.epoch == 3
 
 
+def test_resuming_without_a_config_takes_the_checkpoints_own_threads(tmp_path):
+    config = ["--config", "configs/quickstart.yaml", *TINY, "--set", "device.threads=2"]
+    verb("train", *config, cwd=tmp_path, check=0, env={"OMP_NUM_THREADS": None})
+    done = verb("train", "--resume", "latest", cwd=tmp_path, env={"OMP_NUM_THREADS": None}, check=0)
+    assert "2 thread(s)" in done.stdout
+
+
 def start_training(folder, *arguments):
     return subprocess.Popen(
         [sys.executable, "-u", "-m", "mnist.train", *arguments],
