@@ -33,16 +33,16 @@ class Batches:
         start: int = 0,
     ) -> None:
         self._split = split
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._order = order
         self._start = start
 
     def __len__(self) -> int:
-        return count_batches(len(self._split), self._batch_size) - self._start
+        return count_batches(len(self._split), self.batch_size) - self._start
 
     def __iter__(self) -> Iterator[Batch]:
-        for first in range(self._start * self._batch_size, len(self._split), self._batch_size):
-            span = slice(first, first + self._batch_size)
+        for first in range(self._start * self.batch_size, len(self._split), self.batch_size):
+            span = slice(first, first + self.batch_size)
             chosen = span if self._order is None else self._order[span]
             yield self._cut(chosen)
 
@@ -69,7 +69,7 @@ def training_batches(
     return Batches(split, batch_size, seeding.shuffled(len(split), seed, epoch), start)
 
 
-def feed(batches: Iterable[Batch], config: LoaderConfig, place: Any) -> Feed:
+def feed(batches: Batches, config: LoaderConfig, place: Any) -> Feed:
     """Yield each batch as ``[images, labels]`` VarBases on ``place``.
 
     Must run inside ``fluid.dygraph.guard``. An exception raised by ``batches`` reaches the
@@ -83,7 +83,7 @@ def feed(batches: Iterable[Batch], config: LoaderConfig, place: Any) -> Feed:
         yield from _feed_from_thread(batches, config, place)
 
 
-def _feed_from_thread(batches: Iterable[Batch], config: LoaderConfig, place: Any) -> Feed:
+def _feed_from_thread(batches: Batches, config: LoaderConfig, place: Any) -> Feed:
     caught: List[BaseException] = []
     loader = fluid.io.DataLoader.from_generator(
         feed_list=config.feed_list,
@@ -93,7 +93,7 @@ def _feed_from_thread(batches: Iterable[Batch], config: LoaderConfig, place: Any
         return_list=config.return_list,
     )
     if config.mode == "sample_list_generator":
-        reader = paddle.batch(_samples(batches), batch_size=_batch_size(batches), drop_last=False)
+        reader = paddle.batch(_samples(batches), batch_size=batches.batch_size, drop_last=False)
         loader.set_sample_list_generator(_keeping_errors(reader, caught), places=place)
     else:
         loader.set_batch_generator(_keeping_errors(lambda: batches, caught), places=place)
@@ -127,7 +127,7 @@ def _keeping_errors(
     return read
 
 
-def _samples(batches: Iterable[Batch]) -> Callable[[], Iterator[Batch]]:
+def _samples(batches: Batches) -> Callable[[], Iterator[Batch]]:
     """A Paddle reader: a function whose result yields one (image, label) at a time."""
 
     def read() -> Iterator[Batch]:
@@ -135,7 +135,3 @@ def _samples(batches: Iterable[Batch]) -> Callable[[], Iterator[Batch]]:
             yield from zip(images, labels)
 
     return read
-
-
-def _batch_size(batches: Iterable[Batch]) -> int:
-    return batches._batch_size if isinstance(batches, Batches) else 1

@@ -132,13 +132,13 @@ class World:
                 partial(replace, a_cache, cache),
                 partial(shutil.copyfile, its_cache, cache),
                 cache.unlink,
-                partial(time.sleep, 0.02 * self.rng.random()),
             ]
-            for step in self.rng.sample(steps, 3):
+            for step in self.rng.sample(steps, 2):
                 try:
                     step()
                 except OSError:
                     pass  # The other process has removed or replaced it just now.
+            time.sleep(0.03 * self.rng.random())
 
 
 def _read_one_of(data: Path, expected, outcomes: Counter) -> str:

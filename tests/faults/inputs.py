@@ -175,14 +175,17 @@ class Idx(Reader):
     def made_up(self) -> st.SearchStrategy:
         number = st.sampled_from([0, 1, 2, 3, 28, 1_000_000, 1_000_001, 2**31, 2**32 - 1])
         start = st.sampled_from([b"\0\0\x08\x01", b"\0\0\x08\x03", b"\0\0\x0d\x03", b"\x1f\x8b"])
-        sizes = st.lists(number, max_size=4) | st.tuples(number, st.just(28), st.just(28)).map(list)
+        side = st.sampled_from([28, 28, 28, 14, 56, 1, 0])
+        sizes = st.lists(number, max_size=4) | st.tuples(number, side, side).map(list)
         body = st.integers(0, 3).map(lambda n: b"\x07" * (784 * n)) | st.binary(max_size=40)
 
-        def build(head, dimensions, values, zipped):
+        def build(head, dimensions, values, fitting, zipped):
+            if fitting and math.prod(dimensions) < 10_000:
+                values = b"\x07" * math.prod(dimensions)
             content = head + struct.pack(f">{len(dimensions)}I", *dimensions) + values
             return gzip.compress(content, 1) if zipped else content
 
-        return st.builds(build, start, sizes, body, st.booleans())
+        return st.builds(build, start, sizes, body, st.booleans(), st.booleans())
 
     def read(self, given: bytes) -> None:
         self.path.write_bytes(given)

@@ -10,7 +10,7 @@ from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from itertools import count
 from pathlib import Path
-from typing import Iterator, List, Optional, Set
+from typing import Dict, Iterator, List, Optional, Set
 
 from mnist import checkpoint, dataset
 
@@ -31,7 +31,7 @@ from .report import Options, Row, tally
 
 # Of one training; then it may end, and another begins.
 KILLS_EACH = 3
-AIMS = ("any moment", "training", "save", "rename", "pointer")
+AIMS = ("any moment", "training", "save", "rename", "pointer", "removal")
 
 
 def rows(options: Options) -> Iterator[Row]:
@@ -138,6 +138,7 @@ class Aim:
         self._rng = rng
         self._known = self._names()
         self._target = self._latest()
+        self._files = self._files_of_steps()
 
     def wait(self, life: float) -> bool:
         """Wait for the moment; False if the process ended before."""
@@ -148,9 +149,14 @@ class Aim:
             return False
         if aim == "training":
             return self._pause(self._rng.uniform(0, life / 2))
-        occasions = {"save": self._saving, "rename": self._renamed, "pointer": self._moved}
+        occasions = {
+            "save": self._saving,
+            "rename": self._renamed,
+            "pointer": self._moved,
+            "removal": self._removing,
+        }
         for _ in range(self._rng.randint(1, 6)):
-            if not self._process.until(occasions[aim], every=0.00005):
+            if not self._process.until(occasions[aim], every=0):
                 return False
         return self._pause(self._rng.choice([0, 0.001, 0.01]) * self._rng.random())
 
@@ -170,6 +176,20 @@ class Aim:
     def _moved(self) -> bool:
         target, self._target = self._target, self._latest()
         return target != self._target
+
+    def _removing(self) -> bool:
+        before, self._files = self._files, self._files_of_steps()
+        return any(count > self._files.get(name, 0) for name, count in before.items())
+
+    def _files_of_steps(self) -> Dict[str, int]:
+        """How many files each checkpoint inside an epoch has; it goes when a newer one comes."""
+        files = {}
+        for path in self._folder.glob("step*"):
+            try:
+                files[path.name] = len(os.listdir(path))
+            except FileNotFoundError:
+                pass
+        return files
 
     def _new_names(self, prefix: str) -> Set[str]:
         names = self._names()

@@ -98,7 +98,7 @@ def render(rows: List[Row], options: Options, sections: List[str], seconds: floa
         f"`--kills {options.kills} --fuzz {options.fuzz} --seed {options.seed}"
         f" --only {','.join(sections)}`, {seconds / 60:.0f} minutes.",
         "",
-        "| | fault | promise | tried | held | |",
+        "| kind | fault | promise | tried | held | notes |",
         "| --- | --- | --- | ---: | ---: | --- |",
     ]
     for row in rows:

@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM: the step is finished, saved, and the printed line goes on."""
 
 import random
+import re
 import shlex
 import shutil
 import time
@@ -80,7 +81,8 @@ def _stop_and_compare(options: Options, recipe, number: int, stopped) -> None:
         require(HINT in line, f"no way on in {line!r}")
         stopped.append(sent.name)
         arguments = shlex.split(line.split(HINT)[1])
-        require(training.newest_step() >= 0, f"{training.folder}: nothing was saved")
+        at = int(re.findall(r"at step (\d+), saved", line)[0])
+        require(training.newest_step() == at, f"{training.folder}: step {at} was not saved")
     else:
         run("train", *arguments, cwd=training.folder, code=0)
     training.require_same_end(straight)
