@@ -2,6 +2,11 @@
 
 import pytest
 from helpers import ROOT
+from hypothesis import HealthCheck, settings
+
+# How long an input takes says something about the machine, not about the code.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")
