@@ -70,6 +70,20 @@ def check() -> None:
         raise InputError("; ".join(found))
 
 
+def require(extra: str, *modules: str) -> None:
+    """Raise InputError unless the modules of an optional feature are installed.
+
+    ``extra`` is the feature's name in ``pyproject.toml``. For rooms that not every user
+    needs, before they import what only they use.
+    """
+    missing = [module for module in modules if not _can_be_found(module)]
+    if missing:
+        raise InputError(
+            f"not installed: {', '.join(missing)}; fix: start it through ./run, or"
+            f" `python -m pip install -e '.[{extra}]'` in the project's folder"
+        )
+
+
 def python_problems(version: Tuple[int, ...]) -> List[str]:
     """What is wrong with this Python version (at most one line)."""
     if version[:2] == (3, 8):

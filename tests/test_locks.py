@@ -68,9 +68,11 @@ def test_pyproject_allows_what_the_locks_pin():
     for text in project["dependencies"]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(run_time[canonicalize_name(requirement.name)]), text
-    for text in project["optional-dependencies"]["dev"]:
-        requirement = Requirement(text)
-        assert requirement.specifier.contains(tests[canonicalize_name(requirement.name)]), text
+    for extra, texts in project["optional-dependencies"].items():
+        pinned = tests if extra == "dev" else run_time
+        for text in texts:
+            requirement = Requirement(text)
+            assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), text
 
 
 def test_the_documentation_names_every_direct_dependency():
