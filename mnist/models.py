@@ -11,6 +11,7 @@ import numpy as np
 from mnist import seeding
 from mnist.config import EmbeddingConfig, FcConfig, Lenet5Config, LenetConfig, ModelConfig
 from mnist.framework import fluid, to_variable
+from mnist.layers import Convolution, linear
 from mnist.losses import OUTPUTS
 
 PIXELS = 28 * 28
@@ -38,9 +39,20 @@ class Model(fluid.dygraph.Layer):
         """Tell the model which training step comes next; dropout masks follow from it."""
         self.dropout.begin_step(step)
 
+    def backward(self, loss: Any) -> None:
+        """Compute the gradients of all parameters: ``loss.backward()``, and what it leaves."""
+        loss.backward()
+        for layer in reversed(self.sublayers()):
+            if isinstance(layer, Convolution):
+                layer.backward_to_input()
+
+    def trained_parameters(self) -> List[Any]:
+        """The parameters that have gradients: all but a batch norm's running statistics."""
+        return [parameter for parameter in self.parameters() if parameter.trainable]
+
     def count_parameters(self) -> int:
         """How many numbers are trained."""
-        return sum(int(np.prod(parameter.shape)) for parameter in self.parameters())
+        return sum(int(np.prod(parameter.shape)) for parameter in self.trained_parameters())
 
 
 class Dropout(fluid.dygraph.Layer):
@@ -79,9 +91,9 @@ class FullyConnected(Model):
         seeds = seeding.layer_seeds(seed)
         sizes = [PIXELS, *config.hidden_sizes]
         self.hidden = fluid.dygraph.LayerList(
-            [_linear(a, b, seeds, config.activation) for a, b in zip(sizes, sizes[1:])]
+            [linear(a, b, seeds, config.activation) for a, b in zip(sizes, sizes[1:])]
         )
-        self.fc = _linear(sizes[-1], OUTPUTS[config.loss], seeds)
+        self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
 
     def forward(self, images: Any) -> Any:
         values = fluid.layers.reshape(images, [-1, PIXELS])
@@ -97,19 +109,16 @@ class LeNet(Model):
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         first, second = config.filters
-        self.conv1 = _convolution(1, first, seeds, "relu")
-        self.pool1 = _max_pool()
-        self.conv2 = _convolution(first, second, seeds, "relu")
-        self.pool2 = _max_pool()
+        self.conv1 = Convolution(1, first, 5, seeds, padding=2, pool=True, activation="relu")
+        self.conv2 = Convolution(first, second, 5, seeds, padding=2, pool=True, activation="relu")
         sizes = [second * 7 * 7, *config.hidden_sizes]
         self.hidden = fluid.dygraph.LayerList(
-            [_linear(a, b, seeds, "relu") for a, b in zip(sizes, sizes[1:])]
+            [linear(a, b, seeds, "relu") for a, b in zip(sizes, sizes[1:])]
         )
-        self.fc = _linear(sizes[-1], OUTPUTS[config.loss], seeds)
+        self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
 
     def forward(self, images: Any) -> Any:
-        values = self.pool1(self.conv1(_pad(images)))
-        values = self.pool2(self.conv2(_pad(values)))
+        values = self.conv2(self.conv1(images))
         values = self.dropout(fluid.layers.flatten(values))
         for layer in self.hidden:
             values = self.dropout(layer(values))
@@ -128,17 +137,14 @@ class LeNet5(Model):
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         activation = config.activation
-        self.conv1 = _convolution(1, 6, seeds, activation)
-        self.pool1 = _max_pool()
-        self.conv2 = _convolution(6, 16, seeds, activation)
-        self.pool2 = _max_pool()
-        self.fc1 = _linear(16 * 5 * 5, 120, seeds, activation)
-        self.fc2 = _linear(120, 84, seeds, activation)
-        self.fc3 = _linear(84, OUTPUTS[config.loss], seeds)
+        self.conv1 = Convolution(1, 6, 5, seeds, padding=2, pool=True, activation=activation)
+        self.conv2 = Convolution(6, 16, 5, seeds, pool=True, activation=activation)
+        self.fc1 = linear(16 * 5 * 5, 120, seeds, activation)
+        self.fc2 = linear(120, 84, seeds, activation)
+        self.fc3 = linear(84, OUTPUTS[config.loss], seeds)
 
     def forward(self, images: Any) -> Any:
-        values = self.pool1(self.conv1(_pad(images)))
-        values = self.pool2(self.conv2(values))
+        values = self.conv2(self.conv1(images))
         values = self.dropout(self.fc1(fluid.layers.flatten(values)))
         return self.fc3(self.dropout(self.fc2(values)))
 
@@ -166,7 +172,7 @@ class PixelEmbedding(Model):
                 ),
             ),
         )
-        self.fc = _linear(config.embedding_size, OUTPUTS[config.loss], seeds)
+        self.fc = linear(config.embedding_size, OUTPUTS[config.loss], seeds)
 
     def tokens(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         """Pixels in 0–1, float32 ``[B,1,28,28]`` → tokens, int64 ``[B,T]``.
@@ -209,37 +215,3 @@ def summarize(model: Model) -> List[Tuple[str, str, int]]:
 
 def _count(shapes: List[List[int]]) -> int:
     return sum(int(np.prod(shape)) for shape in shapes)
-
-
-def _linear(inputs: int, outputs: int, seeds: Iterator[int], activation: Any = None) -> Any:
-    """A ``Linear`` with weights after Glorot and Bengio 2010, its seed its own."""
-    weights = fluid.initializer.Xavier(uniform=True, seed=next(seeds))
-    return fluid.dygraph.Linear(
-        inputs, outputs, act=activation, param_attr=fluid.ParamAttr(initializer=weights)
-    )
-
-
-def _convolution(channels: int, filters: int, seeds: Iterator[int], activation: str) -> Any:
-    """A 5×5 convolution without padding, weights after He et al. 2015."""
-    weights = fluid.initializer.MSRA(uniform=False, seed=next(seeds))
-    return fluid.dygraph.Conv2D(
-        num_channels=channels,
-        num_filters=filters,
-        filter_size=5,
-        act=activation,
-        param_attr=fluid.ParamAttr(initializer=weights),
-    )
-
-
-def _max_pool() -> Any:
-    """2×2 max-pooling; ``pool_stride`` must be said, its default in 1.8.5 is 1."""
-    return fluid.dygraph.Pool2D(pool_size=2, pool_type="max", pool_stride=2)
-
-
-def _pad(values: Any) -> Any:
-    """Two rows and columns of zeros on every side.
-
-    The same as ``Conv2D(padding=2)``, and faster on the CPU: Paddle's quick im2col is for
-    convolutions without padding only.
-    """
-    return fluid.layers.pad2d(values, paddings=[2, 2, 2, 2])

@@ -67,9 +67,9 @@ class _Run:
         self.model = models.build(config.model, config.train.seed)
         total_steps = config.train.epochs * self.steps_per_epoch
         self.optimizer = optimizers.build(
-            config.optimizer, self.model.parameters(), total_steps, self.steps_per_epoch
+            config.optimizer, self.model.trained_parameters(), total_steps, self.steps_per_epoch
         )
-        optimizers.create_state(self.optimizer, self.model.parameters())
+        optimizers.create_state(self.optimizer, self.model.trained_parameters())
 
     def restore(self, source: Checkpoint) -> None:
         """Take parameters, accumulators and the schedule's position from a checkpoint."""
@@ -194,7 +194,7 @@ class _Run:
         loss = losses.compute(self.config.model.loss, outputs, labels)
         value = float(loss.numpy()[0])
         self._require_finite(value, "the training loss")
-        loss.backward()
+        self.model.backward(loss)
         self.optimizer.minimize(loss)
         self.model.clear_gradients()
         digits = losses.digits(self.config.model.loss, outputs.numpy())

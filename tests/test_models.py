@@ -5,7 +5,7 @@ import pytest
 from helpers import digits, dygraph
 
 from mnist import config as configs
-from mnist import models
+from mnist import losses, models
 from mnist.loader import as_model_input
 
 COUNTS = [
@@ -63,16 +63,51 @@ def test_layers_of_one_shape_do_not_start_equal():
     assert second.shape == third.shape and not np.array_equal(second, third)
 
 
-def test_lenet_is_the_padded_convolution_of_the_course():
-    """Padding first and convolving without is the same as ``Conv2D(padding=2)``."""
+def course_block(fluid, ours, padding):
+    """What the course writes for one of our convolutions, with the same parameters."""
+    filters, channels, size, _ = ours.weight.shape
+    course = fluid.dygraph.Conv2D(channels, filters, size, padding=padding, act="relu")
+    course.weight.set_value(ours.weight.numpy())
+    course.bias.set_value(ours.bias.numpy())
+    pool = fluid.dygraph.Pool2D(pool_size=2, pool_type="max", pool_stride=2)
+    return course, lambda values: pool(course(values))
+
+
+@pytest.mark.parametrize("filters", [(20, 20), (8, 20)], ids=["input cut off", "not cut off"])
+@pytest.mark.parametrize("training", [True, False])
+def test_lenet_computes_what_the_course_writes(filters, training):
+    """Same outputs, same gradients, whatever the order of the work inside our layers."""
     with dygraph() as fluid:
-        model = build()
-        course = fluid.dygraph.Conv2D(1, 20, 5, stride=1, padding=2, act="relu")
-        course.weight.set_value(model.conv1.weight.numpy())
-        course.bias.set_value(model.conv1.bias.numpy())
-        values = fluid.dygraph.to_variable(images(2))
-        ours = model.conv1(models._pad(values)).numpy()
-        assert np.allclose(course(values).numpy(), ours, atol=1e-5)
+        model = build(f"model.filters={list(filters)}")
+        first, first_block = course_block(fluid, model.conv1, 2)
+        second, second_block = course_block(fluid, model.conv2, 2)
+        values = fluid.dygraph.to_variable(images(8))
+        labels = fluid.dygraph.to_variable(digits().train.labels[:8].reshape(-1, 1))
+
+        def course_model(values):
+            return model.fc(fluid.layers.flatten(second_block(first_block(values))))
+
+        model.train() if training else model.eval()
+        try:
+            ours, theirs = model(values), course_model(values)
+            assert np.allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
+            if training:
+                model.backward(losses.compute("softmax_cross_entropy", ours, labels))
+                losses.compute("softmax_cross_entropy", theirs, labels).backward()
+                for ours, theirs in ((model.conv1, first), (model.conv2, second)):
+                    for name in ("weight", "bias"):
+                        expected = getattr(theirs, name).gradient()
+                        actual = getattr(ours, name).gradient()
+                        assert np.abs(expected).max() > 0
+                        assert np.allclose(actual, expected, rtol=1e-4, atol=1e-6)
+        finally:
+            model.train()
+
+
+def test_where_the_input_is_cut_off_the_gradient_still_gets_there():
+    with dygraph():
+        cut, not_cut = build().conv2, build("model.filters=[8, 20]").conv2
+        assert cut._may_detach and not not_cut._may_detach
 
 
 def test_the_embedding_is_the_one_the_course_names():

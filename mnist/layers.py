@@ -1,0 +1,124 @@
+"""The layers that models are made of, in the forms that Paddle 1.8.5 computes fast on a CPU.
+
+Each computes what Paddle's own layer does; only the order of the work differs, and
+docs/speed.md has what each change is worth. On a GPU, where cuDNN does better, they are
+Paddle's own operators.
+"""
+
+from typing import Any, Iterator, Optional
+
+from mnist.framework import fluid
+
+_ops = fluid.core.ops
+
+
+def linear(inputs: int, outputs: int, seeds: Iterator[int], activation: Any = None) -> Any:
+    """A ``Linear`` with weights after Glorot and Bengio 2010, its seed its own."""
+    weights = fluid.initializer.Xavier(uniform=True, seed=next(seeds))
+    return fluid.dygraph.Linear(
+        inputs, outputs, act=activation, param_attr=fluid.ParamAttr(initializer=weights)
+    )
+
+
+class Convolution(fluid.dygraph.Conv2D):
+    """A convolution, then 2×2 max-pooling if ``pool``, then bias, then activation.
+
+    Float32 ``[B, channels, H, W]`` → ``[B, filters, H', W']``; weights after He et al. 2015,
+    their seed their own. ``padding`` is in pixels on every side.
+
+    - Bias and activation come after the pooling, on a quarter of the values. Both rise with
+      their argument, so the largest value stays the largest: same outputs, same gradients.
+    - The padding is an operator of its own, because Paddle's quick im2col is for
+      convolutions without padding only.
+    - The gradient for the input is computed as a convolution (``backward_to_input``) where
+      that is quicker than Paddle's way.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        filter_size: int,
+        seeds: Iterator[int],
+        padding: int = 0,
+        pool: bool = False,
+        activation: Optional[str] = None,
+        bias: bool = True,
+    ) -> None:
+        weights = fluid.initializer.MSRA(uniform=False, seed=next(seeds))
+        super().__init__(
+            num_channels=channels,
+            num_filters=filters,
+            filter_size=filter_size,
+            param_attr=fluid.ParamAttr(initializer=weights),
+            bias_attr=None if bias else False,
+        )
+        self._margin = padding
+        # The stride must be said: its default in 1.8.5 is 1.
+        self._pool = fluid.dygraph.Pool2D(2, "max", pool_stride=2) if pool else None
+        self._activation = activation
+        # The input's gradient costs im2col over `filters` maps as a convolution, and in
+        # Paddle's way col2im over `channels` maps, which takes about twice as long a map.
+        self._may_detach = filters < 2 * channels
+        self._input: Any = None
+        self._maps: Any = None
+
+    def forward(self, values: Any) -> Any:
+        if self.training and self._may_detach and not values.stop_gradient and on_cpu():
+            self._input, values = values, values.detach()
+        maps = _convolve(pad(values, self._margin), self.weight)
+        if self._input is not None:
+            self._maps = maps
+        if self._pool is not None:
+            maps = _max_pool(maps) if self.training and on_cpu() else self._pool(maps)
+        if self.bias is not None:
+            maps = fluid.layers.elementwise_add(maps, self.bias, axis=1)
+        return maps if self._activation is None else getattr(fluid.layers, self._activation)(maps)
+
+    def backward_to_input(self) -> None:
+        """Carry the gradient on to what comes before, where ``forward`` has cut it off.
+
+        Paddle multiplies the transposed weights into columns and adds these up pixel by
+        pixel (col2im), a sixth of a whole training step. The same gradient is a convolution
+        of the output's gradient with the weights turned by half a turn (Dumoulin and Visin
+        2016, "A guide to convolution arithmetic for deep learning", section 4).
+        """
+        if self._input is None:
+            return
+        turned = fluid.layers.reverse(
+            fluid.layers.transpose(self.weight.detach(), [1, 0, 2, 3]), [2, 3]
+        )
+        margin = self._filter_size - 1 - self._margin
+        gradient = _convolve(pad(self._maps._grad_ivar(), margin), turned)
+        gradient.stop_gradient = True
+        # The sum's gradient for the input is `gradient`, which starts the next backward pass.
+        fluid.layers.reduce_sum(self._input * gradient).backward()
+        self._input = self._maps = None
+
+
+def _convolve(values: Any, weights: Any) -> Any:
+    return _ops.conv2d(
+        values, weights, "strides", [1, 1], "paddings", [0, 0], "dilations", [1, 1], "groups", 1
+    )
+
+
+def pad(values: Any, margin: int) -> Any:
+    """``margin`` rows and columns of zeros on every side."""
+    return fluid.layers.pad2d(values, paddings=[margin] * 4) if margin else values
+
+
+def _max_pool(values: Any) -> Any:
+    """2×2 max-pooling by the operator that notes where each maximum was.
+
+    The gradient of ``Pool2D`` looks for the maxima again, one of the slowest things in a
+    training step.
+    """
+    pooled, _ = _ops.max_pool2d_with_index(
+        values, "ksize", [2, 2], "strides", [2, 2], "paddings", [0, 0]
+    )
+    return pooled
+
+
+def on_cpu() -> bool:
+    """Whether dygraph computes on the CPU now."""
+    return isinstance(fluid.framework._current_expected_place(), fluid.CPUPlace)
