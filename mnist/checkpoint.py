@@ -5,6 +5,9 @@ writes them (``fluid.load_dygraph("checkpoints/epoch3/model")`` reads both), ``s
 with the rest of the run's state, and ``manifest.json`` with the SHA-256 of the others. It is
 staged under another name, fsynced and renamed, so it appears whole or not at all.
 
+With ``train.averaging_decay``, ``model.pdparams`` is the average, which is what a model is used
+with, and ``training.pdparams`` holds the weights that training goes on with.
+
 SGD with a constant rate has no state, so then there is no ``model.pdopt``.
 """
 
@@ -30,6 +33,7 @@ from mnist.files import PathLike, atomic_write, fsync_folder, sha256_of
 _PREFIX = "model"  # fluid.load_dygraph takes the folder and this
 PARAMETERS = _PREFIX + legacy.PARAMETERS
 OPTIMIZER = _PREFIX + legacy.OPTIMIZER
+TRAINING = "training" + legacy.PARAMETERS
 STATE = "state.json"
 MANIFEST = "manifest.json"
 RESULT = "result.json"
@@ -91,7 +95,8 @@ class Checkpoint:
     """A checkpoint read from disk.
 
     ``parameters``: structured name → float32 array. ``accumulators``: optimizer state by
-    structured parameter name, None where none was saved. ``state`` is None for the course's
+    structured parameter name, None where none was saved. ``training`` are the weights to go on
+    with if ``parameters`` are their average, else None. ``state`` is None for the course's
     own pairs, which hold nothing else; then ``model`` is what their shapes tell,
     ``epochs_done`` what their name tells and ``schedule_step`` what a learning-rate schedule
     had counted (each None if it tells nothing).
@@ -104,6 +109,7 @@ class Checkpoint:
     model: Dict[str, Any]
     epochs_done: Optional[int] = None
     schedule_step: Optional[int] = None
+    training: Optional[Arrays] = None
 
     def named_as(self, names: List[str]) -> "Checkpoint":
         """This checkpoint with its parameters called ``names``.
@@ -192,7 +198,11 @@ def _load_folder(path: Path) -> Checkpoint:
     verify(path)
     state = read_state(path)
     parameters, accumulators, _ = _read_pair(path / _PREFIX)
-    return Checkpoint(path, parameters, accumulators, state, state.config.get("model", {}))
+    training = None
+    if (path / TRAINING).exists():
+        training = _finite(path / TRAINING, legacy.read_pair(path / TRAINING)[0])
+    model = state.config.get("model", {})
+    return Checkpoint(path, parameters, accumulators, state, model, training=training)
 
 
 def _load_course_pair(prefix: Path) -> Checkpoint:
@@ -208,9 +218,7 @@ def _load_course_pair(prefix: Path) -> Checkpoint:
 def _read_pair(prefix: Path) -> Tuple[Arrays, Optional[Dict[str, Arrays]], Optional[int]]:
     """Parameters, accumulators by parameter and the schedule's step of a pair of files."""
     parameters, names, saved = legacy.read_pair(prefix)
-    for name, array in parameters.items():
-        if not np.isfinite(array).all():
-            raise InputError(f"{prefix}: the parameter {name} holds NaN or infinity")
+    _finite(prefix, parameters)
     if saved is None:
         return parameters, None, None
     try:
@@ -218,6 +226,19 @@ def _read_pair(prefix: Path) -> Tuple[Arrays, Optional[Dict[str, Arrays]], Optio
         return parameters, accumulators, legacy.schedule_step(saved)
     except InputError as error:
         raise InputError(f"{prefix}: {error}") from error
+
+
+def _finite(path: Path, parameters: Arrays) -> Arrays:
+    for name, array in parameters.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{path}: the parameter {name} holds NaN or infinity")
+    return parameters
+
+
+def restore_training(model: Any, source: Checkpoint) -> None:
+    """Put the weights that training goes on with into a model."""
+    weights = source.parameters if source.training is None else source.training
+    restore_parameters(model, replace(source, parameters=weights))
 
 
 def restore_parameters(model: Any, source: Checkpoint) -> None:
@@ -251,7 +272,7 @@ def verify(path: Path) -> None:
         raise InputError(f"{path / MANIFEST}: does not list {' and '.join(sorted(required))}")
     for name, expected in files.items():
         # A manifest comes with the checkpoint: it must not reach outside its folder.
-        if name not in (PARAMETERS, OPTIMIZER, STATE) or (path / name).is_symlink():
+        if name not in (PARAMETERS, OPTIMIZER, TRAINING, STATE) or (path / name).is_symlink():
             raise InputError(f"{path / MANIFEST}: {name!r} is no file of a checkpoint")
         try:
             actual = sha256_of(path / name)
@@ -259,8 +280,9 @@ def verify(path: Path) -> None:
             raise InputError(f"{path / name}: cannot be read ({error.strerror})") from error
         if actual != expected:
             raise InputError(f"{path / name}: is damaged (its SHA-256 is not the manifest's)")
-    if OPTIMIZER not in files and (path / OPTIMIZER).exists():
-        raise InputError(f"{path / OPTIMIZER}: is not in the manifest")
+    for name in (OPTIMIZER, TRAINING):
+        if name not in files and (path / name).exists():
+            raise InputError(f"{path / name}: is not in the manifest")
 
 
 def read_state(path: Path) -> RunState:
@@ -374,16 +396,26 @@ class CheckpointStore:
                 pointer.unlink()
         return taken
 
-    def save(self, name: str, parameters: Dict[str, Any], optimizer: Any, state: RunState) -> Path:
+    def save(
+        self,
+        name: str,
+        parameters: Dict[str, Any],
+        optimizer: Any,
+        state: RunState,
+        training: Optional[Dict[str, Any]] = None,
+    ) -> Path:
         """Write the checkpoint ``name`` whole, point ``latest`` at it, drop old ones.
 
-        ``parameters`` and ``optimizer`` are Paddle's ``state_dict()``s.
+        ``parameters`` and ``optimizer`` are Paddle's ``state_dict()``s; ``training`` are the
+        weights to go on with where ``parameters`` are their average.
         """
         final = self.folder / name
         staging = self.folder / f"{_STAGING}{name}-{os.getpid()}"
         contents = {PARAMETERS: _pickled(parameters), STATE: _state_bytes(state)}
         if optimizer:
             contents[OPTIMIZER] = _pickled(optimizer)
+        if training is not None:
+            contents[TRAINING] = _pickled(training)
         try:
             self._write(staging, contents)
             self._publish(staging, final)
@@ -473,7 +505,8 @@ def _hold_the_same(left: Path, right: Path) -> bool:
         files = [_read_json(path / MANIFEST)["files"] for path in (left, right)]
     except InputError:
         return False
-    return all(files[0].get(name) == files[1].get(name) for name in (PARAMETERS, OPTIMIZER))
+    arrays = (PARAMETERS, OPTIMIZER, TRAINING)
+    return all(files[0].get(name) == files[1].get(name) for name in arrays)
 
 
 def _pickled(state: Dict[str, Any]) -> bytes:

@@ -2,12 +2,16 @@
 
 import os
 import sys
-from typing import NoReturn
+from typing import Callable, List, NoReturn
 
 import click
 
 from mnist import signals
 from mnist.errors import MnistError
+
+# What `on_failure` was given, and whether this process prints at all (`be_silent`).
+_at_failure: List[Callable[[int], None]] = []
+_silent = False
 
 debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
@@ -41,7 +45,21 @@ def run(command: click.Command) -> NoReturn:
         summary = " ".join(str(error).split())[:300]
         message = f"{type(error).__name__}: {summary} (add --debug for the traceback)"
         code = _report(message, 1, debug)
+    if code:
+        for call in _at_failure:
+            call(code)
     sys.exit(code or 0)
+
+
+def on_failure(call: Callable[[int], None]) -> None:
+    """Have ``call`` called with the exit code, after the error's line, if the verb fails."""
+    _at_failure.append(call)
+
+
+def be_silent() -> None:
+    """Print no warnings from here on: another process of the run does."""
+    global _silent
+    _silent = True
 
 
 def _report(message: str, code: int, debug: bool) -> int:
@@ -53,4 +71,5 @@ def _report(message: str, code: int, debug: bool) -> int:
 
 def warn(message: str) -> None:
     """Print a warning that cannot be missed, on standard error."""
-    print(f"WARNING: {message}", file=sys.stderr, flush=True)
+    if not _silent:
+        print(f"WARNING: {message}", file=sys.stderr, flush=True)

@@ -45,14 +45,36 @@ class LoaderConfig(_Section):
     return_list: bool = True
 
 
+class AugmentationConfig(_Section):
+    """How strongly training images are distorted; all zero: not at all.
+
+    ``shift`` is in pixels, ``rotation`` in degrees, ``scaling`` and ``shear`` in parts, all of
+    them the most that is drawn; ``elastic`` is the standard deviation, in pixels, of random
+    displacements on a grid of ``elastic_grid``² points over the image.
+    """
+
+    shift: Annotated[float, Field(ge=0, le=14)] = 0.0
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    scaling: Annotated[float, Field(ge=0, le=1)] = 0.0
+    shear: Annotated[float, Field(ge=0, le=1)] = 0.0
+    elastic: Annotated[float, Field(ge=0, le=14)] = 0.0
+    elastic_grid: Annotated[int, Field(ge=2, le=28)] = 4
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is distorted at all."""
+        return any((self.shift, self.rotation, self.scaling, self.shear, self.elastic))
+
+
 class DataConfig(_Section):
-    """Which data set, and how it is cut into batches."""
+    """Which data set, how it is cut into batches, and how its training images are distorted."""
 
     path: Text = "data/mnist.json.gz"
     fallback: Optional[Text] = None
     prepare: bool = True
     cache: bool = True
     batch_size: Annotated[int, Field(gt=0, le=1_000_000)] = 100
+    augmentation: AugmentationConfig = AugmentationConfig()
     loader: LoaderConfig = LoaderConfig()
 
 
@@ -89,6 +111,16 @@ class Lenet5Config(_Section):
     loss: Loss = "softmax_cross_entropy"
 
 
+class ConvNetConfig(_Section):
+    """Five convolutions with batch normalisation: 5×5, then 3×3, two poolings, one dense layer."""
+
+    name: Literal["convnet"] = "convnet"
+    filters: Annotated[List[PositiveInt], Field(min_length=5, max_length=5)] = [16, 32, 32, 48, 64]
+    activation: Activation = "relu"
+    dropout: Fraction = 0.0
+    loss: Loss = "softmax_cross_entropy"
+
+
 class EmbeddingConfig(_Section):
     """Ink as tokens: one ``Embedding`` row for each (position, grey level of the ink)."""
 
@@ -101,7 +133,8 @@ class EmbeddingConfig(_Section):
 
 
 ModelConfig = Annotated[
-    Union[FcConfig, LenetConfig, Lenet5Config, EmbeddingConfig], Field(discriminator="name")
+    Union[FcConfig, LenetConfig, Lenet5Config, ConvNetConfig, EmbeddingConfig],
+    Field(discriminator="name"),
 ]
 
 
@@ -197,11 +230,23 @@ OptimizerConfig = Annotated[
 
 
 class TrainConfig(_Section):
-    """How long, and from which seed."""
+    """How long, from which seed, and what is done to labels and weights on the way.
+
+    ``averaging_decay``: evaluate and save an exponential moving average of the weights with
+    this decay a step; None: the weights themselves.
+    """
 
     epochs: Annotated[int, Field(gt=0, le=100_000)] = 5
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     early_stopping_patience: Optional[PositiveInt] = None
+    label_smoothing: Fraction = 0.0
+    averaging_decay: Optional[Fraction] = None
+
+
+class ParallelConfig(_Section):
+    """How many processes train together, each on its share of every batch."""
+
+    workers: Annotated[int, Field(gt=0, le=1024)] = 1
 
 
 class DeviceConfig(_Section):
@@ -241,6 +286,7 @@ class Config(_Section):
     optimizer: OptimizerConfig = AdamConfig()
     train: TrainConfig = TrainConfig()
     device: DeviceConfig = DeviceConfig()
+    parallel: ParallelConfig = ParallelConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     log: LogConfig = LogConfig()
 
@@ -262,6 +308,7 @@ CHOICES: Dict[str, Dict[str, Type[_Section]]] = {
         "fc": FcConfig,
         "lenet": LenetConfig,
         "lenet5": Lenet5Config,
+        "convnet": ConvNetConfig,
         "embedding": EmbeddingConfig,
     },
     "optimizer": {
@@ -290,6 +337,7 @@ FREE_ON_RESUME = (
     "train.early_stopping_patience",
     "device.fallback",
     "device.gpu_id",
+    "parallel",
     "checkpoint",
     "log",
 )

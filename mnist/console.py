@@ -42,8 +42,11 @@ def make_table(title: str, *headings: str) -> Table:
 class Reporter:
     """Tells the user how a run goes. Use as a context manager."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int, plain_every: int) -> None:
+    def __init__(
+        self, epochs: int, steps_per_epoch: int, plain_every: int, prints: bool = True
+    ) -> None:
         self._console = make_console()
+        self._console.quiet = not prints
         self._epochs = epochs
         self._steps_per_epoch = steps_per_epoch
         self._plain_every = plain_every

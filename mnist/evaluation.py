@@ -11,6 +11,7 @@ from mnist.config import LoaderConfig
 from mnist.dataset import Split
 from mnist.loader import Batches, feed
 from mnist.models import Model
+from mnist.parallel import ALONE, Group
 
 # Larger than a training batch: nothing is kept for a backward pass.
 EVALUATION_BATCH = 500
@@ -70,35 +71,38 @@ def evaluate(
     place: Any,
     loader: LoaderConfig,
     batch_size: int = EVALUATION_BATCH,
+    group: Group = ALONE,
 ) -> Evaluation:
     """Run the model over a whole split, in evaluation mode.
 
+    Each process of a ``group`` runs over its share, and all get the whole result.
     ``eval()`` switches autograd off for every model in the process (Paddle 1.8.5), so the
     former mode is restored however this ends.
     """
     was_training = model.training
     model.eval()
     try:
-        return _evaluate(model, split, place, loader, batch_size)
+        return _evaluate(model, split, place, loader, batch_size, group)
     finally:
         if was_training:
             model.train()
 
 
 def _evaluate(
-    model: Model, split: Split, place: Any, loader: LoaderConfig, batch_size: int
+    model: Model, split: Split, place: Any, loader: LoaderConfig, batch_size: int, group: Group
 ) -> Evaluation:
     loss = model.config.loss
-    outputs: List[np.ndarray[Any, Any]] = []
+    share = Split(group.share_out(split.images), group.share_out(split.labels))
+    outputs: List[np.ndarray[Any, Any]] = [np.zeros((0, losses.OUTPUTS[loss]), np.float32)]
     loss_sum = 0.0
-    with closing(feed(Batches(split, batch_size), loader, place)) as batches:
+    with closing(feed(Batches(share, batch_size), loader, place)) as batches:
         for images, labels in batches:
             output = model(images)
             loss_sum += float(losses.compute(loss, output, labels).numpy()[0]) * images.shape[0]
             outputs.append(output.numpy())
-    everything = np.concatenate(outputs)
+    everything = group.collect(np.concatenate(outputs))
     return Evaluation(
-        loss=loss_sum / len(split),
+        loss=group.total(loss_sum) / len(split),
         labels=split.labels.astype(np.int64),
         digits=losses.digits(loss, everything),
         probabilities=losses.probabilities(loss, everything),

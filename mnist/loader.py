@@ -4,52 +4,84 @@
 ``DataLoader.from_generator`` are here, and the plain synchronous one.
 """
 
-from typing import Any, Callable, Generator, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Generator, Iterable, Iterator, List, Tuple
 
 import numpy as np
 
-from mnist import seeding
-from mnist.config import LoaderConfig
+from mnist import augmentation, seeding
+from mnist.config import DataConfig, LoaderConfig
 from mnist.dataset import Split
 from mnist.framework import fluid, paddle, to_variable
+from mnist.parallel import Group
 
 Batch = Tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
 Feed = Generator[List[Any], None, None]
 
 
 class Batches:
-    """The batches of one pass over a split.
+    """The batches of one pass over a split, in its order.
 
     Iterating yields ``(images, labels)``: float32 ``[B,1,28,28]`` in 0–1 and int64
-    ``[B,1]``. Every sample comes exactly once; the last batch may be short. ``start``
-    leaves out the batches before it, as resuming inside an epoch needs.
+    ``[B,1]``. Every sample comes exactly once; the last batch may be short.
+    """
+
+    def __init__(self, split: Split, batch_size: int) -> None:
+        self._split = split
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return count_batches(len(self._split), self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number in range(count_batches(len(self._split), self.batch_size)):
+            yield self._cut(slice(number * self.batch_size, (number + 1) * self.batch_size))
+
+    def _cut(self, chosen: Any) -> Batch:
+        return self._finish(self._split.images[chosen], self._split.labels[chosen])
+
+    def _finish(self, images: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]") -> Batch:
+        return as_model_input(images), labels.astype(np.int64).reshape(-1, 1)
+
+
+class TrainingBatches(Batches):
+    """One epoch's batches, in an order and with distortions that (seed, epoch) decide.
+
+    ``start`` leaves out the batches before it, as resuming inside an epoch needs. Of each
+    batch only the share of this process in its ``group`` comes, with whatever the whole
+    batch would have had: how many share the work changes no image.
     """
 
     def __init__(
-        self,
-        split: Split,
-        batch_size: int,
-        order: "Optional[np.ndarray[Any, Any]]" = None,
-        start: int = 0,
+        self, split: Split, config: DataConfig, seed: int, epoch: int, start: int, group: Group
     ) -> None:
-        self._split = split
-        self.batch_size = batch_size
-        self._order = order
+        rows, _ = group.share(config.batch_size)
+        super().__init__(split, len(range(config.batch_size)[rows]))
+        self._whole = config.batch_size
+        self._augmentation = config.augmentation
+        self._position = (seed, epoch)
+        self._order = seeding.shuffled(len(split), seed, epoch)
         self._start = start
+        self._group = group
 
     def __len__(self) -> int:
-        return count_batches(len(self._split), self.batch_size) - self._start
+        return count_batches(len(self._split), self._whole) - self._start
 
     def __iter__(self) -> Iterator[Batch]:
-        for first in range(self._start * self.batch_size, len(self._split), self.batch_size):
-            span = slice(first, first + self.batch_size)
-            chosen = span if self._order is None else self._order[span]
-            yield self._cut(chosen)
+        for number in range(self._start, self._start + len(self)):
+            whole = self._order[number * self._whole : (number + 1) * self._whole]
+            rows, _ = self._group.share(len(whole))
+            images = self._split.images[whole[rows]]
+            if self._augmentation.active:
+                images = self._distort(images, number, len(whole), rows)
+            yield self._finish(images, self._split.labels[whole[rows]])
 
-    def _cut(self, chosen: Any) -> Batch:
-        images = as_model_input(self._split.images[chosen])
-        labels = self._split.labels[chosen].astype(np.int64).reshape(-1, 1)
-        return images, labels
+    def _distort(
+        self, images: "np.ndarray[Any, Any]", number: int, count: int, rows: slice
+    ) -> "np.ndarray[Any, Any]":
+        seed, epoch = self._position
+        source = seeding.stream(seed, "augmentation", epoch, number)
+        x, y = augmentation.random_maps(count, self._augmentation, source)
+        return augmentation.distort(images, (x[rows], y[rows]))
 
 
 def count_batches(samples: int, batch_size: int) -> int:
@@ -60,13 +92,6 @@ def count_batches(samples: int, batch_size: int) -> int:
 def as_model_input(images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     """uint8 ``[N,28,28]`` → float32 ``[N,1,28,28]`` in the models' scale, 0–1."""
     return np.divide(images[:, np.newaxis], 255, dtype=np.float32)
-
-
-def training_batches(
-    split: Split, batch_size: int, seed: int, epoch: int, start: int = 0
-) -> Batches:
-    """One epoch's batches, in an order that (seed, epoch) alone decide."""
-    return Batches(split, batch_size, seeding.shuffled(len(split), seed, epoch), start)
 
 
 def feed(batches: Batches, config: LoaderConfig, place: Any) -> Feed:

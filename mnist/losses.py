@@ -10,15 +10,19 @@ from mnist.framework import fluid
 OUTPUTS: Dict[str, int] = {"softmax_cross_entropy": 10, "square_error": 1}
 
 
-def compute(loss: str, outputs: Any, labels: Any) -> Any:
+def compute(loss: str, outputs: Any, labels: Any, smoothing: float = 0.0) -> Any:
     """The mean loss over a batch: a VarBase ``[1]``.
 
     ``outputs`` are logits ``[B,10]`` for ``softmax_cross_entropy`` (softmax and logarithm
     in one numerically stable operator) or the guessed digit ``[B,1]`` for
     ``square_error``, the regression with which the course begins. ``labels``: int64
-    ``[B,1]``.
+    ``[B,1]``. ``smoothing`` is the part of the label's weight that all ten classes share
+    (Szegedy et al. 2016), for cross-entropy only.
     """
-    if loss == "softmax_cross_entropy":
+    if loss == "softmax_cross_entropy" and smoothing:
+        weights = fluid.layers.label_smooth(fluid.layers.one_hot(labels, 10), epsilon=smoothing)
+        each = fluid.layers.softmax_with_cross_entropy(outputs, weights, soft_label=True)
+    elif loss == "softmax_cross_entropy":
         each = fluid.layers.softmax_with_cross_entropy(outputs, labels)
     else:
         each = fluid.layers.square_error_cost(outputs, fluid.layers.cast(labels, "float32"))

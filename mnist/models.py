@@ -4,12 +4,19 @@ logits ``[B,10]``, or ``[B,1]`` when the loss is ``square_error`` (see ``mnist.l
 The softmax is not part of a model: the loss computes it together with the logarithm.
 """
 
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 
 from mnist import seeding
-from mnist.config import EmbeddingConfig, FcConfig, Lenet5Config, LenetConfig, ModelConfig
+from mnist.config import (
+    ConvNetConfig,
+    EmbeddingConfig,
+    FcConfig,
+    Lenet5Config,
+    LenetConfig,
+    ModelConfig,
+)
 from mnist.framework import fluid, to_variable
 from mnist.layers import Convolution, linear
 from mnist.losses import OUTPUTS
@@ -35,9 +42,12 @@ class Model(fluid.dygraph.Layer):
         self.config = config
         self.dropout = Dropout(config.dropout, seed)
 
-    def begin_step(self, step: int) -> None:
-        """Tell the model which training step comes next; dropout masks follow from it."""
-        self.dropout.begin_step(step)
+    def begin_step(self, step: int, rank: int = 0) -> None:
+        """Tell the model which training step comes next; dropout masks follow from it.
+
+        Processes that train together, told apart by ``rank``, have masks of their own.
+        """
+        self.dropout.begin_step(step, rank)
 
     def backward(self, loss: Any) -> None:
         """Compute the gradients of all parameters: ``loss.backward()``, and what it leaves."""
@@ -66,17 +76,17 @@ class Dropout(fluid.dygraph.Layer):
         super().__init__()
         self._probability = probability
         self._seed = seed
-        self._step = 0
+        self._step: Tuple[int, ...] = (0,)
         self._uses = 0
 
-    def begin_step(self, step: int) -> None:
-        self._step = step
+    def begin_step(self, step: int, rank: int = 0) -> None:
+        self._step = (step, rank) if rank else (step,)
         self._uses = 0
 
     def forward(self, values: Any) -> Any:
         if not self.training or self._probability == 0:
             return values
-        source = seeding.stream(self._seed, "dropout", self._step, self._uses)
+        source = seeding.stream(self._seed, "dropout", *self._step, self._uses)
         self._uses += 1
         kept = source.random(values.shape, dtype=np.float32) >= self._probability
         mask = kept.astype(np.float32) / np.float32(1 - self._probability)
@@ -149,6 +159,38 @@ class LeNet5(Model):
         return self.fc3(self.dropout(self.fc2(values)))
 
 
+class ConvNet(Model):
+    """``convnet``: five convolutions, batch normalisation (Ioffe and Szegedy 2015) after each.
+
+    Small in parameters and in work: the maps shrink early, 28 → 24 → 12 → 10 → 5 → 3, and
+    every third is computed without padding.
+    """
+
+    def __init__(self, config: ConvNetConfig, seed: int) -> None:
+        super().__init__(config, seed)
+        seeds = seeding.layer_seeds(seed)
+        widths = [1, *config.filters]
+        sizes, paddings, pools = (5, 3, 3, 3, 3), (0, 1, 0, 1, 0), (True, False, True, False, False)
+        self.convolutions = fluid.dygraph.LayerList(
+            [
+                Convolution(before, after, size, seeds, padding, pool, bias=False)
+                for before, after, size, padding, pool in zip(
+                    widths, widths[1:], sizes, paddings, pools
+                )
+            ]
+        )
+        self.norms = fluid.dygraph.LayerList(
+            [fluid.dygraph.BatchNorm(width, act=config.activation) for width in config.filters]
+        )
+        self.fc = linear(widths[-1] * 3 * 3, OUTPUTS[config.loss], seeds)
+
+    def forward(self, images: Any) -> Any:
+        values = images
+        for convolution, norm in zip(self.convolutions, self.norms):
+            values = norm(convolution(values))
+        return self.fc(self.dropout(fluid.layers.flatten(values)))
+
+
 class PixelEmbedding(Model):
     """``embedding``: the ink of an image as tokens, the way a text is a row of words.
 
@@ -198,14 +240,16 @@ MODELS: Dict[str, Callable[[Any, int], Model]] = {
     "fc": FullyConnected,
     "lenet": LeNet,
     "lenet5": LeNet5,
+    "convnet": ConvNet,
     "embedding": PixelEmbedding,
 }
 
 
 def summarize(model: Model) -> List[Tuple[str, str, int]]:
-    """(layer, shapes of its parameters, their count), a row a layer that has any."""
+    """(layer, shapes of its trained parameters, their count), a row a layer that has any."""
     rows: Dict[str, List[List[int]]] = {}
-    for name, parameter in model.named_parameters():
+    trained = [(name, p) for name, p in model.named_parameters() if p.trainable]
+    for name, parameter in trained:
         rows.setdefault(name.rpartition(".")[0], []).append(list(parameter.shape))
     return [
         (name, " ".join("×".join(map(str, shape)) for shape in shapes), _count(shapes))

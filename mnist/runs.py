@@ -6,11 +6,12 @@ and the environment is set between knowing the config and importing Paddle.
 
 from typing import Any, Dict, Iterable, Optional, Tuple
 
-from mnist import checkpoint, device
+from mnist import checkpoint, device, parallel
 from mnist import config as configs
 from mnist.checkpoint import Checkpoint
 from mnist.config import Config
 from mnist.errors import InputError
+from mnist.parallel import Group
 
 
 def start(
@@ -23,15 +24,34 @@ def start(
 
     Without ``config_path`` the config is the one in the checkpoint ``resume``.
     """
-    config, source = _config_and_checkpoint(config_path, resume, tuple(overrides))
+    with parallel.join() as group:
+        config, source = _config_and_checkpoint(config_path, resume, tuple(overrides))
+        parallel.check_workers(config.parallel.workers, group)
+        if config.parallel.workers > group.size:
+            parallel.launch(config.parallel.workers)
+        return _train(_with_workers(config, group.size), source, allow_changes, group)
+
+
+def _with_workers(config: Config, workers: int) -> Config:
+    """The config as it is carried out: with as many processes as mpirun has started."""
+    section = config.parallel.model_copy(update={"workers": workers})
+    return config.model_copy(update={"parallel": section})
+
+
+def _train(
+    config: Config, source: Optional[Checkpoint], allow_changes: bool, group: Group
+) -> Dict[str, Any]:
     # Only now is it known how many threads Paddle may take when it is imported.
     device.prepare_process(config.device.threads)
     from mnist import preparation, trainer
     from mnist.resumption import Resumption
 
-    data, fallback = preparation.obtain(config.data)
+    # One process makes what is missing, the others find it there.
+    made = preparation.obtain(config.data) if group.is_main else None
+    group.from_main(None)
+    data, fallback = made or preparation.obtain(config.data)
     resumption = Resumption(source, allow_changes) if source else None
-    return trainer.train(config, data, fallback, resumption)
+    return trainer.train(config, data, fallback, resumption, group)
 
 
 def _config_and_checkpoint(

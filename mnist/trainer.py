@@ -6,16 +6,18 @@ saved is the state between two steps, so a run that is stopped and resumed compu
 unbroken one computes.
 """
 
+import gc
 import math
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from mnist import checkpoint, cli, device, losses, models, optimizers, resumption, tracking
 from mnist import config as configs
+from mnist.averaging import WeightAverage
 from mnist.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
 from mnist.config import Config
 from mnist.console import Reporter, percent
@@ -23,7 +25,8 @@ from mnist.dataset import Dataset
 from mnist.errors import Failure, InputError, Interrupted
 from mnist.evaluation import Evaluation, evaluate
 from mnist.framework import fluid
-from mnist.loader import count_batches, feed, training_batches
+from mnist.loader import TrainingBatches, count_batches, feed
+from mnist.parallel import ALONE, Group, parameters_differ
 from mnist.resumption import Resumption
 from mnist.signals import StopRequest
 
@@ -33,10 +36,12 @@ def train(
     data: Dataset,
     fallback: Optional[str] = None,
     resume: Optional[Resumption] = None,
+    group: Group = ALONE,
 ) -> Dict[str, Any]:
     """Train as ``config`` says, evaluate the best model on eval, return ``result.json``'s content.
 
-    ``fallback`` says why ``data`` is not the data set that the config names first.
+    ``fallback`` says why ``data`` is not the data set that the config names first; ``group``
+    are the processes that train together, each of which calls this.
     Raises InputError before anything is written if the run cannot be what was asked for,
     Failure if it breaks, Interrupted (after saving) if a signal stopped it.
     """
@@ -44,12 +49,26 @@ def train(
     state = resumption.initial_state(config, data, fallback, place, resume)
     # The guard makes Paddle's generated names start anew for this run's model.
     with fluid.dygraph.guard(place), fluid.unique_name.guard():
-        run = _Run(config, data, place, state)
+        run = _Run(config, data, place, state, group)
         if resume is not None:
             run.restore(resume.checkpoint)
-        folder = Path(config.checkpoint.dir)
-        with CheckpointStore(folder, config.checkpoint.keep_last) as store:
-            return run.go(store, resume)
+        with _old_objects_left_alone():
+            return run.go(resume)
+
+
+@contextmanager
+def _old_objects_left_alone() -> Iterator[None]:
+    """Keep Python's cyclic collector from walking over all of Paddle again and again.
+
+    That takes several per cent of a training's time and finds nothing: what a step leaves
+    behind is freed by counting references.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 # --- the run ---------------------------------------------------------------------------
@@ -58,11 +77,16 @@ def train(
 class _Run:
     """One training under way: the model, its optimizer, and where it stands."""
 
-    def __init__(self, config: Config, data: Dataset, place: Any, state: RunState) -> None:
+    def __init__(
+        self, config: Config, data: Dataset, place: Any, state: RunState, group: Group
+    ) -> None:
         self.config = config
         self.data = data
         self.place = place
         self.state = state
+        self.group = group
+        # The signal that all processes have agreed to stop for; 0 for none.
+        self.stop_signal = 0
         self.steps_per_epoch = count_batches(len(data.train), config.data.batch_size)
         self.model = models.build(config.model, config.train.seed)
         total_steps = config.train.epochs * self.steps_per_epoch
@@ -70,10 +94,15 @@ class _Run:
             config.optimizer, self.model.trained_parameters(), total_steps, self.steps_per_epoch
         )
         optimizers.create_state(self.optimizer, self.model.trained_parameters())
+        group.prepare(self.model)
+        decay = config.train.averaging_decay
+        self.average = None if decay is None else WeightAverage(self.model, decay)
 
     def restore(self, source: Checkpoint) -> None:
-        """Take parameters, accumulators and the schedule's position from a checkpoint."""
-        checkpoint.restore_parameters(self.model, source)
+        """Take weights, their average, accumulators and the schedule's position."""
+        checkpoint.restore_training(self.model, source)
+        if self.average is not None and source.training is not None:
+            self.average.arrays = dict(source.parameters)
         names = {p.name: name for name, p in self.model.named_parameters()}
         accumulators = source.named_as(list(names.values())).accumulators or {}
         try:
@@ -84,19 +113,29 @@ class _Run:
                 f" optimizer.name={self.config.optimizer.name}: {error}"
             ) from error
 
-    def go(self, store: CheckpointStore, resume: Optional[Resumption]) -> Dict[str, Any]:
+    def go(self, resume: Optional[Resumption]) -> Dict[str, Any]:
         """Train to the end (or the early stop) and evaluate the best model."""
-        self.store = store
-        logs = Path(self.config.log.dir)
-        notes = self._make_room(logs, resume)
-        reporter = Reporter(
-            self.config.train.epochs, self.steps_per_epoch, self.config.log.every_steps
+        config = self.config
+        self.stop = StopRequest()
+        self.reporter = Reporter(
+            config.train.epochs, self.steps_per_epoch, config.log.every_steps, self.group.is_main
         )
-        tracker = closing(tracking.Tracker(logs))
-        with StopRequest() as self.stop, reporter as self.reporter, tracker as self.tracker:
+        with ExitStack() as stack:
+            notes = self._open_what_is_written(stack, resume) if self.group.is_main else []
+            stack.enter_context(self.stop)
+            stack.enter_context(self.reporter)
             self._introduce(notes, resume)
             self._train_epochs()
             return self._conclude()
+
+    def _open_what_is_written(self, stack: ExitStack, resume: Optional[Resumption]) -> List[str]:
+        """Checkpoints and curves, which are the main process's alone."""
+        folder, logs = Path(self.config.checkpoint.dir), Path(self.config.log.dir)
+        store = CheckpointStore(folder, self.config.checkpoint.keep_last)
+        self.store = stack.enter_context(store)
+        notes = self._make_room(logs, resume)
+        self.tracker = stack.enter_context(closing(tracking.Tracker(logs)))
+        return notes
 
     def _make_room(self, logs: Path, resume: Optional[Resumption]) -> List[str]:
         """Move what an earlier run left in the way aside; say so."""
@@ -108,7 +147,7 @@ class _Run:
             for path in checkpoint.checkpoints_in(self.store.folder)
             if not inside or (checkpoint.steps_of(path) > step and path.resolve() != source)
         ]
-        notes = []
+        notes = self._note_on_workers(resume)
         aside = self.store.set_aside(in_the_way)
         if aside:
             notes.append(f"{len(in_the_way)} checkpoint(s) of an earlier run moved to {aside}")
@@ -121,12 +160,23 @@ class _Run:
             notes.append(f"curves of an earlier run moved to a folder of their own in {logs}")
         return notes
 
+    def _note_on_workers(self, resume: Optional[Resumption]) -> List[str]:
+        saved = resume.checkpoint.state if resume else None
+        before = saved.config.get("parallel", {}).get("workers", 1) if saved else self.group.size
+        if before == self.group.size:
+            return []
+        return [
+            f"{before} process(es) trained this before, {self.group.size} now:"
+            " the same samples, but other last digits"
+        ]
+
     def _introduce(self, notes: List[str], resume: Optional[Resumption]) -> None:
         state, say = self.state, self.reporter.line
         data = self.data
         say(f"data    {data.source}: {len(data.train):,} train, {len(data.valid):,} valid,"
             f" {len(data.eval):,} eval")  # fmt: skip
-        say(f"device  {state.device}; {device.describe_process()}")
+        about = [state.device, self.group.describe(), device.describe_process()]
+        say(f"device  {'; '.join(filter(None, about))}")
         for note in notes:
             say(f"note    {note}")
         rows = models.summarize(self.model)
@@ -134,7 +184,7 @@ class _Run:
         if resume:
             path = resume.checkpoint.path
             say(f"resumed from {path}: {state.epoch} epoch(s) done, step {state.step}")
-        else:
+        elif self.group.is_main:
             self.tracker.text("run/config", configs.to_yaml(self.config), 0)
             self.tracker.text("run/data", self._describe_data(), 0)
 
@@ -163,9 +213,9 @@ class _Run:
     def _train_epoch(self, started: float) -> None:
         """The batches of the epoch under way that are still to come."""
         state, config = self.state, self.config
-        batches = training_batches(
-            self.data.train, config.data.batch_size, config.train.seed, state.epoch,
-            start=state.step_in_epoch,
+        batches = TrainingBatches(
+            self.data.train, config.data, config.train.seed, state.epoch, state.step_in_epoch,
+            self.group,
         )  # fmt: skip
         # Not only at the start of the run: evaluation, or an exception that was caught,
         # may have left autograd switched off, and training then changes nothing, silently.
@@ -184,23 +234,43 @@ class _Run:
                     logged_at, logged_samples = now, state.samples
                     self._log_step(loss, accuracy, window)
                 self._save_inside_epoch()
-        # A signal may have come after the last step's look at it.
-        self._stop_if_asked()
+        self._agree_and_stop_if_asked()
 
     def _step(self, images: Any, labels: Any) -> Tuple[float, float]:
-        """Forward, loss, backward, minimize, clear; the batch's loss and accuracy."""
-        self.model.begin_step(self.state.step)
+        """Forward, loss, backward, minimize, clear; the whole batch's loss and accuracy.
+
+        ``images`` and ``labels`` are this process's share of the batch.
+        """
+        samples = self._samples_in_batch()
+        _, weight = self.group.share(samples)
+        self.model.begin_step(self.state.step, self.group.rank)
         outputs = self.model(images)
-        loss = losses.compute(self.config.model.loss, outputs, labels)
-        value = float(loss.numpy()[0])
+        smoothing = self.config.train.label_smoothing
+        loss = losses.compute(self.config.model.loss, outputs, labels, smoothing)
+        self.model.backward(self.group.scale(loss))
+        digits = losses.digits(self.config.model.loss, outputs.numpy())
+        own = (float(loss.numpy()[0]), float(np.mean(digits == labels.numpy()[:, 0])))
+        value, accuracy = self._exchange(own, weight)
         self._require_finite(value, "the training loss")
-        self.model.backward(loss)
         self.optimizer.minimize(loss)
         self.model.clear_gradients()
-        digits = losses.digits(self.config.model.loss, outputs.numpy())
-        correct = int(np.sum(digits == labels.numpy()[:, 0]))
-        self._count(value, correct, len(digits))
-        return value, correct / len(digits)
+        self._count(value, round(accuracy * samples), samples)
+        if self.average is not None:
+            self.average.update(self.state.step)
+        return value, accuracy
+
+    def _samples_in_batch(self) -> int:
+        size = self.config.data.batch_size
+        return min(size, len(self.data.train) - self.state.step_in_epoch * size)
+
+    def _exchange(self, own: Tuple[float, float], weight: float) -> Tuple[float, float]:
+        """Average gradients, loss and accuracy over the processes; agree on stopping."""
+        signal_number = self.stop.signal_number or 0
+        sums = np.array([own[0] * weight, own[1] * weight, signal_number], np.float32)
+        value, accuracy, signals = map(float, self.group.exchange(self.model, weight, sums))
+        if signals:
+            self.stop_signal = self.group.highest(signal_number)
+        return value, accuracy
 
     def _count(self, loss: float, correct: int, samples: int) -> None:
         self.state.step += 1
@@ -210,6 +280,8 @@ class _Run:
         self.state.samples += samples
 
     def _log_step(self, loss: float, accuracy: float, images_per_second: float) -> None:
+        if not self.group.is_main:
+            return
         values = {
             "train/loss": loss,
             "train/accuracy": accuracy,
@@ -224,17 +296,19 @@ class _Run:
     def _save_inside_epoch(self) -> None:
         every = self.config.checkpoint.every_steps
         if self.state.step_in_epoch < self.steps_per_epoch:
-            if every and self.state.step % every == 0 and self.stop.signal_number is None:
+            if every and self.state.step % every == 0 and not self.stop_signal:
                 self._save(f"step{self.state.step}")
             self._stop_if_asked()
 
     def _finish_epoch(self, started: float) -> None:
         """Evaluate on valid, record, save, and mark the best."""
         state = self.state
-        valid = self._evaluate_split("valid")
+        self._check_that_all_agree()
+        with self._averaged():
+            valid = self._evaluate_split("valid")
         self._require_finite(valid.loss, "the loss on valid")
         # Stopped while evaluating: the epoch's steps are saved, the evaluation comes again.
-        self._stop_if_asked()
+        self._agree_and_stop_if_asked()
         record = EpochRecord(
             epoch=state.epoch + 1,
             step=state.step,
@@ -247,8 +321,9 @@ class _Run:
             images_per_second=state.samples / state.epoch_seconds,
         )
         self._begin_next_epoch(record)
-        values = {"valid/loss": valid.loss, "valid/accuracy": valid.accuracy}
-        self.tracker.scalars(values, state.step)
+        if self.group.is_main:
+            values = {"valid/loss": valid.loss, "valid/accuracy": valid.accuracy}
+            self.tracker.scalars(values, state.step)
         if self._save(f"epoch{record.epoch}"):
             self._point_at_best()
         self.reporter.epoch(record, is_best=checkpoint.best_record(state.history) is record)
@@ -261,32 +336,55 @@ class _Run:
         state.loss_sum = state.epoch_seconds = 0.0
 
     def _evaluate_split(self, name: str) -> Evaluation:
-        return evaluate(self.model, self.data.split(name), self.place, self.config.data.loader)
+        split, loader = self.data.split(name), self.config.data.loader
+        return evaluate(self.model, split, self.place, loader, group=self.group)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[Optional[Dict[str, Any]]]:
+        """The model with its averaged weights, if there are any; yields the others then."""
+        if self.average is None:
+            yield None
+            return
+        with self.average.in_place() as weights:
+            yield weights
+
+    def _check_that_all_agree(self) -> None:
+        weights = [parameter.numpy() for parameter in self.model.trained_parameters()]
+        if parameters_differ(self.group, weights):
+            self._fail("the processes' parameters differ")
 
     # --- saving ---
 
     def _save(self, name: str, must: bool = False) -> Optional[Path]:
+        """Write a checkpoint; None if this process does not, or if that failed and may fail."""
         for parameter, variable in self.model.named_parameters():
             if not np.isfinite(variable.numpy()).all():
                 self._fail(f"{parameter} holds NaN or infinity")
+        if not self.group.is_main:
+            return None
         try:
-            return self.store.save(
-                name, self.model.state_dict(), self.optimizer.state_dict(), self.state
-            )
+            with self._averaged() as training:
+                return self.store.save(
+                    name, self.model.state_dict(), self.optimizer.state_dict(), self.state, training
+                )
         except Failure as error:
             if must or self.config.checkpoint.on_failure == "stop":
                 raise
             cli.warn(f"{error}; going on without this checkpoint (checkpoint.on_failure)")
             return None
 
+    def _agree_and_stop_if_asked(self) -> None:
+        """Stop if a signal has come to any process since the last step's exchange."""
+        self.stop_signal = self.group.highest(self.stop.signal_number or 0)
+        self._stop_if_asked()
+
     def _stop_if_asked(self) -> None:
-        number = self.stop.signal_number
-        if number is not None:
+        if self.stop_signal:
             path = self._save(f"step{self.state.step}", must=True)
             raise Interrupted(
-                f"stopped by signal {number} at step {self.state.step}, saved;"
+                f"stopped by signal {self.stop_signal} at step {self.state.step}, saved;"
                 f" go on with: python -m mnist.train --resume {path}",
-                number,
+                self.stop_signal,
             )
 
     def _best_saved(self) -> Optional[EpochRecord]:
@@ -308,7 +406,7 @@ class _Run:
 
     def _fail(self, what: str) -> None:
         rate = self.config.optimizer.learning_rate
-        last = self.store.folder / "latest"
+        last = Path(self.config.checkpoint.dir) / "latest"
         kept = f"the last good checkpoint is {last}" if last.exists() else "nothing was saved yet"
         raise Failure(
             f"{what} at epoch {self.state.epoch + 1}, step {self.state.step + 1}; {kept}."
@@ -319,10 +417,10 @@ class _Run:
 
     def _conclude(self) -> Dict[str, Any]:
         """Evaluate the best saved model on eval and tell how it went."""
-        best = self._best_saved()
-        if best is not None:
-            checkpoint.restore_parameters(self.model, checkpoint.load(self._folder_of(best)))
+        best = self._take_best()
         result = self._evaluate_split("eval")
+        if not self.group.is_main:
+            return self._summary(best, result)
         self.tracker.scalars(
             {"eval/loss": result.loss, "eval/accuracy": result.accuracy}, self.state.step
         )
@@ -330,6 +428,15 @@ class _Run:
         written = self.store.write_result(summary)
         self._print_closing(best, result, written)
         return summary
+
+    def _take_best(self) -> Optional[EpochRecord]:
+        """Put the best saved model's parameters into the model, in every process."""
+        best = self._best_saved() if self.group.is_main else None
+        source = checkpoint.load(self._folder_of(best)) if best is not None else None
+        best, source = self.group.from_main((best, source))
+        if source is not None:
+            checkpoint.restore_parameters(self.model, source)
+        return best
 
     def _summary(self, best: Optional[EpochRecord], result: Evaluation) -> Dict[str, Any]:
         return {

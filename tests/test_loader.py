@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from helpers import ROOT, digits, dygraph, environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnist import config as configs
 from mnist.config import LoaderConfig
 from mnist.dataset import Split
-from mnist.loader import Batches, feed, training_batches
+from mnist.loader import Batches, TrainingBatches, feed
+from mnist.parallel import ALONE, Group
 
 MODES = ("batch_generator", "sample_list_generator", "sync")
 
@@ -24,6 +27,18 @@ def numbered(count):
     images[:, 0, 0] = np.arange(count) % 256
     images[:, 0, 1] = np.arange(count) // 256
     return Split(images, np.arange(count, dtype=np.int64) % 10)
+
+
+def training_batches(split, batch_size, seed, epoch, start=0, group=ALONE, overrides=()):
+    config = configs.default([f"data.batch_size={batch_size}", *overrides]).data
+    return TrainingBatches(split, config, seed, epoch, start, group)
+
+
+class Member(Group):
+    """One of several processes; what it says to the others is not asked for here."""
+
+    def __init__(self, rank, size):
+        self.rank, self.size = rank, size
 
 
 def numbers(images):
@@ -61,6 +76,43 @@ def test_starting_inside_an_epoch_gives_exactly_the_batches_that_are_left():
     assert len(rest) == len(whole) - 3
     for (images, labels), (other_images, other_labels) in zip(rest, whole[3:]):
         assert np.array_equal(images, other_images) and np.array_equal(labels, other_labels)
+
+
+@given(st.integers(1, 200), st.integers(1, 60), st.integers(2, 5))
+def test_processes_share_every_batch_out_and_its_weights_add_up(count, batch_size, size):
+    split = numbered(count)
+    whole = [numbers(images) for images, _ in training_batches(split, batch_size, 1, 0)]
+    members = [Member(rank, size) for rank in range(size)]
+    shares = [
+        [numbers(images) for images, _ in training_batches(split, batch_size, 1, 0, group=member)]
+        for member in members
+    ]
+    for number, batch in enumerate(whole):
+        parts = [share[number] for share in shares]
+        weights = [member.share(len(batch))[1] for member in members]
+        assert sum(weights) == pytest.approx(1)
+        if len(batch) < size:
+            assert all(part == batch for part in parts)
+        else:
+            assert sorted(chain.from_iterable(parts)) == sorted(batch)
+            assert [len(part) / len(batch) for part in parts] == pytest.approx(weights)
+
+
+def test_distortions_depend_on_seed_epoch_and_batch_and_not_on_who_shares_the_work():
+    split = digits().train
+    strong = ("data.augmentation.shift=2.0", "data.augmentation.elastic=1.0")
+
+    def images(epoch, start=0, group=ALONE):
+        batches = training_batches(split, 64, 1, epoch, start, group, strong)
+        return [images for images, _ in batches]
+
+    whole = images(0)
+    assert all(np.array_equal(*pair) for pair in zip(whole, images(0)))
+    assert not np.array_equal(whole[0], images(1)[0])
+    assert all(np.array_equal(*pair) for pair in zip(whole[5:], images(0, start=5)))
+    for rank in range(2):
+        for part, batch in zip(images(0, group=Member(rank, 2)), whole):
+            assert np.array_equal(part, batch[rank::2])
 
 
 def test_batches_have_the_models_shape_type_and_scale():
@@ -129,8 +181,10 @@ def test_a_process_that_leaves_an_epoch_early_exits_cleanly():
 import sys
 sys.path.insert(0, "tests")
 from contextlib import closing
+from itertools import chain
 from helpers import dygraph
 from test_loader import numbered
+from mnist import config as configs
 from mnist.config import LoaderConfig
 from mnist.loader import Batches, feed
 with dygraph() as fluid:

@@ -1,0 +1,55 @@
+"""An exponential moving average of a model's weights, to evaluate and to save.
+
+The average over the last part of a training generalises better than the weights at its end
+(Polyak and Juditsky 1992; Izmailov et al. 2018). A batch norm's running statistics are
+averaged with them.
+"""
+
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, Optional
+
+import numpy as np
+
+Arrays = Dict[str, "np.ndarray[Any, Any]"]
+
+# Steps between two updates: the average changes little in one, and a copy costs.
+EVERY = 10
+
+
+class WeightAverage:
+    """The average of the parameters of ``model``, ``decay`` being that of one step."""
+
+    def __init__(self, model: Any, decay: float) -> None:
+        self._parameters = dict(model.named_parameters())
+        self._decay = decay
+        self.arrays: Optional[Arrays] = None
+
+    def update(self, step: int) -> None:
+        """Take in the parameters after ``step`` steps, if it is their turn.
+
+        The decay begins lower, so that the first weights, which are random, do not stay.
+        """
+        if step % EVERY:
+            return
+        now = {name: parameter.numpy() for name, parameter in self._parameters.items()}
+        if self.arrays is None:
+            self.arrays = now
+            return
+        keep = np.float32(min(self._decay**EVERY, 1 - EVERY / (step + EVERY)))
+        for name, average in self.arrays.items():
+            average *= keep
+            average += (1 - keep) * now[name]
+
+    @contextmanager
+    def in_place(self) -> Iterator[Arrays]:
+        """Put the average into the model for a while; yields the weights it stands in for."""
+        own = {name: parameter.numpy() for name, parameter in self._parameters.items()}
+        self._set(self.arrays or own)
+        try:
+            yield own
+        finally:
+            self._set(own)
+
+    def _set(self, arrays: Arrays) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.set_value(arrays[name])

@@ -1,0 +1,288 @@
+"""Several processes that train one model: each takes its share of every batch.
+
+Paddle 1.8.5 has data parallelism for GPUs only (``DataParallel`` is NCCL). On CPUs the
+processes are MPI's: ``mpirun -n 2 python -m mnist.train …``, or ``parallel.workers: 2``, for
+which ``launch`` starts mpirun. Gradients are averaged in one all-reduce a step, together with
+whatever else all must know: the loss, who was right, and whether somebody asked to stop.
+On GPUs, under ``python -m paddle.distributed.launch``, the same calls use ``DataParallel``.
+"""
+
+import os
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator, List, NoReturn, Optional, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist import cli, preflight
+from mnist.errors import Failure, InputError, Interrupted
+
+Array = NDArray[Any]
+
+# How MPICH and Open MPI, and Paddle's launcher, tell a process how many there are.
+_MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+_PADDLE_SIZE = "PADDLE_TRAINERS_NUM"
+# How long a process with an error waits for the main one, which mostly has the same error and
+# tells it, before it tells it itself.
+_SECONDS_FOR_THE_MAIN_ONE = 5.0
+
+
+class Group:
+    """The processes of a run; this class is that of a process on its own.
+
+    ``rank`` counts them from 0 to ``size`` − 1. Rank 0, the main one, prints and writes.
+    """
+
+    rank = 0
+    size = 1
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def describe(self) -> str:
+        """For the summary, as in ``"2 processes (MPI)"``; empty for one."""
+        return ""
+
+    def prepare(self, model: Any) -> None:
+        """Make a model ready to be trained together."""
+
+    def scale(self, loss: Any) -> Any:
+        """The loss to compute gradients of."""
+        return loss
+
+    def exchange(self, model: Any, weight: float, sums: Array) -> Array:
+        """Average gradients (and running statistics) of a model, and add up ``sums``.
+
+        ``weight`` is this process's share of the batch, all weights adding up to 1; ``sums``
+        is float32 ``[K]``. Every process leaves with the same gradients and sums.
+        """
+        return sums
+
+    def highest(self, value: int) -> int:
+        """The largest ``value`` of all processes, which all wait for."""
+        return value
+
+    def share_out(self, array: Array) -> Array:
+        """This process's rows of an array."""
+        return array[self.rank :: self.size]
+
+    def collect(self, rows: Array) -> Array:
+        """The array whose ``share_out`` rows the processes hold."""
+        return rows
+
+    def total(self, value: float) -> float:
+        """The sum over all processes, the same to the last bit in each."""
+        return value
+
+    def from_main(self, value: Any) -> Any:
+        """What the main process has as ``value``, in every process."""
+        return value
+
+    def abort(self, exit_code: int) -> None:
+        """End all processes of the run."""
+
+    def share(self, samples: int) -> Tuple[slice, float]:
+        """Which rows of a batch of ``samples`` are this process's, and their weight.
+
+        A batch of fewer samples than processes is computed by all of them.
+        """
+        if samples < self.size:
+            return slice(None), 1 / self.size
+        rows = slice(self.rank, None, self.size)
+        return rows, len(range(samples)[rows]) / samples
+
+
+ALONE = Group()
+
+
+class MpiGroup(Group):
+    """Processes that mpirun has started, on CPUs."""
+
+    def __init__(self) -> None:
+        preflight.require("parallel", "mpi4py")
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as error:
+            raise Failure(f"started by mpirun, but MPI cannot be loaded: {error}") from error
+        self._mpi = MPI
+        self._world = MPI.COMM_WORLD
+        self.rank = int(self._world.Get_rank())
+        self.size = int(self._world.Get_size())
+
+    def describe(self) -> str:
+        return f"{self.size} processes (MPI)"
+
+    def prepare(self, model: Any) -> None:
+        from mnist.layers import on_cpu
+
+        if not on_cpu():
+            raise InputError(
+                "device.place: gpu, but mpirun's processes compute on CPUs; use --set"
+                " device.place=cpu, or start it with python -m paddle.distributed.launch"
+            )
+
+    def exchange(self, model: Any, weight: float, sums: Array) -> Array:
+        # Gradients count by their process's samples, statistics each alike.
+        variables = [(p._grad_ivar(), weight) for p in model.trained_parameters()]
+        variables += [(p, 1 / self.size) for p in model.parameters() if not p.trainable]
+        parts = [(variable.numpy() * np.float32(part)).ravel() for variable, part in variables]
+        buffer = np.concatenate([*parts, sums])
+        self._world.Allreduce(self._mpi.IN_PLACE, buffer)
+        start = 0
+        for variable, _ in variables:
+            end = start + int(np.prod(variable.shape))
+            _overwrite(variable, buffer[start:end].reshape(variable.shape))
+            start = end
+        summed: Array = buffer[start:]
+        return summed
+
+    def highest(self, value: int) -> int:
+        return int(self._world.allreduce(value, op=self._mpi.MAX))
+
+    def collect(self, rows: Array) -> Array:
+        parts = self._world.allgather(rows)
+        together = np.empty((sum(map(len, parts)), *rows.shape[1:]), rows.dtype)
+        for rank, part in enumerate(parts):
+            together[rank :: self.size] = part
+        return together
+
+    def total(self, value: float) -> float:
+        return float(sum(self._world.allgather(value)))
+
+    def from_main(self, value: Any) -> Any:
+        return self._world.bcast(value, root=0)
+
+    def abort(self, exit_code: int) -> None:
+        sys.stderr.flush()
+        # MPI has a message of its own for this; ours has been printed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        self._world.Abort(exit_code)
+
+
+class GpuGroup(Group):
+    """Processes that ``paddle.distributed.launch`` has started, one a GPU. Never run here.
+
+    Paddle's own collective averages the gradients. It offers nothing else to exchange in
+    dygraph, so every process evaluates everything, the loss that is shown is the main
+    process's own, and a signal ends the run at the last checkpoint.
+    """
+
+    def __init__(self) -> None:
+        from mnist.framework import fluid
+
+        self._parallel = fluid.dygraph.parallel
+        environment = self._parallel.Env()
+        self.rank = int(environment.local_rank)
+        self.size = int(environment.nranks)
+        self._model: Any = None
+
+    def describe(self) -> str:
+        return f"{self.size} processes (NCCL)"
+
+    def prepare(self, model: Any) -> None:
+        self._model = self._parallel.DataParallel(model, self._parallel.prepare_context())
+
+    def scale(self, loss: Any) -> Any:
+        return self._model.scale_loss(loss)
+
+    def exchange(self, model: Any, weight: float, sums: Array) -> Array:
+        self._model.apply_collective_grads()
+        return sums * np.float32(self.size)
+
+    def share_out(self, array: Array) -> Array:
+        return array
+
+
+def _overwrite(variable: Any, values: Array) -> None:
+    """Write to a variable's memory; ``set_value`` would be refused for a gradient."""
+    from mnist.framework import fluid
+
+    variable.value().get_tensor().set(values, fluid.CPUPlace())
+
+
+# --- starting and ending ---------------------------------------------------------------
+
+
+def world_size() -> int:
+    """How many processes were started together with this one, itself included."""
+    sizes = [os.environ[name] for name in (*_MPI_SIZES, _PADDLE_SIZE) if name in os.environ]
+    return max((int(size) for size in sizes if size.isdecimal()), default=1)
+
+
+@contextmanager
+def join() -> Iterator[Group]:
+    """The group this process was started in; an error in one process ends them all.
+
+    Only the main process prints. When all have the same error, only it tells.
+    """
+    group = _make_group()
+    cli.on_failure(group.abort)
+    if group.is_main:
+        yield group
+        return
+    cli.be_silent()
+    try:
+        yield group
+    except Interrupted as error:
+        # All have stopped after the same step; the main one says so.
+        sys.exit(error.exit_code)
+    except Exception:
+        time.sleep(_SECONDS_FOR_THE_MAIN_ONE)
+        raise
+
+
+def _make_group() -> Group:
+    if world_size() == 1:
+        return Group()
+    if any(name in os.environ for name in _MPI_SIZES):
+        return MpiGroup()
+    return GpuGroup()
+
+
+def check_workers(workers: int, group: Group) -> None:
+    """InputError if a config asks for another number of processes than there are."""
+    if group.size > 1 and workers not in (1, group.size):
+        raise InputError(
+            f"parallel.workers: {workers}, but {group.size} processes were started;"
+            " start it without mpirun, or leave parallel.workers away"
+        )
+
+
+def launch(workers: int) -> NoReturn:
+    """Become mpirun with ``workers`` copies of this very command."""
+    preflight.require("parallel", "mpi4py")
+    launcher = _find_launcher()
+    if launcher is None:
+        raise InputError(
+            f"parallel.workers: {workers}, but there is no mpirun; fix: start it through ./run,"
+            " or `python -m pip install mpich`"
+        )
+    cores = len(os.sched_getaffinity(0))
+    if workers > cores:
+        cli.warn(f"parallel.workers is {workers}, but there are {cores} cores: this will be slow")
+    command = [sys.executable, "-m", _module(), *sys.argv[1:]]
+    sys.stdout.flush()
+    os.execv(launcher, [launcher, "-n", str(workers), *command])
+
+
+def _find_launcher() -> Optional[str]:
+    """The mpirun beside this Python (mpich is a wheel), else the one on PATH."""
+    beside = Path(sys.executable).parent / "mpirun"
+    return str(beside) if beside.exists() else shutil.which("mpirun")
+
+
+def _module() -> str:
+    """The module that is being run, as in ``mnist.train``."""
+    spec: Any = getattr(sys.modules["__main__"], "__spec__", None)
+    return str(spec.name) if spec else "mnist.train"
+
+
+def parameters_differ(group: Group, arrays: List[Array]) -> bool:
+    """Whether the processes hold other parameters than the main one: never, if all is well."""
+    ours = [array.tobytes() for array in arrays]
+    return bool(group.highest(int(ours != group.from_main(ours))))
