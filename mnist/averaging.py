@@ -22,7 +22,13 @@ class WeightAverage:
     def __init__(self, model: Any, decay: float) -> None:
         self._parameters = dict(model.named_parameters())
         self._decay = decay
-        self.arrays: Optional[Arrays] = None
+        # None before the first update.
+        self._arrays: Optional[Arrays] = None
+
+    def restore(self, arrays: Arrays, step: int) -> None:
+        """Go on with the average as it was saved after ``step`` steps."""
+        if step >= EVERY:
+            self._arrays = {name: array.copy() for name, array in arrays.items()}
 
     def update(self, step: int) -> None:
         """Take in the parameters after ``step`` steps, if it is their turn.
@@ -32,11 +38,11 @@ class WeightAverage:
         if step % EVERY:
             return
         now = {name: parameter.numpy() for name, parameter in self._parameters.items()}
-        if self.arrays is None:
-            self.arrays = now
+        if self._arrays is None:
+            self._arrays = now
             return
         keep = np.float32(min(self._decay**EVERY, 1 - EVERY / (step + EVERY)))
-        for name, average in self.arrays.items():
+        for name, average in self._arrays.items():
             average *= keep
             average += (1 - keep) * now[name]
 
@@ -44,7 +50,7 @@ class WeightAverage:
     def in_place(self) -> Iterator[Arrays]:
         """Put the average into the model for a while; yields the weights it stands in for."""
         own = {name: parameter.numpy() for name, parameter in self._parameters.items()}
-        self._set(self.arrays or own)
+        self._set(self._arrays or own)
         try:
             yield own
         finally:

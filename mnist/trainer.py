@@ -102,7 +102,7 @@ class _Run:
         """Take weights, their average, accumulators and the schedule's position."""
         checkpoint.restore_training(self.model, source)
         if self.average is not None and source.training is not None:
-            self.average.arrays = dict(source.parameters)
+            self.average.restore(source.parameters, self.state.step)
         names = {p.name: name for name, p in self.model.named_parameters()}
         accumulators = source.named_as(list(names.values())).accumulators or {}
         try:
@@ -165,9 +165,10 @@ class _Run:
         before = saved.config.get("parallel", {}).get("workers", 1) if saved else self.group.size
         if before == self.group.size:
             return []
+        processes = "1 process" if before == 1 else f"{before} processes"
         return [
-            f"{before} process(es) trained this before, {self.group.size} now:"
-            " the same samples, but other last digits"
+            f"{processes} trained this before, {self.group.size} now: the same samples in the"
+            " same order, but other last digits"
         ]
 
     def _introduce(self, notes: List[str], resume: Optional[Resumption]) -> None:

@@ -1,0 +1,209 @@
+"""Several processes that train one model, started as users start them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ROOT, environment, same, verb
+
+from mnist import checkpoint, parallel
+from mnist.errors import InputError
+
+pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+MPIRUN = Path(sys.executable).parent / "mpirun"
+
+# Everything that is random, and everything that has a state.
+OVERRIDES = (
+    "model.name=convnet",
+    "model.filters=[4, 4, 4, 4, 4]",
+    "model.dropout=0.2",
+    "train.epochs=2",
+    "train.averaging_decay=0.9",
+    "train.label_smoothing=0.1",
+    "data.augmentation.shift=1.0",
+    "data.augmentation.elastic=0.5",
+    "data.batch_size=71",  # 1,197 = 16 × 71 + 61: shares of unequal size
+    "checkpoint.every_steps=5",
+    "optimizer.schedule.name=constant",  # a longer run is then the same run
+)
+CONFIG = ("--config", str(ROOT / "configs" / "quickstart.yaml"))
+
+
+def settings(*overrides):
+    return [text for override in overrides for text in ("--set", override)]
+
+
+def train(folder, *arguments, workers=2, **options):
+    folder.mkdir(exist_ok=True)
+    overrides = settings(*OVERRIDES, f"parallel.workers={workers}")
+    return verb("train", *CONFIG, *overrides, *arguments, cwd=folder, **options)
+
+
+def final(folder, epoch=2):
+    return checkpoint.load(folder / "checkpoints" / f"epoch{epoch}")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A run of two processes, started by ``parallel.workers``."""
+    folder = tmp_path_factory.mktemp("two")
+    done = train(folder, check=0)
+    return folder, done
+
+
+def test_two_processes_train_and_one_of_them_prints_and_writes(two):
+    folder, done = two
+    assert "2 processes (MPI)" in done.stdout
+    assert len(re.findall(r"^epoch 2/2  train", done.stdout, re.MULTILINE)) == 1
+    assert done.stderr == ""
+    result = json.loads((folder / "checkpoints" / "result.json").read_text())
+    assert result["config"]["parallel"]["workers"] == 2
+    assert result["history"][1]["step"] == 34
+    # Whole images: the accuracy is a count over all 1,197, each of which came once.
+    correct = result["history"][1]["train_accuracy"] * 1197
+    assert correct == pytest.approx(round(correct), abs=1e-9)
+
+
+def test_mpirun_by_hand_is_the_same_run(two, tmp_path):
+    command = [MPIRUN, "-n", "2", sys.executable, "-m", "mnist.train", *CONFIG]
+    command += settings(*OVERRIDES)
+    subprocess.run(
+        [str(part) for part in command], cwd=str(tmp_path), env=environment(), check=True,
+        capture_output=True, timeout=240,
+    )  # fmt: skip
+    ours, theirs = final(two[0]), final(tmp_path)
+    assert same(ours.parameters, theirs.parameters) and same(ours.training, theirs.training)
+
+
+def test_two_processes_compute_what_one_computes(two, tmp_path):
+    """But for batch statistics and dropout, which are each process's own: left out here."""
+    plain = settings("model.name=lenet", "model.filters=[4, 4]", "model.dropout=0.0")
+    losses = []
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        train(folder, *plain, workers=workers, check=0)
+        result = json.loads((folder / "checkpoints" / "result.json").read_text())
+        losses.append([epoch["train_loss"] for epoch in result["history"]])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0] != losses[1]
+
+
+def test_resuming_with_as_many_is_bit_for_bit_and_with_others_comes_with_a_note(two, tmp_path):
+    train(tmp_path, "--set", "train.epochs=1", check=0)
+    resumed = train(tmp_path, "--resume", "latest", check=0)
+    assert "processes trained this before" not in resumed.stdout
+    ours, theirs = final(two[0]), final(tmp_path)
+    assert same(ours.parameters, theirs.parameters) and same(ours.training, theirs.training)
+    alone = train(tmp_path, "--resume", "checkpoints/epoch1", workers=1, check=0)
+    assert "note    2 processes trained this before, 1 now" in alone.stdout
+
+
+def start(folder, *arguments):
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "mnist.train", *CONFIG, *settings(*OVERRIDES), *arguments]
+    command += settings("parallel.workers=2", "train.epochs=300")
+    return subprocess.Popen(
+        command, cwd=str(folder), env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def wait_for_a_checkpoint(folder, process):
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoints" / "latest").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_signal_stops_all_after_one_step_saved_and_it_goes_on_bit_for_bit(tmp_path):
+    stopped = tmp_path / "stopped"
+    process = start(stopped)
+    wait_for_a_checkpoint(stopped, process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert len(re.findall(r"^error: stopped by signal 15 .* saved", errors, re.MULTILINE)) == 1
+    saved = checkpoint.load(stopped / "checkpoints" / "latest").state
+    epochs = str(saved.epoch + 1)
+    # Both to the end of the epoch: the one that was stopped, and one that never was.
+    train(stopped, "--set", f"train.epochs={epochs}", "--resume", "latest", check=0)
+    whole = tmp_path / "whole"
+    process = start(whole)
+    deadline = time.monotonic() + 200
+    while not (whole / "checkpoints" / f"epoch{epochs}").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    one, other = final(stopped, int(epochs)), final(whole, int(epochs))
+    assert same(one.parameters, other.parameters) and same(one.training, other.training)
+
+
+def workers_of(process):
+    """The pids of the training processes below mpirun."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if b"PMI_RANK=" in status.read_bytes() and _descends(status.parent.name, process.pid):
+                found.append(int(status.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def _descends(pid, ancestor):
+    while int(pid) > 1:
+        if int(pid) == ancestor:
+            return True
+        pid = re.search(r"^PPid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M).group(1)
+    return False
+
+
+def test_a_process_that_dies_ends_the_run_with_the_last_checkpoint_whole(tmp_path):
+    process = start(tmp_path)
+    wait_for_a_checkpoint(tmp_path, process)
+    workers = workers_of(process)
+    assert len(workers) == 2
+    os.kill(workers[1], signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    checkpoint.load(checkpoint.newest(tmp_path / "checkpoints"))
+
+
+@pytest.mark.parametrize(
+    "overrides, code, message",
+    [
+        (("optimizer.learning_rate=1e30",), 1, r"error: the training loss is \w+ at epoch 1"),
+        (("data.path=nowhere.json.gz",), 2, r"error: data\.path: nowhere\.json\.gz"),
+        (("device.place=gpu",), 2, r"error: device\.place: gpu, but"),
+    ],
+)
+def test_an_error_is_one_line_from_one_process(tmp_path, overrides, code, message):
+    done = train(tmp_path, *settings(*overrides), check=code)
+    (line,) = [line for line in done.stderr.splitlines() if line]
+    assert re.match(message, line)
+
+
+def test_another_number_than_mpirun_started_is_refused():
+    group = parallel.Group()
+    group.size = 2
+    parallel.check_workers(1, group)
+    parallel.check_workers(2, group)
+    with pytest.raises(InputError, match=r"parallel\.workers: 3, but 2 processes"):
+        parallel.check_workers(3, group)
+
+
+def test_a_process_on_its_own_exchanges_nothing():
+    group = parallel.ALONE
+    sums = np.array([1.5, 0.5, 0], np.float32)
+    assert group.exchange(None, 1.0, sums) is sums
+    assert group.share(7) == (slice(0, None, 1), 1.0)
+    assert group.highest(15) == 15 and group.total(2.5) == 2.5 and group.from_main("x") == "x"
