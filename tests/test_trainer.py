@@ -48,6 +48,7 @@ def final(folder, epoch=3):
 
 def assert_same_checkpoint(left, right):
     assert same(left.parameters, right.parameters)
+    assert same(left.training or {}, right.training or {})
     assert (left.accumulators is None) == (right.accumulators is None)
     for name, arrays in (left.accumulators or {}).items():
         assert same(arrays, right.accumulators[name])
@@ -105,10 +106,13 @@ def test_resuming_after_an_epoch_is_bit_exact(tmp_path, optimizer, schedule):
     assert_same_checkpoint(straight, final(tmp_path))
 
 
-@pytest.mark.parametrize("model", ["fc", "lenet", "lenet5", "embedding"])
+@pytest.mark.parametrize("model", ["fc", "lenet", "lenet5", "embedding", "convnet"])
 def test_resuming_inside_an_epoch_is_bit_exact(tmp_path, model):
     overrides = [f"model.name={model}", "model.dropout=0.3", "data.batch_size=8"]
     overrides += ["train.epochs=2", "optimizer.schedule.name=cosine", "log.every_steps=1"]
+    if model == "convnet":
+        overrides += ["data.augmentation.shift=1.0", "data.augmentation.elastic=0.5"]
+        overrides += ["train.averaging_decay=0.9", "train.label_smoothing=0.1"]
     run(tmp_path / "straight", *overrides)
     stopped = stop_soon_after_the_start(tmp_path / "stopped", *overrides)
     assert checkpoint.load(stopped).state.step_in_epoch > 0
