@@ -57,14 +57,11 @@ class Convolution(fluid.dygraph.Conv2D):
         # The stride must be said: its default in 1.8.5 is 1.
         self._pool = fluid.dygraph.Pool2D(2, "max", pool_stride=2) if pool else None
         self._activation = activation
-        # The input's gradient costs im2col over `filters` maps as a convolution, and in
-        # Paddle's way col2im over `channels` maps, which takes about twice as long a map.
-        self._may_detach = filters < 2 * channels
         self._input: Any = None
         self._maps: Any = None
 
     def forward(self, values: Any) -> Any:
-        if self.training and self._may_detach and not values.stop_gradient and on_cpu():
+        if self.training and self._should_detach(values):
             self._input, values = values, values.detach()
         maps = _convolve(pad(values, self._margin), self.weight)
         if self._input is not None:
@@ -74,6 +71,19 @@ class Convolution(fluid.dygraph.Conv2D):
         if self.bias is not None:
             maps = fluid.layers.elementwise_add(maps, self.bias, axis=1)
         return maps if self._activation is None else getattr(fluid.layers, self._activation)(maps)
+
+    def _should_detach(self, values: Any) -> bool:
+        """Whether the input's gradient is quicker as a convolution.
+
+        That takes apart ``filters`` maps of the input's size (im2col), where Paddle adds up
+        ``channels`` maps of the output's size (col2im), more slowly.
+        """
+        if values.stop_gradient or not on_cpu():
+            return False
+        height, width = values.shape[2:]
+        less = self._filter_size - 1 - 2 * self._margin
+        added_up = self._num_channels * (height - less) * (width - less)
+        return bool(self._num_filters * height * width <= added_up)
 
     def backward_to_input(self) -> None:
         """Carry the gradient on to what comes before, where ``forward`` has cut it off.

@@ -107,10 +107,13 @@ def test_lenet_computes_what_the_course_writes(filters, training):
             model.train()
 
 
-def test_where_the_input_is_cut_off_the_gradient_still_gets_there():
-    with dygraph():
-        cut, not_cut = build().conv2, build("model.filters=[8, 20]").conv2
-        assert cut._may_detach and not not_cut._may_detach
+def test_the_input_is_cut_off_where_that_is_quicker_and_nowhere_else():
+    with dygraph() as fluid:
+        for filters, expected in (([20, 20], True), ([8, 20], False)):
+            model = build(f"model.filters={filters}")
+            model(fluid.dygraph.to_variable(images(2)))
+            assert (model.conv2._input is not None) == expected
+            assert model.conv1._input is None  # nobody asks for the gradient of an image
 
 
 def test_the_embedding_is_the_one_the_course_names():
