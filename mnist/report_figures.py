@@ -148,10 +148,9 @@ def _plot_bins(axes: Any, found: Reliability, name: str, series: int) -> None:
     accuracy = np.array([each.accuracy for each in bins])
     low, high = (np.array([each.interval[side] for each in bins]) for side in (0, 1))
     bars = np.maximum([accuracy - low, high - accuracy], 0)
-    axes.errorbar(
-        [100 * each.confidence for each in bins], 100 * accuracy, yerr=100 * bars, label=name,
-        color=SERIES[series]["color"], marker=SERIES[series]["marker"], linestyle="", elinewidth=1.2,
-    )  # fmt: skip
+    style = {**SERIES[series], "linestyle": "", "elinewidth": 1.2}
+    confidences = [100 * each.confidence for each in bins]
+    axes.errorbar(confidences, 100 * accuracy, yerr=100 * bars, label=name, **style)
 
 
 def _plot_counts(axes: Any, found: Reliability, series: int, offset: float, of: int) -> None:

@@ -9,9 +9,9 @@ import platform
 import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -25,13 +25,14 @@ from mnist.console import percent
 from mnist.figures import DARK, LIGHT, SERIES, css_variables
 from mnist.perturbations import CHANGES
 from mnist.report_figures import Line, thin
-from mnist.report_measures import Measures, most_taken_for
+from mnist.report_measures import BATCHES, Measures, most_taken_for
 from mnist.report_run import Run
 
 # The first bytes of every report; a file without them is not overwritten.
 MARK = '<!doctype html>\n<html lang="en">\n<meta name="generator" content="mnist.report"'
 
 _MAX_ROWS = 100
+_NO_CLASSES = 10 * [{"recall": None, "precision": None}]
 _MARKERS = "●■▲◆○□△◇"
 _COLOURS = {colour: name for name, colour in LIGHT.items()}
 
@@ -88,21 +89,27 @@ def render_comparison(entries: Sequence[Entry]) -> str:
         pairs=_pairs(entries),
         changes=_compared_changes(lines) if measured else [],
         changes_sample=measured[0].measures.sample if measured and measured[0].measures else 0,
-        warnings_of_runs=[f"{line.name}: {text}" for line, e in zip(lines, entries) for text in e.warnings],
+        warnings_of_runs=[
+            f"{line.name}: {text}" for line, e in zip(lines, entries) for text in e.warnings
+        ],
         without_history=[line.name for line in lines if not line.run.history],
         unmeasured=[(line.name, e.unmeasured) for line, e in zip(lines, entries) if e.unmeasured],
     )
 
 
 def _page(template: str, **values: Any) -> str:
-    text = _environment().get_template(template).render(
-        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
-        machine=_machine(),
-        process=device.describe_process(),
-        light=Markup(css_variables(LIGHT)),
-        dark=Markup(css_variables(DARK)),
-        **values,
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+            version=__version__,
+            machine=_machine(),
+            process=device.describe_process(),
+            light=Markup(css_variables(LIGHT)),
+            dark=Markup(css_variables(DARK)),
+            **values,
+        )
     )
     return f"{MARK}>\n{text}\n"
 
@@ -256,11 +263,14 @@ def _rows(entries: Sequence[Entry]) -> List[Tuple[str, List[str]]]:
     rows = [
         ("run", [run.name for run in runs]),
         ("checkpoint", [_describe_checkpoint(run) for run in runs]),
-        ("model", [str(run.source.model.get("name", "?")) for run in runs]),
+        ("model", [run.model_name for run in runs]),
         ("parameters", [f"{run.parameters:,}" for run in runs]),
         ("epochs trained", [str(len(run.history)) if run.history else "–" for run in runs]),
         ("best on valid", [_describe_best(run.history) for run in runs]),
-        ("training and validation", [f"{s:,.1f} s" if s else "–" for s in _seconds(runs)]),
+        (
+            "training and validation",
+            [f"{run.seconds:,.1f} s" if run.seconds else "–" for run in runs],
+        ),
         ("trained on", [run.state.device if run.state else "–" for run in runs]),
     ]
     measured = [entry.measures for entry in entries]
@@ -281,29 +291,35 @@ def _measured_rows(measured: List[Optional[Measures]]) -> List[Tuple[str, List[s
         row("95% interval", lambda m: _show_interval(m.interval)),
         row(f"loss on {split}", lambda m: f"{m.evaluation.loss:.4f}"),
         row("calibration error (ECE)", lambda m: percent(m.reliability.ece)),
-        row("with temperature", lambda m: percent(m.tempered.ece) if m.tempered else "–"),
         *(
-            row(f"images/s, {_of_batch(batch)}", lambda m, i=i: f"{m.speeds[i].images_per_second:,.0f}")
-            for i, batch in enumerate(_batches(measured))
+            [row("with temperature", _tempered_ece)]
+            if any(m and m.tempered for m in measured)
+            else []
+        ),
+        *(
+            row(f"images/s, {_of_batch(batch)}", partial(_images_per_second, number=number))
+            for number, batch in enumerate(BATCHES)
         ),
     ]
 
 
-def _batches(measured: List[Optional[Measures]]) -> List[int]:
-    return [speed.batch for speed in next(m.speeds for m in measured if m)]
+def _tempered_ece(measures: Measures) -> str:
+    return percent(measures.tempered.ece) if measures.tempered else "–"
+
+
+def _images_per_second(measures: Measures, number: int) -> str:
+    return f"{measures.speeds[number].images_per_second:,.0f}"
 
 
 def _of_batch(batch: int) -> str:
     return "one by one" if batch == 1 else f"{batch} at a time"
 
 
-def _seconds(runs: Iterable[Run]) -> List[Optional[float]]:
-    return [run.seconds for run in runs]
-
-
 def _describe_checkpoint(run: Run) -> str:
     name = run.checkpoint_name
-    return name if run.epoch is None or name == f"epoch{run.epoch}" else f"{name} (epoch {run.epoch})"
+    return (
+        name if run.epoch is None or name == f"epoch{run.epoch}" else f"{name} (epoch {run.epoch})"
+    )
 
 
 def _describe_best(history: List[EpochRecord]) -> str:
@@ -321,20 +337,17 @@ def _differences(entries: Sequence[Entry]) -> List[Tuple[str, List[str]]]:
     return [(key, values) for key, values in rows if len(set(values)) > 1]
 
 
-def _recalls(entries: Sequence[Entry]) -> List[Tuple[int, List[Tuple[str, str]]]]:
-    """Digit → (recall, precision) of each run."""
-    classes = [entry.measures.evaluation.per_class() if entry.measures else None
-               for entry in entries]  # fmt: skip
-    if not any(classes):
+def _recalls(entries: Sequence[Entry]) -> List[Tuple[int, List[Tuple[str, ...]]]]:
+    """Digit → (recall, precision) of each run; nothing if none was measured."""
+    if not any(entry.measures for entry in entries):
         return []
+    classes = [entry.measures.evaluation.per_class() if entry.measures else _NO_CLASSES
+               for entry in entries]  # fmt: skip
     return [
         (
             digit,
-            [
-                (_percent_or_dash(rows[digit]["recall"]), _percent_or_dash(rows[digit]["precision"]))
-                if rows else ("–", "–")
-                for rows in classes
-            ],
+            [tuple(_percent_or_dash(rows[digit][key]) for key in ("recall", "precision"))
+             for rows in classes],
         )
         for digit in range(10)
     ]  # fmt: skip

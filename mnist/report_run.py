@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mnist import checkpoint, predictor, tracking
 from mnist.checkpoint import Checkpoint, EpochRecord, RunState
@@ -56,6 +56,10 @@ class Run:
     @property
     def state(self) -> Optional[RunState]:
         return self.source.state
+
+    @property
+    def model_name(self) -> str:
+        return str(self.source.model.get("name", "?"))
 
     @property
     def checkpoint_name(self) -> str:
@@ -114,11 +118,13 @@ def _longest_history(source: Checkpoint, result: Optional[_Result]) -> List[Epoc
     """The checkpoint's own history, or one beside it that goes on from there."""
     assert source.state is not None
     own = source.state.history
-    longest = own
-    for history in (result.history if result else [], _latest_history(source.path)):
-        if len(history) > len(longest) and history[: len(own)] == own:
-            longest = history
-    return [record for record in longest if _is_finite(record)]
+    latest = _latest_history(source.path)
+    candidates = [own, latest if _goes_on(own, latest) else [], result.history if result else []]
+    return [record for record in max(candidates, key=len) if _is_usable(record)]
+
+
+def _goes_on(own: List[EpochRecord], other: List[EpochRecord]) -> bool:
+    return bool(own) and other[: len(own)] == own
 
 
 def _latest_history(path: Path) -> List[EpochRecord]:
@@ -133,16 +139,16 @@ def _result_of(folder: Path, state: RunState) -> Optional[_Result]:
     """The ``result.json`` beside a checkpoint, if it is of the same run."""
     try:
         with open_input(folder / checkpoint.RESULT) as file:
-            values = json.loads(file.read(checkpoint.MAX_JSON_BYTES))
-        result = TypeAdapter(_Result).validate_python(values)
-    except (InputError, OSError, ValueError, ValidationError, RecursionError):
+            result = _Result.model_validate_json(file.read(checkpoint.MAX_JSON_BYTES))
+    except (InputError, OSError, ValidationError):
         return None  # not there yet, or none of ours: the checkpoint has its own history
-    same = isinstance(values, dict) and values.get("config") == state.config
-    return result if same and result.history[: len(state.history)] == state.history else None
+    return result if _goes_on(state.history, result.history) else None
 
 
-def _is_finite(record: EpochRecord) -> bool:
-    return all(math.isfinite(value) for value in record.model_dump().values())
+def _is_usable(record: EpochRecord) -> bool:
+    """Whether a record can be drawn; no training writes another."""
+    numbers = [value for value in record.model_dump().values() if isinstance(value, (int, float))]
+    return record.epoch > 0 and record.step > 0 and all(abs(value) < 1e12 for value in numbers)
 
 
 # --- the curves ------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def write(
     """Write the report on a run, or on several side by side, to the file ``output``."""
     _check_count(names, compare)
     _check_output(Path(output))
-    runs = [report_run.read(name) for name in (names or [None])]
+    runs = [report_run.read(name) for name in names] or [report_run.read(None)]
     if split not in SPLIT_NAMES:
         raise InputError(f"--split {split}: must be one of {', '.join(SPLIT_NAMES)}")
     say = make_console().print
