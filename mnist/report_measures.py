@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -62,7 +62,11 @@ class Speed:
 
 @dataclass(frozen=True)
 class Measures:
-    """Everything measured on one split; ``tempered`` if the checkpoint has a temperature."""
+    """Everything measured on one split.
+
+    ``tempered`` is there if the checkpoint has a temperature; then the mistakes' confidences
+    are with it.
+    """
 
     split: str
     evaluation: Evaluation
@@ -89,13 +93,14 @@ def measure(run: Run, split_name: str, split: Split, say: Callable[[str], None])
         say(f"measuring the speed of {run.name}")
         speeds = [_speed(model, split.images, batch) for batch in BATCHES]
     right = int((result.labels == result.digits).sum())
+    calibrated = _with_temperature(result, run.temperature)
     return Measures(
         split=split_name,
         evaluation=result,
         interval=reliability.wilson_interval(right, result.count),
         reliability=reliability.of_evaluation(result),
-        tempered=_tempered(result, run.temperature),
-        mistakes=worst_mistakes(result, split),
+        tempered=reliability.of_evaluation(calibrated) if calibrated else None,
+        mistakes=worst_mistakes(calibrated or result, split),
         sample=len(sample),
         changes=changes,
         speeds=speeds,
@@ -103,11 +108,11 @@ def measure(run: Run, split_name: str, split: Split, say: Callable[[str], None])
     )
 
 
-def _tempered(result: Evaluation, temperature: Optional[float]) -> Optional[Reliability]:
+def _with_temperature(result: Evaluation, temperature: Optional[float]) -> Optional[Evaluation]:
     if temperature is None:
         return None
     probabilities = reliability.with_temperature(result.probabilities, temperature)
-    return reliability.reliability(result.labels, result.digits, probabilities)
+    return replace(result, probabilities=probabilities)
 
 
 def worst_mistakes(result: Evaluation, split: Split, limit: int = MISTAKES) -> List[Mistake]:
