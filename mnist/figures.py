@@ -41,11 +41,19 @@ DARK: Dict[str, str] = {
     "purple": "#c39bd0",
 }
 
-# What tells the lines of one figure apart, the first ones first.
+_HUES = (("blue", "o"), ("orange", "s"), ("green", "^"), ("purple", "D"))
+
+# What tells the lines of one figure apart: four with full markers, then four dashed with hollow
+# ones.
 SERIES: Tuple[Dict[str, str], ...] = tuple(
-    {"color": LIGHT[name], "marker": marker, "linestyle": dashes}
+    {
+        "color": LIGHT[name],
+        "marker": marker,
+        "linestyle": dashes,
+        "markerfacecolor": LIGHT["paper"] if dashes == "--" else LIGHT[name],
+    }
     for dashes in ("-", "--")
-    for name, marker in (("blue", "o"), ("orange", "s"), ("green", "^"), ("purple", "D"))
+    for name, marker in _HUES
 )
 
 # Inches. Narrow, so that the type stays readable where a phone shows a figure 360 pixels wide.
