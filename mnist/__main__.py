@@ -8,6 +8,7 @@ usage: python -m mnist.VERB [OPTION...]
   python -m mnist.prepare    make data/mnist.json.gz from the four official MNIST files
   python -m mnist.train      train a model as a config says, or go on from a checkpoint
   python -m mnist.evaluate   accuracy, loss and confusion matrix of a checkpoint on a split
+  python -m mnist.report     a run, or several compared, on one HTML page to look at
   python -m mnist.predict    read the digits in pictures
 
 Each has a --help of its own."""

@@ -20,7 +20,7 @@ def print_evaluation(
 ) -> None:
     """Evaluate a checkpoint on a split of a data set (its own by default) and print it."""
     source = checkpoint.load(predictor.find_checkpoint(name))
-    data = _data_set(source, data_path)
+    data = data_set_of(source, data_path)
     place = fluid.CPUPlace()
     with fluid.dygraph.guard(place):
         result = evaluate(predictor.load_model(source), data.split(split), place, LoaderConfig())
@@ -30,7 +30,8 @@ def print_evaluation(
         _print_tables(source, data, split, result)
 
 
-def _data_set(source: checkpoint.Checkpoint, path: Optional[str]) -> dataset.Dataset:
+def data_set_of(source: checkpoint.Checkpoint, path: Optional[str]) -> dataset.Dataset:
+    """The data set named, or the one a checkpoint was trained on; warns if that has changed."""
     trained_on = source.state.data_path if source.state else None
     chosen = path or trained_on
     if chosen is None:

@@ -10,15 +10,16 @@ import struct
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from mnist import cli
 from mnist.errors import Failure
-from mnist.files import atomic_write
+from mnist.files import atomic_write, open_input
 
 _EVENT_FILES = "events.out.tfevents.*"
 _HEADER_BYTES = 12  # length (8) and its checksum (4)
 _FOOTER_BYTES = 4  # the data's checksum
+_MAX_BYTES_READ = 64 * 1024 * 1024  # of one file, for its curves
 
 
 class Tracker:
@@ -108,16 +109,9 @@ def purge_after(folder: Path, step: int, epoch_finished: bool) -> None:
 
 
 def _purge_file(path: Path, step: int, again: Tuple[str, ...]) -> None:
-    from google.protobuf.message import DecodeError
-    from tb_paddle.proto.event_pb2 import Event
-
     content = path.read_bytes()
     kept = []
-    for record, data in _records(content):
-        try:
-            event = Event.FromString(data)
-        except DecodeError:
-            break  # what a power cut left; nothing behind it can be read either
+    for record, event in _events(content):
         repeated = any(value.tag.startswith(again) for value in event.summary.value)
         if event.step < step or (event.step == step and not repeated):
             kept.append(record)
@@ -125,6 +119,35 @@ def _purge_file(path: Path, step: int, again: Tuple[str, ...]) -> None:
         return
     with atomic_write(path) as file:
         file.writelines(kept)
+
+
+def curves_in(folder: Path) -> Dict[str, List[Tuple[int, float]]]:
+    """The (step, value) points of every curve in a folder's event files, by the curve's name.
+
+    Empty where there are no such files. What cannot be read of one is left out.
+    """
+    curves: Dict[str, List[Tuple[int, float]]] = {}
+    for path in sorted(folder.glob(_EVENT_FILES)):
+        with open_input(path) as file:
+            content = file.read(_MAX_BYTES_READ)
+        for _, event in _events(content):
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    curves.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return curves
+
+
+def _events(content: bytes) -> Iterator[Tuple[bytes, Any]]:
+    """(whole record, its event) one by one, up to where a kill or a power cut left a stump."""
+    from google.protobuf.message import DecodeError
+    from tb_paddle.proto.event_pb2 import Event
+
+    for record, data in _records(content):
+        try:
+            event = Event.FromString(data)
+        except DecodeError:
+            return  # nothing behind it can be read either
+        yield record, event
 
 
 def _records(content: bytes) -> Iterator[Tuple[bytes, bytes]]:

@@ -1,0 +1,48 @@
+"""``python -m mnist.report``: a run, or several, on one page to look at."""
+
+from mnist import preflight
+
+preflight.check_or_exit()
+
+from typing import Optional, Tuple
+
+import click
+
+from mnist import cli
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("runs", nargs=-1, metavar="[RUN]…")
+@click.option("--compare", is_flag=True, help="Set several runs side by side: --compare RUN RUN…")
+@click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
+@click.option(
+    "--data",
+    metavar="FILE",
+    help="A mnist.json.gz [default: the data set each run was trained on].",
+)
+@click.option(
+    "--output",
+    metavar="FILE",
+    default="report.html",
+    show_default=True,
+    help="The HTML file to write; an earlier report is replaced, nothing else.",
+)
+@cli.debug_option
+def main(
+    runs: Tuple[str, ...], compare: bool, split: str, data: Optional[str], output: str
+) -> None:
+    """Write what a run is and what its model can do to one HTML file.
+
+    A RUN is a checkpoint folder, a course prefix, or a folder of checkpoints (its best one)
+    [default: checkpoints/best].
+    """
+    from mnist import device
+
+    device.prepare_process()
+    from mnist import reports
+
+    reports.write(runs, compare, split, data, output)
+
+
+if __name__ == "__main__":
+    cli.run(main)

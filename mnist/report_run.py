@@ -1,0 +1,201 @@
+"""What a run left behind: its checkpoint, the history of its epochs, its curves."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from pydantic import BaseModel, ValidationError
+
+from mnist import checkpoint, predictor, tracking
+from mnist.checkpoint import Checkpoint, EpochRecord, RunState
+from mnist.errors import InputError
+from mnist.files import find_input, open_input
+
+Points = List[Tuple[float, float]]
+
+_NO_STATE = (
+    "A pair of files as the course saves it holds parameters and the optimizer's state only:"
+    " not how the run was configured, nor what its epochs came to."
+)
+
+
+class EvalResult(BaseModel):
+    """What the training itself measured on eval, with its best model."""
+
+    accuracy: float
+    loss: float
+    count: int
+
+
+class _Result(BaseModel):
+    """The part of ``result.json`` that a report shows."""
+
+    history: List[EpochRecord]
+    eval: EvalResult
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, as far as its files tell.
+
+    ``history`` is of the whole run, so it may go on after the checkpoint's own epoch.
+    ``curves``: name in the event files → (epoch, value), the epoch being a fraction inside
+    an epoch; empty unless event files of this very run were found. ``missing`` says why
+    there is nothing to show, None if there is.
+    """
+
+    name: str
+    source: Checkpoint
+    history: List[EpochRecord]
+    curves: Dict[str, Points]
+    trained: Optional[EvalResult]
+    missing: Optional[str]
+
+    @property
+    def state(self) -> Optional[RunState]:
+        return self.source.state
+
+    @property
+    def model_name(self) -> str:
+        return str(self.source.model.get("name", "?"))
+
+    @property
+    def checkpoint_name(self) -> str:
+        """``epoch5`` where ``best`` points to it."""
+        return self.source.path.resolve().name
+
+    @property
+    def epoch(self) -> Optional[int]:
+        """Finished epochs at the checkpoint; None if unknown."""
+        return self.state.epoch if self.state else self.source.epochs_done
+
+    @property
+    def temperature(self) -> Optional[float]:
+        """What the logits are divided by before the softmax; None without calibration."""
+        value = getattr(self.state, "temperature", None)
+        return float(value) if value else None
+
+    @property
+    def parameters(self) -> int:
+        return sum(int(array.size) for array in self.source.parameters.values())
+
+    @property
+    def seconds(self) -> Optional[float]:
+        """Training and validation of the whole run, as far as its history goes."""
+        return sum(record.seconds for record in self.history) if self.history else None
+
+    def config(self) -> Dict[str, str]:
+        """Dotted key → value as text; what a course pair's shapes tell, in its place."""
+        values = self.state.config if self.state else {"model": self.source.model}
+        return dict(_flatten(values, ""))
+
+
+def read(name: Optional[str]) -> Run:
+    """The run that a user names: a checkpoint, a course prefix, or a folder with its ``best``.
+
+    None is ``checkpoints/best``. Raises InputError if there is no whole checkpoint.
+    """
+    path = predictor.find_checkpoint(name)
+    if not (path / checkpoint.MANIFEST).exists() and (path / "best").exists():
+        path = path / "best"
+    source = checkpoint.load(path)
+    shown = name or str(path)
+    if source.state is None:
+        return Run(shown, source, [], {}, None, _NO_STATE)
+    result = _result_of(source.path.resolve().parent, source.state)
+    history = _longest_history(source, result)
+    missing = None if history else "No epoch of this run was finished yet."
+    curves = _curves_of(source.state, history)
+    return Run(shown, source, history, curves, result.eval if result else None, missing)
+
+
+# --- the history -----------------------------------------------------------------------
+
+
+def _longest_history(source: Checkpoint, result: Optional[_Result]) -> List[EpochRecord]:
+    """The checkpoint's own history, or one beside it that goes on from there."""
+    assert source.state is not None
+    own = source.state.history
+    latest = _latest_history(source.path)
+    candidates = [own, latest if _goes_on(own, latest) else [], result.history if result else []]
+    return [record for record in max(candidates, key=len) if _is_usable(record)]
+
+
+def _goes_on(own: List[EpochRecord], other: List[EpochRecord]) -> bool:
+    return bool(own) and other[: len(own)] == own
+
+
+def _latest_history(path: Path) -> List[EpochRecord]:
+    """The history in the checkpoint ``latest`` of the same folder."""
+    try:
+        return checkpoint.read_state(path.resolve().parent / "latest").history
+    except InputError:
+        return []
+
+
+def _result_of(folder: Path, state: RunState) -> Optional[_Result]:
+    """The ``result.json`` beside a checkpoint, if it is of the same run."""
+    try:
+        with open_input(folder / checkpoint.RESULT) as file:
+            result = _Result.model_validate_json(file.read(checkpoint.MAX_JSON_BYTES))
+    except (InputError, OSError, ValidationError):
+        return None  # not there yet, or none of ours: the checkpoint has its own history
+    return result if _goes_on(state.history, result.history) else None
+
+
+def _is_usable(record: EpochRecord) -> bool:
+    """Whether a record can be drawn; no training writes another."""
+    numbers = [value for value in record.model_dump().values() if isinstance(value, (int, float))]
+    return record.epoch > 0 and record.step > 0 and all(abs(value) < 1e12 for value in numbers)
+
+
+# --- the curves ------------------------------------------------------------------------
+
+
+def _curves_of(state: RunState, history: List[EpochRecord]) -> Dict[str, Points]:
+    """The curves of the run's event files, against epochs."""
+    folder = _log_folder(state)
+    if folder is None or not history:
+        return {}
+    try:
+        curves = tracking.curves_in(folder)
+    except (InputError, OSError):
+        return {}
+    if not _belong_together(curves.get("valid/loss", []), history):
+        return {}
+    steps_per_epoch = history[0].step / history[0].epoch
+    last = history[-1].step
+    return {
+        name: [(step / steps_per_epoch, value) for step, value in points
+               if step <= last and math.isfinite(value)]
+        for name, points in curves.items()
+    }  # fmt: skip
+
+
+def _log_folder(state: RunState) -> Optional[Path]:
+    log = state.config.get("log")
+    folder = log.get("dir") if isinstance(log, dict) else None
+    return find_input(folder) if isinstance(folder, str) and "\0" not in folder else None
+
+
+def _belong_together(points: List[Tuple[int, float]], history: List[EpochRecord]) -> bool:
+    """Whether event files are this run's: every epoch's loss on valid is in them, to float32.
+
+    The folder in the config may hold another run's by now.
+    """
+    values = dict(points)
+    return all(
+        math.isclose(values.get(record.step, math.nan), record.valid_loss, rel_tol=1e-5)
+        for record in history
+    )
+
+
+def _flatten(value: Dict[str, Any], path: str) -> Iterator[Tuple[str, str]]:
+    for name, inner in value.items():
+        key = f"{path}.{name}" if path else str(name)
+        if isinstance(inner, dict) and inner:
+            yield from _flatten(inner, key)
+        else:
+            yield key, inner if isinstance(inner, str) else json.dumps(inner)

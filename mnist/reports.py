@@ -1,0 +1,86 @@
+"""From what the user typed to a report: runs, data, measuring, page, in that order.
+
+Everything that can be refused is looked at before anything is measured, which takes a while.
+"""
+
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from mnist import preflight
+from mnist.console import make_console
+from mnist.errors import InputError
+from mnist.files import atomic_write, open_input
+
+preflight.require("report", "matplotlib", "jinja2")
+
+from mnist import evaluation_report, report_measures, report_page, report_run  # noqa: E402
+from mnist.dataset import Dataset  # noqa: E402
+from mnist.digits import SPLIT_NAMES  # noqa: E402
+from mnist.figures import SERIES  # noqa: E402
+from mnist.report_page import Entry  # noqa: E402
+from mnist.report_run import Run  # noqa: E402
+
+MAX_RUNS = len(SERIES)
+
+
+def write(
+    names: Sequence[str], compare: bool, split: str, data_path: Optional[str], output: str
+) -> None:
+    """Write the report on a run, or on several side by side, to the file ``output``."""
+    _check_count(names, compare)
+    _check_output(Path(output))
+    runs = [report_run.read(name) for name in names] or [report_run.read(None)]
+    if split not in SPLIT_NAMES:
+        raise InputError(f"--split {split}: must be one of {', '.join(SPLIT_NAMES)}")
+    say = make_console().print
+    entries = [_entry(run, split, data_path) for run in runs]
+    page = report_page.render_comparison(entries) if compare else report_page.render(entries[0])
+    content = page.encode()
+    with atomic_write(output) as file:
+        file.write(content)
+    say(f"report  {output} ({len(content) / 1000:,.0f} kB; open it in a browser)", markup=False)
+
+
+def _check_count(names: Sequence[str], compare: bool) -> None:
+    if compare and not 2 <= len(names) <= MAX_RUNS:
+        raise InputError(f"--compare: name 2 to {MAX_RUNS} runs, not {len(names)}")
+    if not compare and len(names) > 1:
+        raise InputError(f"{' '.join(names)}: a report is on one run; add --compare for several")
+
+
+def _check_output(path: Path) -> None:
+    """Refuse to write over what is no report."""
+    if not path.exists() and not path.is_symlink():
+        return
+    with open_input(path) as file:
+        start = file.read(len(report_page.MARK))
+    if start != report_page.MARK.encode():
+        raise InputError(f"{path}: is there and is no report; name another file with --output")
+
+
+def _entry(run: Run, split: str, data_path: Optional[str]) -> Entry:
+    """Measure a run; where its own data set is not at hand, say so instead."""
+    say = make_console().print
+    try:
+        data = evaluation_report.data_set_of(run.source, data_path)
+    except InputError as error:
+        if data_path is not None or run.state is None:
+            raise
+        say(f"note    {run.name} is not measured: {error}", markup=False)
+        return Entry(run, None, unmeasured=str(error))
+    measures = report_measures.measure(
+        run, split, data.split(split), lambda text: say(text, markup=False)
+    )
+    return Entry(
+        run, measures, data_path=str(data.source), data_sha256=data.sha256,
+        warnings=_warnings(run, data, data_path),
+    )  # fmt: skip
+
+
+def _warnings(run: Run, data: Dataset, data_path: Optional[str]) -> List[str]:
+    state = run.state
+    if state is None or data.sha256 == state.data_sha256:
+        return []
+    if data_path is None:
+        return [f"{data.source} has changed since {run.source.path} was trained on it"]
+    return [f"{data.source} is not the data set that {run.source.path} was trained on"]

@@ -1,0 +1,73 @@
+"""Calibration and intervals, against what they are by definition."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from mnist.reliability import BINS, reliability, wilson_interval, with_temperature
+
+
+def random_case(seed, count, sharpness=3.0):
+    source = np.random.default_rng(seed)
+    logits = sharpness * source.standard_normal((count, 10))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return source.integers(0, 10, count), probabilities.argmax(axis=1), probabilities, logits
+
+
+@given(st.integers(0, 10_000), st.integers(1, 300))
+def test_the_error_is_the_weighted_distance_over_the_bins(seed, count):
+    labels, digits, probabilities, _ = random_case(seed, count)
+    found = reliability(labels, digits, probabilities)
+    confidences = probabilities.max(axis=1)
+    expected, counted = 0.0, 0
+    for each in found.bins:
+        inside = (confidences > each.low) & (confidences <= each.high)
+        assert inside.sum() == each.count
+        counted += each.count
+        if each.count:
+            gap = (labels == digits)[inside].mean() - confidences[inside].mean()
+            expected += each.count / count * abs(gap)
+            assert each.interval[0] <= each.accuracy <= each.interval[1]
+    assert len(found.bins) == BINS and counted == count
+    assert found.ece == pytest.approx(expected)
+    assert found.log_loss == pytest.approx(-np.log(probabilities[range(count), labels]).mean())
+
+
+def test_a_model_that_is_as_sure_as_it_is_right_has_no_error():
+    source = np.random.default_rng(1)
+    count = 200_000
+    _, digits, probabilities, _ = random_case(2, count, sharpness=1.5)
+    right = source.random(count) < probabilities.max(axis=1)
+    labels = np.where(right, digits, (digits + 1) % 10)
+    assert reliability(labels, digits, probabilities).ece < 0.005
+    assert reliability((digits + 1) % 10, digits, probabilities).ece > 0.3
+
+
+def test_certainty_is_in_the_last_bin_and_a_certain_error_has_a_finite_loss():
+    certain = np.eye(10)[[3, 3]]
+    found = reliability(np.array([3, 4]), np.array([3, 3]), certain)
+    assert found.bins[-1].count == 2 and found.ece == pytest.approx(0.5)
+    assert np.isfinite(found.log_loss) and found.log_loss > 100
+
+
+@given(st.integers(0, 10_000), st.floats(0.2, 10))
+def test_a_temperature_divides_the_logits(seed, temperature):
+    _, digits, probabilities, logits = random_case(seed, 20)
+    tempered = with_temperature(probabilities, temperature)
+    expected = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(tempered, expected, atol=1e-12)
+    assert np.array_equal(tempered.argmax(axis=1), digits)
+
+
+@given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_is_wilsons(case):
+    right, count = case
+    expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(right, count) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_the_interval_of_nothing_is_everything():
+    assert wilson_interval(0, 0) == (0.0, 1.0)
