@@ -17,7 +17,9 @@ from mnist import cli
     metavar="CHECKPOINT",
     help="A checkpoint folder, a course prefix or 'best' [default: checkpoints/best].",
 )
-@click.option("--to", default="exported", show_default=True, help="The folder to make.")
+@click.option(
+    "--to", metavar="DIR", default="exported", show_default=True, help="The folder to make."
+)
 @click.option(
     "--data",
     metavar="FILE",
@@ -27,6 +29,7 @@ from mnist import cli
 @cli.debug_option
 def main(checkpoint: Optional[str], to: str, data: Optional[str], force: bool) -> None:
     """Write a model as ONNX, Paddle's inference model and plain weights, each one checked."""
+    preflight.require("export", "onnx", "onnxruntime", "paddle2onnx", "safetensors")
     from mnist import device
 
     device.prepare_process()

@@ -1,20 +1,20 @@
 """What ``mnist.export`` prints: what was checked and how it agreed, and what lies where."""
 
 from pathlib import Path
-from typing import Optional
+from typing import Any, Dict, Optional
 
 from rich.table import Table
 
-from mnist import checkpoint, exporting, predictor
+from mnist import checkpoint, exporting, predictor, weight_files
 from mnist.console import make_console, make_table
 from mnist.exporting import Export
 
 _CONTENTS = {
     exporting.MODEL_JSON: "what goes in and comes out, names of the weights, how it was checked",
-    exporting.ONNX_FILE: "for onnxruntime, OpenCV, browsers",
-    f"{exporting.PADDLE_FOLDER}/": "for fluid.io.load_inference_model and Paddle's C++ predictor",
-    "weights.npz": "the weights for NumPy, PyTorch, Paddle 2 and 3",
-    "weights.safetensors": "the same, for safetensors",
+    exporting.ONNX_FILE: "for onnxruntime, browsers, OpenCV and others",
+    f"{exporting.PADDLE_FOLDER}/": "for Paddle: fluid.io.load_inference_model, the C++ predictor",
+    weight_files.NPZ: "the weights alone, for NumPy, PyTorch, Paddle 2 and 3",
+    weight_files.SAFETENSORS: "the same, for safetensors",
 }
 
 
@@ -36,13 +36,13 @@ def print_export(name: Optional[str], to: str, data_path: Optional[str], force: 
     for heading, text in rows:
         console.print(f"{heading:<11} {text}", markup=False)
     console.print(_agreement_table(done))
-    console.print(f"written to {done.folder}{'' if str(done.folder).endswith('/') else '/'}")
+    console.print(f"written to {done.folder}/", markup=False)
     for file, purpose in _CONTENTS.items():
         console.print(f"  {file:<19} {_kilobytes(done.folder / file):>9}  {purpose}")
 
 
-def _tensor(description: "dict[str, object]") -> str:
-    shape = ",".join(map(str, description["shape"]))  # type: ignore[call-overload]
+def _tensor(description: Dict[str, Any]) -> str:
+    shape = ",".join(map(str, description["shape"]))
     return f"{description['name']}: {description['dtype']} [{shape}]"
 
 

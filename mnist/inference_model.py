@@ -38,13 +38,21 @@ class Classifier(fluid.dygraph.Layer):
     def forward(self, images: Any) -> Any:
         scores = self.model(images)
         if self._loss == "square_error":
-            digits = fluid.layers.assign(np.arange(CLASSES, dtype=np.float32))
-            guesses = fluid.layers.expand(scores, [1, CLASSES])
-            distances = fluid.layers.elementwise_sub(guesses, digits, axis=1)
-            scores = fluid.layers.scale(fluid.layers.square(distances), -1.0)
+            scores = self._nearness(scores)
         if self._temperature is not None:
             scores = fluid.layers.scale(scores, 1 / self._temperature)
         return fluid.layers.softmax(scores)
+
+    def _nearness(self, guess: Any) -> Any:
+        """Minus the squared distance of ``[B,1]`` from each digit: ``[B,10]``.
+
+        Spread over the digits by a matrix product; OpenCV 4.10 gets an ``expand`` wrong.
+        """
+        spread = fluid.layers.assign(np.ones((1, CLASSES), np.float32))
+        digits = fluid.layers.assign(np.arange(CLASSES, dtype=np.float32))
+        guesses = fluid.layers.matmul(guess, spread)
+        distances = fluid.layers.elementwise_sub(guesses, digits, axis=1)
+        return fluid.layers.scale(fluid.layers.square(distances), -1.0)
 
 
 class _TraceableEmbedding(fluid.dygraph.Layer):
@@ -57,7 +65,8 @@ class _TraceableEmbedding(fluid.dygraph.Layer):
 
     def __init__(self, model: PixelEmbedding) -> None:
         super().__init__()
-        self._ink_levels = model.config.levels - 1
+        # One token for each level of ink at each pixel, and the token of blank ones.
+        self._ink_levels = (model.embedding.weight.shape[0] - 1) // PIXELS
         self.embedding = model.embedding
         self.fc = model.fc
 
@@ -104,6 +113,7 @@ def _tidy(raw: str, folder: Path) -> None:
     with fluid.scope_guard(fluid.Scope()):
         program, inputs, outputs = fluid.io.load_inference_model(raw, executor)
         block = program.global_block()
+        _replace_pads(block)
         block._rename_var(inputs[0], INPUT)
         block._rename_var(outputs[0].name, OUTPUT)
         block.var(INPUT).desc.set_shape([-1, 1, SIDE, SIDE])
@@ -112,6 +122,28 @@ def _tidy(raw: str, folder: Path) -> None:
                 operator.desc.infer_shape(block.desc)
         fluid.io.save_persistables(executor, str(folder), program, PARAMETERS)
         (folder / PROGRAM).write_bytes(program.desc.serialize_to_string())
+
+
+def _replace_pads(block: Any) -> None:
+    """``pad2d`` with a constant → ``pad``, the same in all dimensions.
+
+    paddle2onnx 1.3.1 and Paddle 2 and 3 do not know ``pad2d`` any more.
+    """
+    for index, operator in enumerate(list(block.ops)):
+        if operator.type != "pad2d" or operator.attr("mode") != "constant":
+            continue
+        # All of it is read before the removal, which frees the operator.
+        new = {
+            "type": "pad",
+            "inputs": {"X": block.var(operator.input("X")[0])},
+            "outputs": {"Out": block.var(operator.output("Out")[0])},
+            "attrs": {
+                "paddings": [0, 0, 0, 0, *operator.attr("paddings")],
+                "pad_value": operator.attr("pad_value"),
+            },
+        }
+        block._remove_op(index)
+        block._insert_op(index, **new)
 
 
 class StaticModel:

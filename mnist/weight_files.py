@@ -53,4 +53,6 @@ def write(arrays: "Dict[str, np.ndarray[Any, Any]]", folder: Path) -> None:
     with atomic_write(folder / NPZ) as file:
         np.savez(file, **arrays)
     with atomic_write(folder / SAFETENSORS) as file:
-        file.write(safetensors.numpy.save(arrays, {"layout": "paddle: Linear weights are [in,out]"}))
+        file.write(
+            safetensors.numpy.save(arrays, {"layout": "paddle: Linear weights are [in,out]"})
+        )
