@@ -8,12 +8,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from helpers import DIGITS, ROOT, digits, dygraph, verb
+from helpers import ROOT, digits, dygraph, save_checkpoint, verb
 from safetensors.numpy import load_file
 
 from mnist import checkpoint, exporting, inference_model, models, onnx_model, weight_files
-from mnist import config as configs
-from mnist.checkpoint import CheckpointStore, RunState
 from mnist.errors import Failure, InputError
 from mnist.loader import as_model_input
 from mnist.predictor import Predictor
@@ -22,18 +20,6 @@ FILES = [
     "model.json", "model.onnx", "paddle/__model__", "paddle/__params__", "weights.npz",
     "weights.safetensors",
 ]  # fmt: skip
-
-
-def save_checkpoint(folder, *settings, data=DIGITS):
-    """A checkpoint of a model as it begins, which is as good as any for comparing."""
-    config = configs.default(settings)
-    with dygraph():
-        model = models.build(config.model, seed=3)
-        state = RunState(
-            config=config.model_dump(), epoch=1, data_path=str(data), data_sha256=digits().sha256
-        )
-        with CheckpointStore(folder, keep_last=None) as store:
-            return store.save("epoch1", model.state_dict(), {}, state)
 
 
 def files_in(folder):
