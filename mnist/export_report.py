@@ -31,7 +31,7 @@ def print_export(name: Optional[str], to: str, data_path: Optional[str], force: 
         ("input", _tensor(description["input"]) + " in 0–1"),
         ("output", _tensor(description["output"])),
         ("temperature", "none" if temperature is None else f"{temperature:g}"),
-        ("checked on", f"{done.agreements[0].images:,} images of {_checked_on(done)}"),
+        ("checked on", description["checked"]["on"]),
     ]
     for heading, text in rows:
         console.print(f"{heading:<11} {text}", markup=False)
@@ -44,10 +44,6 @@ def print_export(name: Optional[str], to: str, data_path: Optional[str], force: 
 def _tensor(description: Dict[str, Any]) -> str:
     shape = ",".join(map(str, description["shape"]))
     return f"{description['name']}: {description['dtype']} [{shape}]"
-
-
-def _checked_on(done: Export) -> str:
-    return str(done.description["checked"]["on"])
 
 
 def _agreement_table(done: Export) -> Table:

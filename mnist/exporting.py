@@ -78,7 +78,7 @@ class Export:
 
 @dataclass(frozen=True)
 class _Sample:
-    """Images to compare on, uint8 ``[N,28,28]``, and where they are from."""
+    """Images to compare on, uint8 ``[N,28,28]``, and what they are, for people."""
 
     images: "np.ndarray[Any, Any]"
     origin: str
@@ -229,11 +229,12 @@ def _sample(source: Checkpoint, data_path: Optional[str]) -> _Sample:
         missing = f"{trained_on} is not there" if trained_on else "it does not name its data set"
         cli.warn(f"{source.path}: {missing}, so checked on random images; name --data FILE")
         images = np.random.default_rng(0).integers(0, 256, (CHECKED_IMAGES, SIDE, SIDE), np.uint8)
-        return _Sample(images, "random images")
+        return _Sample(images, f"{len(images):,} random images")
     data = dataset.load(find_input(chosen))
     if data_path is None and source.state and data.sha256 != source.state.data_sha256:
         cli.warn(f"{chosen} has changed since {source.path} was trained on it")
-    return _Sample(data.eval.images[:CHECKED_IMAGES], f"{chosen}, split eval")
+    images = data.eval.images[:CHECKED_IMAGES]
+    return _Sample(images, f"{len(images):,} images of {chosen}, split eval")
 
 
 def _compare(

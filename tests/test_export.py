@@ -293,7 +293,7 @@ def test_without_its_data_set_random_images_are_compared_loudly(tmp_path, monkey
     path = save_checkpoint(tmp_path / "checkpoints", "model.name=fc", data=tmp_path / "gone.gz")
     done = exporting.export(checkpoint.load(path), tmp_path / "out")
     assert done.agreements[0].images == 500
-    assert done.description["checked"]["on"] == "random images"
+    assert done.description["checked"]["on"] == "500 random images"
     assert "gone.gz is not there, so checked on random images" in capsys.readouterr().err
 
 
