@@ -10,6 +10,7 @@ usage: python -m mnist.VERB [OPTION...]
   python -m mnist.evaluate   accuracy, loss and confusion matrix of a checkpoint on a split
   python -m mnist.report     a run, or several compared, on one HTML page to look at
   python -m mnist.predict    read the digits in pictures
+  python -m mnist.export     a model for other programs: ONNX, Paddle's inference model, weights
 
 Each has a --help of its own."""
 

@@ -5,6 +5,7 @@ import glob
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,82 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
         raise
 
 
+@contextmanager
+def staged_folder(path: PathLike, replace: bool = False) -> Iterator[Path]:
+    """Make a folder that is there as ``path`` only when all of it is on disk.
+
+    What is written into the folder yielded, a hidden one beside ``path``, is fsynced, and the
+    folder renamed, at the end of the ``with`` block; after an exception it is removed and
+    ``path`` is as it was. What killed processes left of such folders is removed, too. A folder
+    with files in it that is there already is an error unless ``replace``; then it is moved
+    out of the way and removed when the new one is in place. Raises Failure (naming ``path``)
+    for what the disk refuses.
+    """
+    target = Path(os.path.abspath(path))
+    staging = target.parent / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftover_folders(target)
+        staging.mkdir()
+        with _locked_folder(staging):
+            yield staging
+            _fsync_tree(staging)
+            if replace and target.exists():
+                _swap(staging, target)
+            else:
+                staging.rename(target)
+        fsync_folder(target.parent)
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise Failure(f"{path}: cannot be written ({error.strerror or error})") from error
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Put ``new`` where ``target`` is; a kill in between leaves both, under hidden names."""
+    old = target.parent / f".{target.name}.replaced.{secrets.token_hex(4)}"
+    target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _fsync_tree(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(parent, name), "rb") as file:
+                os.fsync(file.fileno())
+        fsync_folder(Path(parent))
+
+
+@contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    """Lock a temporary folder for as long as its writer lives."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_leftover_folders(target: Path) -> None:
+    """Remove the temporary folders of writers of ``target`` that were killed."""
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        try:
+            descriptor = os.open(leftover, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue
+        if _lock(descriptor):
+            shutil.rmtree(leftover, ignore_errors=True)
+        os.close(descriptor)
+
+
 def _remove_leftovers(target: Path) -> None:
     """Remove the temporary files of writers of ``target`` that were killed."""
     for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
@@ -92,8 +169,8 @@ def _remove_leftovers(target: Path) -> None:
             pass
 
 
-def _lock(file: BinaryIO) -> bool:
-    """Lock a temporary file for as long as its writer lives; whether that was possible."""
+def _lock(file: Union[BinaryIO, int]) -> bool:
+    """Lock a temporary file or folder while its writer lives; whether that was possible."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -48,6 +48,22 @@ def dygraph():
         yield fluid
 
 
+def save_checkpoint(folder, *settings, data=DIGITS):
+    """A checkpoint of a model as it begins, which is as good as any for comparing."""
+    from mnist import config as configs
+    from mnist import models
+    from mnist.checkpoint import CheckpointStore, RunState
+
+    config = configs.default(settings)
+    with dygraph():
+        model = models.build(config.model, seed=3)
+        state = RunState(
+            config=config.model_dump(), epoch=1, data_path=str(data), data_sha256=digits().sha256
+        )
+        with CheckpointStore(folder, keep_last=None) as store:
+            return store.save("epoch1", model.state_dict(), {}, state)
+
+
 def same(left, right):
     """Whether two dicts of arrays are equal bit for bit."""
     return left.keys() == right.keys() and all(

@@ -55,3 +55,57 @@ def test_an_error_is_one_line_whatever_is_in_it():
 def test_exit_codes():
     assert InputError("").exit_code == 2 and Failure("").exit_code == 1
     assert Interrupted("", 2).exit_code == 130 and Interrupted("", 15).exit_code == 143
+
+
+# --- folders ---
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_appears_only_when_it_is_whole(tmp_path):
+    target = tmp_path / "new" / "folder"
+    with files.staged_folder(target) as staged:
+        (staged / "inside").mkdir()
+        (staged / "inside" / "file").write_text("content")
+        assert not target.exists()
+    assert (target / "inside" / "file").read_text() == "content"
+    assert names_in(target.parent) == ["folder"]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), Failure("no")])
+def test_after_an_exception_the_folder_is_as_it_was(tmp_path, error, replace):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "before").write_text("")
+    with pytest.raises(type(error)), files.staged_folder(target, replace) as staged:
+        (staged / "after").write_text("")
+        raise error
+    assert names_in(tmp_path) == ["folder"] and names_in(target) == ["before"]
+
+
+def test_a_folder_with_files_is_replaced_only_when_told(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "first").write_text("")
+    inside = files.staged_folder(target)
+    with pytest.raises(Failure, match="folder: cannot be written"), inside as staged:
+        (staged / "second").write_text("")
+    assert names_in(tmp_path) == ["folder"] and names_in(target) == ["first"]
+    with files.staged_folder(target, replace=True) as staged:
+        (staged / "third").write_text("")
+    assert names_in(tmp_path) == ["folder"] and names_in(target) == ["third"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path):
+    left = tmp_path / ".folder.123.abc.tmp"
+    left.mkdir()
+    (left / "half").write_text("")
+    with files.staged_folder(tmp_path / "folder") as first:
+        assert not left.exists()
+        with files.staged_folder(tmp_path / "folder"):
+            assert first.exists()
+        (tmp_path / "folder").rename(tmp_path / "other")
+    assert names_in(tmp_path) == ["folder", "other"]

@@ -1,0 +1,42 @@
+"""``python -m mnist.export``: leave with a trained model, for other programs."""
+
+from mnist import preflight
+
+preflight.check_or_exit()
+
+from typing import Optional
+
+import click
+
+from mnist import cli
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--checkpoint",
+    metavar="CHECKPOINT",
+    help="A checkpoint folder, a course prefix or 'best' [default: checkpoints/best].",
+)
+@click.option(
+    "--to", metavar="DIR", default="exported", show_default=True, help="The folder to make."
+)
+@click.option(
+    "--data",
+    metavar="FILE",
+    help="A mnist.json.gz to check on [default: the data set the checkpoint was trained on].",
+)
+@click.option("--force", is_flag=True, help="Replace an earlier export.")
+@cli.debug_option
+def main(checkpoint: Optional[str], to: str, data: Optional[str], force: bool) -> None:
+    """Write a model as ONNX, Paddle's inference model and plain weights, each one checked."""
+    preflight.require("export", "onnx", "onnxruntime", "paddle2onnx", "safetensors")
+    from mnist import device
+
+    device.prepare_process()
+    from mnist import export_report
+
+    export_report.print_export(checkpoint, to, data, force)
+
+
+if __name__ == "__main__":
+    cli.run(main)

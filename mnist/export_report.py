@@ -1,0 +1,58 @@
+"""What ``mnist.export`` prints: what was checked and how it agreed, and what lies where."""
+
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from rich.table import Table
+
+from mnist import checkpoint, exporting, predictor, weight_files
+from mnist.console import make_console, make_table
+from mnist.exporting import Export
+
+_CONTENTS = {
+    exporting.MODEL_JSON: "what goes in and comes out, names of the weights, how it was checked",
+    exporting.ONNX_FILE: "for onnxruntime, browsers, OpenCV and others",
+    f"{exporting.PADDLE_FOLDER}/": "for Paddle: fluid.io.load_inference_model, the C++ predictor",
+    weight_files.NPZ: "the weights alone, for NumPy, PyTorch, Paddle 2 and 3",
+    weight_files.SAFETENSORS: "the same, for safetensors",
+}
+
+
+def print_export(name: Optional[str], to: str, data_path: Optional[str], force: bool) -> None:
+    """Export a checkpoint (``best`` by default) into the folder ``to`` and print how it went."""
+    source = checkpoint.load(predictor.find_checkpoint(name))
+    done = exporting.export(source, to, data_path, force)
+    console = make_console()
+    description = done.description
+    architecture = f"{description['model']['name']}, {description['model']['loss']}"
+    temperature = description["temperature"]
+    rows = [
+        ("checkpoint", f"{source.path} ({description['checkpoint']['name']}): {architecture}"),
+        ("input", _tensor(description["input"]) + " in 0–1"),
+        ("output", _tensor(description["output"])),
+        ("temperature", "none" if temperature is None else f"{temperature:g}"),
+        ("checked on", description["checked"]["on"]),
+    ]
+    for heading, text in rows:
+        console.print(f"{heading:<11} {text}", markup=False)
+    console.print(_agreement_table(done))
+    console.print(f"written to {done.folder}/", markup=False)
+    for file, purpose in _CONTENTS.items():
+        console.print(f"  {file:<19} {_kilobytes(done.folder / file):>9}  {purpose}")
+
+
+def _tensor(description: Dict[str, Any]) -> str:
+    shape = ",".join(map(str, description["shape"]))
+    return f"{description['name']}: {description['dtype']} [{shape}]"
+
+
+def _agreement_table(done: Export) -> Table:
+    table = make_table("against dygraph", "runtime", "largest difference", "same digit")
+    for row in done.agreements:
+        table.add_row(row.runtime, f"{row.largest_difference:.1e}", f"{row.same_digit:,}")
+    return table
+
+
+def _kilobytes(path: Path) -> str:
+    files = path.iterdir() if path.is_dir() else [path]
+    return f"{sum(file.stat().st_size for file in files) / 1000:,.1f} kB"

@@ -1,0 +1,320 @@
+"""Leaving with a model: everything that an export is, checked before it is published."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import cv2
+import numpy as np
+
+from mnist import (
+    __version__,
+    cli,
+    dataset,
+    inference_model,
+    losses,
+    onnx_model,
+    predictor,
+    preflight,
+    weight_files,
+)
+from mnist.checkpoint import PARAMETERS, Checkpoint
+from mnist.digits import CLASSES, SIDE
+from mnist.errors import Failure, InputError
+from mnist.files import PathLike, find_input, open_input, sha256_of, staged_folder
+from mnist.framework import fluid
+from mnist.loader import as_model_input
+
+MODEL_JSON = "model.json"
+PADDLE_FOLDER = "paddle"
+ONNX_FILE = "model.onnx"
+
+# Part of every model.json; a folder without it is not ours to replace.
+KIND = "mnist-fluid export"
+MAX_JSON_BYTES = 1 << 20
+
+CHECKED_IMAGES = 10_000
+# Between probabilities of dygraph and of an exported file. Rounding has come to 2e-6; a wrong
+# conversion is seen in the second digit.
+LIMIT = 1e-4
+_BATCH = 256
+
+PREPROCESSING = (
+    "One digit a picture, light ink on black, in MNIST's form: scaled into 20×20 pixels, its"
+    " centre of mass in the middle of 28×28. Grey values 0–255 divided by 255."
+)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How an exported file in some runtime compares with dygraph, over ``images`` images.
+
+    ``largest_difference`` is between probabilities; ``same_digit`` counts the images of which
+    both say the same digit.
+    """
+
+    runtime: str
+    file: str
+    images: int
+    largest_difference: float
+    same_digit: int
+
+    @property
+    def holds(self) -> bool:
+        # So written that NaN does not hold.
+        return self.largest_difference <= LIMIT and self.same_digit == self.images
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was published: the folder, its ``model.json``, and how the files were checked."""
+
+    folder: Path
+    description: Dict[str, Any]
+    agreements: List[Agreement]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Images to compare on, uint8 ``[N,28,28]``, and what they are, for people."""
+
+    images: "np.ndarray[Any, Any]"
+    origin: str
+
+
+def export(
+    source: Checkpoint, to: PathLike, data_path: Optional[str] = None, force: bool = False
+) -> Export:
+    """Publish a checkpoint's model in the folder ``to``, whole or not at all.
+
+    Every file is compared with dygraph on the first 10,000 images of the eval split of
+    ``data_path`` (by default the data set it was trained on; on random images where that is
+    missing, with a warning). Raises InputError where ``to`` is there already, unless it is an
+    export and ``force``, and Failure where the model cannot be exported or a file gives other
+    results; ``to`` is then as it was. Must run outside ``fluid.dygraph.guard``.
+    """
+    _require_room(Path(to), force)
+    sample = _sample(source, data_path)
+    temperature = temperature_of(source)
+    with staged_folder(to, replace=force) as folder:
+        description = _describe(source, temperature)
+        _write_files(source, temperature, description, folder)
+        expected = _in_dygraph(source, temperature, sample.images)
+        agreements = _compare(expected, sample.images, folder)
+        _require_agreement(agreements)
+        agreements += _compare_in_opencv(expected, sample.images, folder)
+        description["checked"] = {
+            "against": "dygraph",
+            "on": sample.origin,
+            "limit": LIMIT,
+            "results": [asdict(agreement) for agreement in agreements],
+        }
+        description["files"] = _hashes(folder)
+        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+        (folder / MODEL_JSON).write_text(text, encoding="utf-8")
+    return Export(Path(to), description, agreements)
+
+
+def temperature_of(source: Checkpoint) -> Optional[float]:
+    """What a checkpoint's logits are divided by before the softmax; None: nothing."""
+    temperature: Optional[float] = getattr(source.state, "temperature", None)
+    return temperature
+
+
+# --- the folder ------------------------------------------------------------------------
+
+
+def _require_room(target: Path, force: bool) -> None:
+    if not os.path.lexists(target) or (target.is_dir() and not os.listdir(target)):
+        return
+    if not _is_export(target):
+        raise InputError(f"{target}: is there already and is no export; name another with --to")
+    if not force:
+        raise InputError(
+            f"{target}: holds an earlier export; --force replaces it, --to DIR leaves it"
+        )
+
+
+def _is_export(folder: Path) -> bool:
+    try:
+        with open_input(folder / MODEL_JSON) as file:
+            values = json.loads(file.read(MAX_JSON_BYTES))
+    except (InputError, OSError, ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and values.get("kind") == KIND
+
+
+def _write_files(
+    source: Checkpoint, temperature: Optional[float], description: Dict[str, Any], folder: Path
+) -> None:
+    (folder / PADDLE_FOLDER).mkdir()
+    inference_model.save(source, temperature, folder / PADDLE_FOLDER)
+    names = {row["variable"]: row["name"] for row in description["parameters"]}
+    onnx_model.write(folder / PADDLE_FOLDER, folder / ONNX_FILE, names, _onnx_metadata(description))
+    ordered = source.named_as(list(names.values())).parameters
+    weight_files.write({name: ordered[name] for name in names.values()}, folder)
+
+
+def _hashes(folder: Path) -> Dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): sha256_of(path) for path in files}
+
+
+# --- what model.json and the ONNX file say -----------------------------------------------
+
+
+def _describe(source: Checkpoint, temperature: Optional[float]) -> Dict[str, Any]:
+    with fluid.dygraph.guard(fluid.CPUPlace()):
+        parameters = weight_files.describe(predictor.load_model(source))
+    return {
+        "kind": KIND,
+        "format": 1,
+        "input": {
+            "name": inference_model.INPUT,
+            "dtype": "float32",
+            "shape": [onnx_model.BATCH, 1, SIDE, SIDE],
+            "range": [0, 1],
+        },
+        "output": {
+            "name": inference_model.OUTPUT,
+            "dtype": "float32",
+            "shape": [onnx_model.BATCH, CLASSES],
+            "classes": [str(digit) for digit in range(CLASSES)],
+        },
+        "preprocessing": PREPROCESSING,
+        "temperature": temperature,
+        "model": source.model,
+        "checkpoint": _describe_checkpoint(source),
+        "versions": {
+            "mnist": __version__,
+            "paddlepaddle": preflight.PADDLE,
+            "onnxruntime": onnx_model.ONNXRUNTIME,
+            "opencv": cv2.__version__,
+        },
+        "parameters": parameters,
+    }
+
+
+def _describe_checkpoint(source: Checkpoint) -> Dict[str, Any]:
+    if source.state is None:
+        return {"name": source.path.name}
+    return {
+        "name": source.path.resolve().name,
+        "parameters_sha256": sha256_of(source.path / PARAMETERS),
+        "epoch": source.state.epoch,
+        "step": source.state.step,
+        "data": {"path": source.state.data_path, "sha256": source.state.data_sha256},
+    }
+
+
+def _onnx_metadata(description: Dict[str, Any]) -> Dict[str, str]:
+    """What belongs to the model itself, for whoever has the ONNX file only."""
+    keys = ("input", "output", "preprocessing", "temperature", "model", "checkpoint", "versions")
+    return {key: _as_text(description[key]) for key in keys}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+# --- the comparison ----------------------------------------------------------------------
+
+
+def _sample(source: Checkpoint, data_path: Optional[str]) -> _Sample:
+    trained_on = source.state.data_path if source.state else ""
+    chosen = data_path or trained_on
+    if data_path is None and not (trained_on and find_input(trained_on).exists()):
+        missing = f"{trained_on} is not there" if trained_on else "it does not name its data set"
+        cli.warn(f"{source.path}: {missing}, so checked on random images; name --data FILE")
+        images = np.random.default_rng(0).integers(0, 256, (CHECKED_IMAGES, SIDE, SIDE), np.uint8)
+        return _Sample(images, f"{len(images):,} random images")
+    data = dataset.load(find_input(chosen))
+    if data_path is None and source.state and data.sha256 != source.state.data_sha256:
+        cli.warn(f"{chosen} has changed since {source.path} was trained on it")
+    images = data.eval.images[:CHECKED_IMAGES]
+    return _Sample(images, f"{len(images):,} images of {chosen}, split eval")
+
+
+def _compare(
+    expected: "np.ndarray[Any, Any]", images: "np.ndarray[Any, Any]", folder: Path
+) -> List[Agreement]:
+    paddle_folder = folder / PADDLE_FOLDER
+    runtimes: List[Tuple[str, str, Any]] = [
+        ("fluid.Executor", PADDLE_FOLDER, inference_model.StaticModel(paddle_folder)),
+        ("Paddle's predictor", PADDLE_FOLDER, inference_model.NativePredictor(paddle_folder)),
+        ("onnxruntime", ONNX_FILE, onnx_model.OnnxModel(folder / ONNX_FILE)),
+    ]
+    return [
+        compare(name, file, expected, _in_batches(runtime.probabilities, images))
+        for name, file, runtime in runtimes
+    ]
+
+
+def _compare_in_opencv(
+    expected: "np.ndarray[Any, Any]", images: "np.ndarray[Any, Any]", folder: Path
+) -> List[Agreement]:
+    """OpenCV's dnn knows fewer operators and gets some wrong: that is told, and no failure."""
+    try:
+        model = onnx_model.OpenCvModel(folder / ONNX_FILE)
+        found = compare("OpenCV", ONNX_FILE, expected, _in_batches(model.probabilities, images))
+    except cv2.error as error:
+        reason = " ".join(str(error).split())[:200]
+        cli.warn(f"OpenCV {cv2.__version__} cannot run {ONNX_FILE} of this model ({reason})")
+        return []
+    if not found.holds:
+        cli.warn(
+            f"OpenCV {cv2.__version__} gives other results with {ONNX_FILE} of this model:"
+            " do not use it there"
+        )
+    return [found]
+
+
+def compare(
+    runtime: str, file: str, expected: "np.ndarray[Any, Any]", found: "np.ndarray[Any, Any]"
+) -> Agreement:
+    """How ``found`` agrees with what is expected, both probabilities ``[N,10]``."""
+    same_digit = int(np.sum(expected.argmax(axis=1) == found.argmax(axis=1)))
+    largest = float(np.abs(expected - found).max())
+    return Agreement(runtime, file, len(expected), largest, same_digit)
+
+
+def _in_dygraph(
+    source: Checkpoint, temperature: Optional[float], images: "np.ndarray[Any, Any]"
+) -> "np.ndarray[Any, Any]":
+    """The checkpoint's own probabilities, float64 ``[N,10]``, by another way than the export's."""
+    with fluid.dygraph.guard(fluid.CPUPlace()), fluid.dygraph.no_grad():
+        model = predictor.load_model(source)
+        loss = model.config.loss
+
+        def probabilities(batch: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+            outputs = model(fluid.dygraph.to_variable(batch)).numpy()
+            return losses.probabilities(loss, outputs)
+
+        plain = _in_batches(probabilities, images)
+    return plain if temperature is None else _tempered(plain, temperature)
+
+
+def _tempered(probabilities: "np.ndarray[Any, Any]", temperature: float) -> "np.ndarray[Any, Any]":
+    """softmax(z/T) of p = softmax(z): the T-th roots of p, made to sum to one."""
+    roots = probabilities ** (1 / temperature)
+    return np.asarray(roots / roots.sum(axis=1, keepdims=True))
+
+
+def _in_batches(
+    run: "Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]", images: "np.ndarray[Any, Any]"
+) -> "np.ndarray[Any, Any]":
+    """``run`` over all images, as models take them, the last batch a short one."""
+    starts = range(0, len(images), _BATCH)
+    return np.concatenate([run(as_model_input(images[i : i + _BATCH])) for i in starts])
+
+
+def _require_agreement(agreements: List[Agreement]) -> None:
+    for found in agreements:
+        if not found.holds:
+            raise Failure(
+                f"{found.file} in {found.runtime} differs from dygraph: by"
+                f" {found.largest_difference:.2g} in a probability (limit {LIMIT:g}), the same"
+                f" digit on {found.same_digit:,} of {found.images:,} images; nothing is published"
+            )

@@ -1,0 +1,195 @@
+"""Paddle's own inference model: a trained model as a static program, and its two runtimes.
+
+A folder with ``__model__`` (the program) and ``__params__`` (all weights in one file), which
+``fluid.io.load_inference_model`` and Paddle's C++ predictor read. It takes ``images``, float32
+``[N,1,28,28]`` in 0–1, for any N, and gives ``probabilities``, float32 ``[N,10]``.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mnist import checkpoint, predictor
+from mnist.digits import CLASSES, PIXELS, SIDE
+from mnist.framework import fluid, to_variable
+from mnist.models import Model, PixelEmbedding
+
+INPUT = "images"
+OUTPUT = "probabilities"
+PROGRAM = "__model__"
+PARAMETERS = "__params__"
+
+
+class Classifier(fluid.dygraph.Layer):
+    """A model together with the way from its outputs to probabilities, in Paddle's operators.
+
+    The same mathematics as ``mnist.losses.probabilities``. ``temperature`` divides the logits
+    (for ``square_error``: the scores that stand for them); None leaves them.
+    """
+
+    def __init__(self, model: Model, temperature: Optional[float] = None) -> None:
+        super().__init__()
+        self._loss = model.config.loss
+        self._temperature = temperature
+        self.model = _TraceableEmbedding(model) if isinstance(model, PixelEmbedding) else model
+
+    def forward(self, images: Any) -> Any:
+        scores = self.model(images)
+        if self._loss == "square_error":
+            scores = self._nearness(scores)
+        if self._temperature is not None:
+            scores = fluid.layers.scale(scores, 1 / self._temperature)
+        return fluid.layers.softmax(scores)
+
+    def _nearness(self, guess: Any) -> Any:
+        """Minus the squared distance of ``[B,1]`` from each digit: ``[B,10]``.
+
+        Spread over the digits by a matrix product; OpenCV 4.10 gets an ``expand`` wrong.
+        """
+        spread = fluid.layers.assign(np.ones((1, CLASSES), np.float32))
+        digits = fluid.layers.assign(np.arange(CLASSES, dtype=np.float32))
+        guesses = fluid.layers.matmul(guess, spread)
+        distances = fluid.layers.elementwise_sub(guesses, digits, axis=1)
+        return fluid.layers.scale(fluid.layers.square(distances), -1.0)
+
+
+class _TraceableEmbedding(fluid.dygraph.Layer):
+    """``PixelEmbedding`` without NumPy, of which a trace would see nothing.
+
+    Every pixel is looked up, blank ones as the token whose row is zeros, instead of the inked
+    ones only: more work, the same sum. A pixel half-way between two levels, which no 8-bit
+    picture has, may be rounded the other way.
+    """
+
+    def __init__(self, model: PixelEmbedding) -> None:
+        super().__init__()
+        # One token for each level of ink at each pixel, and the token of blank ones.
+        self._ink_levels = (model.embedding.weight.shape[0] - 1) // PIXELS
+        self.embedding = model.embedding
+        self.fc = model.fc
+
+    def forward(self, images: Any) -> Any:
+        pixels = fluid.layers.reshape(images, [-1, PIXELS])
+        levels = fluid.layers.round(fluid.layers.scale(pixels, float(self._ink_levels)))
+        first_tokens = np.arange(PIXELS, dtype=np.float32) * self._ink_levels
+        # Whole numbers below 2^24, so float32 holds them exactly.
+        tokens = fluid.layers.elementwise_add(levels, fluid.layers.assign(first_tokens), axis=1)
+        inked = fluid.layers.sign(levels)
+        tokens = fluid.layers.cast(fluid.layers.elementwise_mul(tokens, inked), "int64")
+        rows = self.embedding(tokens)
+        return self.fc(fluid.layers.relu(fluid.layers.reduce_sum(rows, dim=1)))
+
+
+def save(source: checkpoint.Checkpoint, temperature: Optional[float], folder: Path) -> None:
+    """Write a checkpoint's model into ``folder``, which must exist.
+
+    Must run outside ``fluid.dygraph.guard``.
+    """
+    with tempfile.TemporaryDirectory() as raw:
+        with fluid.dygraph.guard(fluid.CPUPlace()):
+            traced = trace(predictor.load_model(source), temperature)
+            traced.save_inference_model(raw)
+        _tidy(raw, folder)
+
+
+def trace(model: Model, temperature: Optional[float] = None) -> Any:
+    """The ``TracedLayer`` of a model with its probabilities; inside ``fluid.dygraph.guard``."""
+    blank = np.zeros((1, 1, SIDE, SIDE), np.float32)
+    classifier = Classifier(model, temperature)
+    classifier.eval()
+    _, traced = fluid.dygraph.TracedLayer.trace(classifier, [to_variable(blank)])
+    return traced
+
+
+def _tidy(raw: str, folder: Path) -> None:
+    """Give what a trace left names, a batch size that is free, and one file of weights.
+
+    A trace calls its input ``feed_0`` and its output ``save_infer_model/scale_0.tmp_0``, and
+    every shape in it has the batch size of the image it was traced with.
+    """
+    executor = fluid.Executor(fluid.CPUPlace())
+    with fluid.scope_guard(fluid.Scope()):
+        program, inputs, outputs = fluid.io.load_inference_model(raw, executor)
+        block = program.global_block()
+        _replace_pads(block)
+        block._rename_var(inputs[0], INPUT)
+        block._rename_var(outputs[0].name, OUTPUT)
+        block.var(INPUT).desc.set_shape([-1, 1, SIDE, SIDE])
+        for operator in block.ops:
+            # Paddle notes who made an operator: a stack of this machine's paths.
+            operator._remove_attr("op_callstack")
+            if operator.type not in ("feed", "fetch"):
+                operator.desc.infer_shape(block.desc)
+        fluid.io.save_persistables(executor, str(folder), program, PARAMETERS)
+        (folder / PROGRAM).write_bytes(program.desc.serialize_to_string())
+
+
+def _replace_pads(block: Any) -> None:
+    """``pad2d`` with a constant → ``pad``, the same in all dimensions.
+
+    paddle2onnx 1.3.1 and Paddle 2 and 3 do not know ``pad2d`` any more.
+    """
+    for index, operator in enumerate(list(block.ops)):
+        if operator.type != "pad2d" or operator.attr("mode") != "constant":
+            continue
+        # All of it is read before the removal, which frees the operator.
+        new = {
+            "type": "pad",
+            "inputs": {"X": block.var(operator.input("X")[0])},
+            "outputs": {"Out": block.var(operator.output("Out")[0])},
+            "attrs": {
+                "paddings": [0, 0, 0, 0, *operator.attr("paddings")],
+                "pad_value": operator.attr("pad_value"),
+            },
+        }
+        block._remove_op(index)
+        block._insert_op(index, **new)
+
+
+class StaticModel:
+    """The inference model in ``fluid.Executor``; outside ``fluid.dygraph.guard``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._executor = fluid.Executor(fluid.CPUPlace())
+        self._scope = fluid.Scope()
+        with fluid.scope_guard(self._scope):
+            self._program, _, self._outputs = fluid.io.load_inference_model(
+                str(folder), self._executor, PROGRAM, PARAMETERS
+            )
+
+    def probabilities(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
+        with fluid.scope_guard(self._scope):
+            (result,) = self._executor.run(
+                self._program,
+                feed={INPUT: images},
+                fetch_list=self._outputs,
+                use_program_cache=True,
+            )
+        return np.asarray(result)
+
+
+class NativePredictor:
+    """The inference model in Paddle's C++ predictor, on the CPU."""
+
+    def __init__(self, folder: Path, threads: int = 1, onednn: bool = False) -> None:
+        config = fluid.core.AnalysisConfig(str(folder / PROGRAM), str(folder / PARAMETERS))
+        config.disable_gpu()
+        config.disable_glog_info()
+        config.set_cpu_math_library_num_threads(threads)
+        if onednn:
+            config.enable_mkldnn()
+        # Tensors are filled and read by name, without copies in between.
+        config.switch_use_feed_fetch_ops(False)
+        config.switch_specify_input_names(True)
+        self._predictor = fluid.core.create_paddle_predictor(config)
+        self._input = self._predictor.get_input_tensor(INPUT)
+        self._output = self._predictor.get_output_tensor(OUTPUT)
+
+    def probabilities(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
+        self._input.copy_from_cpu(images)
+        self._predictor.zero_copy_run()
+        return np.asarray(self._output.copy_to_cpu())

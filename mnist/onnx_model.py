@@ -1,0 +1,109 @@
+"""ONNX: made of Paddle's inference model, tidied and annotated; and the runtimes for it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime  # type: ignore[import-untyped]
+from onnx import helper, shape_inference
+
+from mnist.errors import Failure
+from mnist.inference_model import INPUT, OUTPUT, PARAMETERS, PROGRAM
+
+# The least one: Softmax over one axis came with it. paddle2onnx takes a later one where an
+# operator needs it (HardSwish: 14).
+OPSET = 13
+BATCH = "N"
+ONNXRUNTIME = str(onnxruntime.__version__)
+
+
+def write(folder: Path, target: Path, names: Dict[str, str], metadata: Dict[str, str]) -> None:
+    """Convert the inference model in ``folder`` to the ONNX file ``target``.
+
+    ``names``: Paddle's variable → what it is called in the file. ``metadata`` becomes
+    ``metadata_props``. Raises Failure, with the converter's reason, if it cannot be converted.
+    """
+    _run_converter(folder, target)
+    model = onnx.load(str(target))
+    _make_initializers(model.graph, names)
+    _free_batch(model.graph)
+    model.graph.name = "mnist"
+    model.producer_name = "mnist-fluid"
+    helper.set_model_props(model, metadata)
+    model = shape_inference.infer_shapes(model, strict_mode=True)
+    onnx.checker.check_model(model, full_check=True)
+    target.write_bytes(model.SerializeToString())
+
+
+def _run_converter(folder: Path, target: Path) -> None:
+    """Run paddle2onnx in a process of its own: at an unknown operator it aborts the process."""
+    command = [sys.executable, "-m", "paddle2onnx.command", "--model_dir", str(folder.resolve())]
+    command += ["--model_filename", PROGRAM, "--params_filename", PARAMETERS]
+    command += ["--save_file", str(target.resolve()), "--opset_version", str(OPSET)]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=str(folder)
+    )
+    if done.returncode != 0 or not target.exists():
+        raise Failure(f"paddle2onnx cannot convert this model to ONNX: {_reason(done.stdout)}")
+
+
+def _reason(output: str) -> str:
+    """The lines in which paddle2onnx says what is wrong, or else its last one."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = [line for line in lines if "[ERROR]" in line or "not supported" in line]
+    return "; ".join(telling or lines[-1:]) or "it gave no reason"
+
+
+def _make_initializers(graph: Any, names: Dict[str, str]) -> None:
+    """Weights as initializers, where tools look for them, under the model's own names."""
+    constants = [node for node in graph.node if node.op_type == "Constant"]
+    for node in constants:
+        tensor = helper.get_attribute_value(node.attribute[0])
+        tensor.name = node.output[0]
+        graph.initializer.append(tensor)
+        graph.node.remove(node)
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for node in graph.node:
+        renamed = [names.get(name, name) for name in node.input]
+        del node.input[:]
+        node.input.extend(renamed)
+
+
+def _free_batch(graph: Any) -> None:
+    """One name for the batch size of input and output, which the converter numbers apart."""
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    del graph.value_info[:]
+
+
+class OnnxModel:
+    """An exported ONNX file in onnxruntime, on the CPU."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+
+    def probabilities(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
+        (result,) = self._session.run([OUTPUT], {INPUT: images})
+        return np.asarray(result)
+
+
+class OpenCvModel:
+    """An exported ONNX file in OpenCV's ``dnn``; raises ``cv2.error`` if it cannot read it."""
+
+    def __init__(self, path: Path) -> None:
+        self._net = cv2.dnn.readNetFromONNX(str(path))
+
+    def probabilities(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
+        self._net.setInput(images)
+        return np.array(self._net.forward())

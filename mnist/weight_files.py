@@ -1,0 +1,58 @@
+"""A model's weights in files that need no Paddle and no pickle, and what others call them.
+
+The arrays are as Paddle keeps them. Paddle 2 and 3 call them the same; PyTorch keeps the
+weight of a ``Linear`` as [out,in] where Paddle has [in,out], and calls a batch normalisation's
+moving figures otherwise.
+"""
+
+from pathlib import Path
+from typing import Any, Dict, List
+
+import numpy as np
+import safetensors.numpy
+
+from mnist.files import atomic_write
+from mnist.framework import fluid
+from mnist.models import Model
+
+NPZ = "weights.npz"
+SAFETENSORS = "weights.safetensors"
+
+# Paddle's name → PyTorch's, of the last part of a parameter's name.
+_TORCH_NAMES = {"_mean": "running_mean", "_variance": "running_var"}
+
+
+def describe(model: Model) -> List[Dict[str, Any]]:
+    """A row for each parameter, in the model's order.
+
+    ``name`` (in Paddle 1.8, 2 and 3), ``shape``, ``variable`` (in the inference model's
+    program), ``torch`` (in PyTorch), and whether it is transposed there.
+    """
+    linear = {
+        name for name, layer in model.named_sublayers() if isinstance(layer, fluid.dygraph.Linear)
+    }
+    return [
+        {
+            "name": name,
+            "shape": list(parameter.shape),
+            "variable": parameter.name,
+            "torch": _torch_name(name),
+            "torch_transposed": name.endswith(".weight") and name.rpartition(".")[0] in linear,
+        }
+        for name, parameter in model.named_parameters()
+    ]
+
+
+def _torch_name(name: str) -> str:
+    layer, dot, last = name.rpartition(".")
+    return layer + dot + _TORCH_NAMES.get(last, last)
+
+
+def write(arrays: "Dict[str, np.ndarray[Any, Any]]", folder: Path) -> None:
+    """``weights.npz`` and ``weights.safetensors`` of structured name → float32 array."""
+    with atomic_write(folder / NPZ) as file:
+        np.savez(file, **arrays)
+    with atomic_write(folder / SAFETENSORS) as file:
+        file.write(
+            safetensors.numpy.save(arrays, {"layout": "paddle: Linear weights are [in,out]"})
+        )
