@@ -11,7 +11,7 @@ import pytest
 from helpers import ROOT, digits, dygraph, save_checkpoint, verb
 from safetensors.numpy import load_file
 
-from mnist import checkpoint, exporting, inference_model, models, onnx_model, weight_files
+from mnist import checkpoint, exporting, inference_model, layers, models, onnx_model, weight_files
 from mnist.errors import Failure, InputError
 from mnist.loader import as_model_input
 from mnist.predictor import Predictor
@@ -278,10 +278,11 @@ def test_opencv_may_differ_with_a_warning(tmp_path, small_model, monkeypatch, ca
 
 
 def test_an_operator_that_has_no_conversion_is_named(tmp_path, monkeypatch):
-    def reflected(values):
-        return models.fluid.layers.pad2d(values, paddings=[2, 2, 2, 2], mode="reflect")
+    def reflected(values, margin):
+        padded = layers.fluid.layers.pad2d(values, paddings=[margin] * 4, mode="reflect")
+        return padded if margin else values
 
-    monkeypatch.setattr(models, "_pad", reflected)
+    monkeypatch.setattr(layers, "pad", reflected)
     source = checkpoint.load(save_checkpoint(tmp_path / "checkpoints", "model.name=lenet5"))
     with pytest.raises(Failure, match=r"cannot convert this model to ONNX: .*pad2d"):
         exporting.export(source, tmp_path / "out")
