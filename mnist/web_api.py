@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Awaitable, Dict, Iterator, List, TypeVar
+from typing import Any, Awaitable, Callable, Dict, Iterator, List, TypeVar
 
 import swagger_ui_bundle  # type: ignore[import-untyped]
 from fastapi import FastAPI, Query, Request
@@ -82,7 +82,7 @@ class Readings(TypedDict):
 
 
 REFUSALS: Dict[int, str] = {
-    400: "The body is empty, or not JSON or multipart as announced",
+    400: "The body is empty, not JSON or multipart as announced, or a form of other than files",
     408: "The body did not arrive in time",
     413: "The body is too large, or has too many pictures",
     415: "The body is none of the types below",
@@ -112,16 +112,14 @@ BODY = {
 
 
 class Places:
-    """How many images may still come in. Used on the event loop only."""
+    """How many images may still come in. For the event loop only."""
 
     def __init__(self, count: int) -> None:
         self.count = self.free = count
 
     @contextmanager
     def taken(self, number: int) -> Iterator[None]:
-        """Keep ``number`` places, or refuse: 413 if there can never be so many, else 503."""
-        if number > self.count:
-            raise HTTPException(413, f"too many pictures: the limit is {self.count}")
+        """Keep ``number`` places, or refuse with 503."""
         if number > self.free:
             raise HTTPException(503, "busy; try again in a second", {"Retry-After": "1"})
         self.free -= number
@@ -156,14 +154,14 @@ class Predictions:
         except (asyncio.TimeoutError, TimeoutError):
             raise HTTPException(status, f"{what} within {self._limits.timeout:g} s") from None
 
+    def _on_thread(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
+
     async def _answer(self, body: web_requests.Body, explain: bool) -> List[Reading]:
         deadline = time.monotonic() + self._limits.timeout
-        loop = asyncio.get_running_loop()
-        pictures = await loop.run_in_executor(self._decoders, web_requests.pictures, body)
+        pictures = await self._on_thread(web_requests.pictures, body, self._limits.images)
         with self.places.taken(len(pictures) - 1):
-            images = await loop.run_in_executor(
-                self._decoders, web_requests.digits, pictures, deadline
-            )
+            images = await self._on_thread(web_requests.digits, pictures, deadline)
             futures = [self._batcher.submit(Question(image, explain)) for image in images]
             answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
         return [_reading(image, answer, explain) for image, answer in zip(images, answers)]
@@ -209,18 +207,23 @@ def build(
     app.add_exception_handler(RequestValidationError, _wrong_parameter)
     _add_pages(app)
 
-    @app.get("/healthz")
+    @app.get("/healthz", summary="Whether the server is up")
     async def healthz() -> Health:
-        """Whether the server is up."""
         return Health(status="ok", model=model)
 
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    @app.get(
+        "/metrics",
+        summary="Figures for Prometheus",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}},
+    )
     async def figures() -> Response:
         """Requests, latencies, batch sizes and queue depth, for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     @app.post(
         "/predict",
+        summary="Read the digits on pictures",
         response_model=None,
         responses={
             200: {"model": Readings},

@@ -120,7 +120,7 @@ async def _read_files(request: Request, max_images: int) -> List[bytes]:
     return parts
 
 
-def pictures(body: Body) -> List[Picture]:
+def pictures(body: Body, max_images: int) -> List[Picture]:
     """The pictures in a body, not yet decoded."""
     if not body.is_json:
         return list(body.parts)
@@ -131,6 +131,8 @@ def pictures(body: Body) -> List[Picture]:
         where = ".".join(str(part) for part in first["loc"]) or "JSON"
         status = 400 if first["type"] == "json_invalid" else 422
         raise HTTPException(status, f"{where[:80]}: {first['msg'][:200]}") from error
+    if len(sent.images) > max_images:
+        raise HTTPException(413, f"images: {len(sent.images)} pictures; the limit is {max_images}")
     return [_picture(number, item) for number, item in enumerate(sent.images)]
 
 

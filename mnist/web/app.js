@@ -200,15 +200,18 @@ function paint() {
   context.scale(paper.width / SIZE, paper.height / SIZE);
   context.lineWidth = PEN;
   context.lineCap = context.lineJoin = "round";
+  context.fillStyle = "#000";
   for (const points of sheet.strokes) {
     context.beginPath();
-    context.moveTo(...points[0]);
     for (const point of points) context.lineTo(...point);
     context.stroke();
+    // A line that goes nowhere is not drawn, but a dot should be.
+    context.beginPath();
+    context.arc(...points[0], PEN / 2, 0, 2 * Math.PI);
+    context.fill();
   }
   paper.classList.toggle("drawing", !sheet.picture);
   at("invitation").hidden = !isBlank();
-  at("invitation").style.display = isBlank() ? "" : "none";
   at("undo").disabled = earlier.length === 0;
   at("clear").disabled = isBlank();
 }
