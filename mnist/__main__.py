@@ -9,6 +9,7 @@ usage: python -m mnist.VERB [OPTION...]
   python -m mnist.train      train a model as a config says, or go on from a checkpoint
   python -m mnist.evaluate   accuracy, loss and confusion matrix of a checkpoint on a split
   python -m mnist.predict    read the digits in pictures
+  python -m mnist.serve      a page to draw digits on, and an HTTP interface
 
 Each has a --help of its own."""
 

@@ -24,7 +24,7 @@ MAX_CONNECTIONS = 1000
 def serve(host: str, port: int, checkpoint: Optional[str], limits: web_api.Limits) -> None:
     """Serve until SIGINT or SIGTERM, then finish what is under way and raise Interrupted."""
     path = predictor.find_checkpoint(checkpoint)
-    with _listening_socket(host, port) as listener:
+    with listening_socket(host, port) as listener:
         model = ExplainingPredictor(path)
         metrics = Metrics()
         batcher = Batcher(model.answer, MAX_BATCH, MAX_WAIT, metrics.batch)
@@ -76,8 +76,11 @@ class _Server(uvicorn.Server):
         os.write(2, f"\n{name}: finishing what is under way (once more: exit at once)\n".encode())
 
 
-def _listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that has its address, before the model is loaded; port 0 is any free one."""
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket with its address, not listening yet; port 0 is any free one.
+
+    Raises InputError for a host without an address, Failure for one that cannot be used.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
