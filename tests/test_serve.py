@@ -161,9 +161,9 @@ def test_what_cannot_be_served_is_one_line(tmp_path, checkpoint, address):
 
 
 def test_the_address_is_one_of_this_machine_and_an_open_door_is_announced(capsys):
-    with pytest.raises(InputError, match="--host no.such.host: no address"):
-        web_server.listening_socket("no.such.host.invalid", 0)
-    with pytest.raises(Failure, match="--host 192.0.2.1 --port 0: cannot be used"):
+    with pytest.raises(InputError, match=r"--host x+: no address of this machine"):
+        web_server.listening_socket("x" * 70, 0)
+    with pytest.raises(Failure, match=r"--host 192\.0\.2\.1 --port 0: cannot be used"):
         web_server.listening_socket("192.0.2.1", 0)
     for host in ("127.0.0.1", "localhost"):
         web_server.listening_socket(host, 0).close()
@@ -195,7 +195,7 @@ STROKES = [
     ],
     [[(0.6, 0.15), (0.4, 0.4), *arc(0.48, 0.67, 0.17, 0.16, -170, 190)]],
     [[(0.3, 0.2), (0.7, 0.2), (0.45, 0.85)]],
-    [[*arc(0.5, 0.33, 0.15, 0.16, -60, -270), *arc(0.5, 0.66, 0.17, 0.17, -90, 270)[1:]]],
+    [[*arc(0.5, 0.33, 0.15, 0.16, 90, 450), *arc(0.5, 0.66, 0.17, 0.17, -90, 270)]],
     [[*arc(0.5, 0.35, 0.17, 0.17, 0, -360), (0.6, 0.85)]],
 ]
 
@@ -303,7 +303,6 @@ def test_digits_drawn_with_a_pointer_are_read_live(open_browser, address):
         read.append(page.spoken())
         page.find("clear").click()
         page.wait(lambda: page.find("digit").text == "–")
-    print(read)
     right = sum(digit == number for number, digit in enumerate(read))
     assert right >= 8, read
     requests = page.browser.execute_script(
