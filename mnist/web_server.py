@@ -10,6 +10,7 @@ from types import FrameType
 from typing import List, Optional
 
 import uvicorn
+from fastapi import FastAPI
 
 from mnist import cli, predictor, web_api
 from mnist.batching import Batcher
@@ -36,21 +37,8 @@ def serve(host: str, port: int, checkpoint: Optional[str], limits: web_api.Limit
         batcher = Batcher(model.answer, MAX_BATCH, MAX_WAIT, metrics.batch)
         with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoder") as decoders:
             app = web_api.build(batcher, decoders, model.model_name, limits, metrics)
-            config = uvicorn.Config(
-                app,
-                http="h11",
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                limit_concurrency=MAX_CONNECTIONS,
-                timeout_graceful_shutdown=round(2 * limits.timeout) + 1,
-            )
-            server = _Server(
-                config, f"{model.model_name} of {path} reads digits at {_url(listener)}"
-            )
+            greeting = f"{model.model_name} of {path} reads digits at {_url(listener)}"
+            server = _Server(_config(app, limits), greeting)
             server.run([listener])
         batcher.close()
     if server.stop_signal is not None:
@@ -59,6 +47,22 @@ def serve(host: str, port: int, checkpoint: Optional[str], limits: web_api.Limit
             f" {server.server_state.total_requests} requests answered",
             server.stop_signal,
         )
+
+
+def _config(app: FastAPI, limits: web_api.Limits) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        # A request's body and its answer have their time, and then it is over.
+        timeout_graceful_shutdown=round(2 * limits.timeout) + 1,
+    )
 
 
 def _give_memory_back() -> None:
