@@ -11,6 +11,7 @@ usage: python -m mnist.VERB [OPTION...]
   python -m mnist.report     a run, or several compared, on one HTML page to look at
   python -m mnist.predict    read the digits in pictures
   python -m mnist.export     a model for other programs: ONNX, Paddle's inference model, weights
+  python -m mnist.serve      a page to draw digits on, and an HTTP interface
 
 Each has a --help of its own."""
 

@@ -201,6 +201,8 @@ def _grey(picture: "NDArray[Any]") -> Grey:
 def _on_paper(picture: "NDArray[Any]") -> "NDArray[Any]":
     """RGBA over a paper on which what is opaque can be seen: RGB."""
     colours, alpha = np.ascontiguousarray(picture[..., :3]), picture[..., 3]
+    if alpha.min() == 255:
+        return colours
     seen = colours[alpha > alpha.max() // 2]
     paper = np.full_like(colours, _paper_for(seen[:: len(seen) // 100_000 + 1]))
     opaque = cv2.merge([alpha, alpha, alpha])

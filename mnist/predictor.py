@@ -11,7 +11,7 @@ from mnist import checkpoint, losses, models
 from mnist.config import ModelConfig
 from mnist.errors import InputError
 from mnist.files import PathLike, find_input
-from mnist.framework import fluid
+from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input
 
 BATCH = 256
@@ -65,6 +65,11 @@ class Predictor:
         with fluid.dygraph.guard(self._place):
             self._model = load_model(self.source)
 
+    @property
+    def model(self) -> models.Model:
+        """The network itself, in evaluation mode."""
+        return self._model
+
     def probabilities(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         """uint8 ``[N,28,28]``, light ink on black → float64 ``[N,10]``."""
         rows = [self._predict(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
@@ -76,7 +81,7 @@ class Predictor:
 
     def _predict(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         with fluid.dygraph.guard(self._place), fluid.dygraph.no_grad():
-            outputs = self._model(fluid.dygraph.to_variable(as_model_input(images)))
+            outputs = self._model(to_variable(as_model_input(images)))
             return losses.probabilities(self._model.config.loss, outputs.numpy())
 
 

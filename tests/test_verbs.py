@@ -342,7 +342,9 @@ def test_evaluate_names_a_wrong_split(trained):
 # --- all verbs ---
 
 
-@pytest.mark.parametrize("name", ["train", "predict", "evaluate", "prepare", "report", "export"])
+@pytest.mark.parametrize(
+    "name", ["train", "predict", "evaluate", "prepare", "report", "export", "serve"]
+)
 def test_help_needs_no_paddle(tmp_path, name):
     script = f"""
 import sys

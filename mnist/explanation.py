@@ -1,0 +1,76 @@
+"""A prediction together with what the network saw: the maps of its first convolution."""
+
+from typing import Any, List, NamedTuple, Optional
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist.files import PathLike
+from mnist.framework import fluid
+from mnist.mnist_form import Grey
+from mnist.models import Model
+from mnist.predictor import Prediction, Predictor
+
+
+class Question(NamedTuple):
+    """A digit in MNIST's form, uint8 ``[28,28]``, and whether its feature maps are wanted."""
+
+    image: Grey
+    wants_maps: bool
+
+
+class Answer(NamedTuple):
+    """A prediction, and the feature maps, uint8 ``[K,h,w]``, if wanted and if there are any."""
+
+    prediction: Prediction
+    feature_maps: Optional[Grey]
+
+
+class ExplainingPredictor:
+    """Answers questions with the model of a checkpoint; one thread at a time may use it."""
+
+    def __init__(self, path: PathLike) -> None:
+        self._predictor = Predictor(path)
+        self._first_maps = FirstMaps(self._predictor.model)
+
+    @property
+    def model_name(self) -> str:
+        """The architecture's name in a config."""
+        return str(self._predictor.model.config.name)
+
+    def answer(self, questions: List[Question]) -> List[Answer]:
+        """One answer a question, for at least one and at most ``predictor.BATCH`` of them."""
+        predictions = self._predictor.predict(np.stack([q.image for q in questions]))
+        wanted = any(question.wants_maps for question in questions)
+        maps = self._first_maps.latest() if wanted else None
+        return [
+            Answer(prediction, _as_picture(maps[row]))
+            if maps is not None and question.wants_maps
+            else Answer(prediction, None)
+            for row, (question, prediction) in enumerate(zip(questions, predictions))
+        ]
+
+
+class FirstMaps:
+    """Keeps what comes out of a model's first convolution."""
+
+    def __init__(self, model: Model) -> None:
+        self._output: Any = None
+        for layer in model.sublayers():
+            if isinstance(layer, fluid.dygraph.Conv2D):
+                layer.register_forward_post_hook(self._keep)
+                return
+
+    def _keep(self, layer: Any, inputs: Any, output: Any) -> None:
+        self._output = output
+
+    def latest(self) -> "Optional[NDArray[np.float32]]":
+        """The latest forward pass's maps, float32 ``[B,K,h,w]``; None without a convolution."""
+        return None if self._output is None else self._output.numpy()
+
+
+def _as_picture(maps: "NDArray[np.float32]") -> Grey:
+    """All maps of an image on one scale: black is zero (or the lowest, if that is negative)."""
+    low, high = min(0.0, float(maps.min())), float(maps.max())
+    scaled: Grey = np.rint((maps - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
+    return scaled

@@ -1,0 +1,55 @@
+"""``python -m mnist.serve``: a page to draw digits on, and the HTTP interface behind it."""
+
+from mnist import preflight
+
+preflight.check_or_exit()
+
+from typing import Optional
+
+import click
+
+from mnist import cli
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535),
+    help="The port to listen on; 0 is any free one.",
+)  # fmt: skip
+@click.option(
+    "--checkpoint",
+    metavar="CHECKPOINT",
+    help="A checkpoint folder or a course prefix [default: checkpoints/best].",
+)
+@click.option(
+    "--max-mib", default=8, show_default=True, type=click.IntRange(1, 64),
+    help="The largest request, in MiB.",
+)  # fmt: skip
+@click.option(
+    "--timeout", default=10.0, show_default=True, type=click.FloatRange(0.1, 600),
+    help="Seconds for a request to arrive, and again for its answer.",
+)  # fmt: skip
+@click.option(
+    "--queue", default=256, show_default=True, type=click.IntRange(1, 10_000),
+    help="Images under way at once; more are told to come again (503).",
+)  # fmt: skip
+@cli.debug_option
+def main(
+    host: str, port: int, checkpoint: Optional[str], max_mib: int, timeout: float, queue: int
+) -> None:
+    """Serve a page on which to draw a digit and watch the network read it."""
+    from mnist import device
+
+    device.prepare_process()
+    preflight.require(
+        "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client", "swagger_ui_bundle"
+    )
+    from mnist import web_server
+    from mnist.web_api import Limits
+
+    web_server.serve(host, port, checkpoint, Limits(max_mib << 20, timeout, queue))
+
+
+if __name__ == "__main__":
+    cli.run(main)

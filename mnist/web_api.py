@@ -1,0 +1,270 @@
+"""The HTTP interface: routes, their documentation, their limits."""
+
+import asyncio
+import time
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Dict, Iterator, List, TypeVar
+
+import swagger_ui_bundle  # type: ignore[import-untyped]
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+from typing_extensions import NotRequired, TypedDict
+
+import mnist
+from mnist import web_requests
+from mnist.batching import Batcher
+from mnist.explanation import Answer, Question
+from mnist.mnist_form import Grey
+from mnist.web_boundary import HEADERS, Boundary
+from mnist.web_metrics import Metrics
+
+ASSETS = Path(__file__).parent / "web"
+
+DESCRIPTION = """\
+Reads handwritten digits. Pictures may have any size, colour or polarity; they are brought into
+MNIST's form as `python -m mnist.predict` does it. Errors are JSON with one line, `error`."""
+
+# Swagger's pages have pictures inside their style sheet.
+DOCS_POLICY = HEADERS["content-security-policy"].replace("img-src 'self'", "img-src 'self' data:")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may ask for, and how much may be under way at once.
+
+    ``timeout`` is in seconds, and counts twice: for the body to arrive, and for the answer.
+    ``images`` counts those of all requests that are not answered yet.
+    """
+
+    max_bytes: int = 8 << 20
+    timeout: float = 10.0
+    images: int = 256
+
+
+class Error(TypedDict):
+    """What is wrong, in one line."""
+
+    error: str
+
+
+class Health(TypedDict):
+    """The server is up and has a model."""
+
+    status: str
+    model: str
+
+
+class Reading(TypedDict):
+    """One digit. ``probabilities`` are those of 0 to 9; the last two only with ``explain``."""
+
+    digit: int
+    confidence: float
+    is_digit: bool
+    probabilities: List[float]
+    image: NotRequired[List[List[int]]]
+    feature_maps: NotRequired[List[List[List[int]]]]
+
+
+class Readings(TypedDict):
+    """One reading a picture, in the order they were sent."""
+
+    model: str
+    predictions: List[Reading]
+
+
+REFUSALS: Dict[int, str] = {
+    400: "The body is empty, not JSON or multipart as announced, or a form of other than files",
+    408: "The body did not arrive in time",
+    413: "The body is too large, or has too many pictures",
+    415: "The body is none of the types below",
+    422: "A picture cannot be read or has no ink on it, or a field is wrong",
+    503: "Too much is under way; try again after Retry-After seconds",
+    504: "It took too long",
+}
+
+_BINARY_FILE = {"type": "string", "format": "binary"}
+BODY = {
+    "required": True,
+    "description": "One picture as it is, or several as files of a form, or JSON.",
+    "content": {
+        "image/png": {"schema": _BINARY_FILE},
+        "image/jpeg": {"schema": _BINARY_FILE},
+        web_requests.BINARY: {"schema": _BINARY_FILE},
+        web_requests.MULTIPART: {
+            "schema": {
+                "type": "object",
+                "properties": {"file": {"type": "array", "items": _BINARY_FILE, "minItems": 1}},
+                "required": ["file"],
+            }
+        },
+        web_requests.JSON: {"schema": web_requests.Pictures.model_json_schema()},
+    },
+}
+
+
+class Places:
+    """How many images may still come in. For the event loop only."""
+
+    def __init__(self, count: int) -> None:
+        self.count = self.free = count
+
+    @contextmanager
+    def taken(self, number: int) -> Iterator[None]:
+        """Keep ``number`` places, or refuse with 503."""
+        if number > self.free:
+            raise HTTPException(503, "busy; try again in a second", {"Retry-After": "1"})
+        self.free -= number
+        try:
+            yield
+        finally:
+            self.free += number
+
+
+class Predictions:
+    """Carries a request's pictures through decoding and the model, within the limits."""
+
+    def __init__(
+        self, batcher: "Batcher[Question, Answer]", decoders: Executor, limits: Limits
+    ) -> None:
+        self._batcher = batcher
+        self._decoders = decoders
+        self._limits = limits
+        self.places = Places(limits.images)
+
+    async def read(self, request: Request, explain: bool) -> List[Reading]:
+        """The digits on the pictures of a request; raises HTTPException."""
+        limits = self._limits
+        with self.places.taken(1):
+            reading = web_requests.read(request, limits.max_bytes, limits.images)
+            body = await self._in_time(reading, 408, "the body did not arrive")
+            return await self._in_time(self._answer(body, explain), 504, "no answer")
+
+    async def _in_time(self, work: Awaitable[T], status: int, what: str) -> T:
+        try:
+            return await asyncio.wait_for(work, self._limits.timeout)
+        except (asyncio.TimeoutError, TimeoutError):
+            raise HTTPException(status, f"{what} within {self._limits.timeout:g} s") from None
+
+    def _on_thread(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
+
+    async def _answer(self, body: web_requests.Body, explain: bool) -> List[Reading]:
+        deadline = time.monotonic() + self._limits.timeout
+        pictures = await self._on_thread(web_requests.pictures, body, self._limits.images)
+        with self.places.taken(len(pictures) - 1):
+            images = await self._on_thread(web_requests.digits, pictures, deadline)
+            futures = [self._batcher.submit(Question(image, explain)) for image in images]
+            answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
+        return [_reading(image, answer, explain) for image, answer in zip(images, answers)]
+
+
+def _reading(image: Grey, answer: Answer, explain: bool) -> Reading:
+    prediction = answer.prediction
+    reading = Reading(
+        digit=prediction.digit,
+        confidence=prediction.confidence,
+        is_digit=getattr(prediction, "is_digit", True),
+        probabilities=[probability for _, probability in sorted(prediction.ranking)],
+    )
+    if explain:
+        reading["image"] = image.tolist()
+        maps = answer.feature_maps
+        reading["feature_maps"] = [] if maps is None else maps.tolist()
+    return reading
+
+
+def build(
+    batcher: "Batcher[Question, Answer]",
+    decoders: Executor,
+    model: str,
+    limits: Limits,
+    metrics: Metrics,
+) -> FastAPI:
+    """The application. ``decoders`` does the work on pictures, ``batcher`` that of the model."""
+    predictions = Predictions(batcher, decoders, limits)
+    places = predictions.places
+    metrics.watch(lambda: len(batcher), lambda: places.count - places.free)
+    app = FastAPI(
+        title="Handwritten digits",
+        description=DESCRIPTION,
+        version=mnist.__version__,
+        docs_url=None,
+        redoc_url=None,
+    )
+    # Swagger's pages of the bundle know OpenAPI 3.0.
+    app.openapi_version = "3.0.3"
+    app.add_middleware(Boundary, metrics=metrics)
+    app.add_exception_handler(HTTPException, _refusal)
+    app.add_exception_handler(RequestValidationError, _wrong_parameter)
+    _add_pages(app)
+
+    @app.get("/healthz", summary="Whether the server is up")
+    async def healthz() -> Health:
+        return Health(status="ok", model=model)
+
+    @app.get(
+        "/metrics",
+        summary="Figures for Prometheus",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}},
+    )
+    async def figures() -> Response:
+        """Requests, latencies, batch sizes and queue depth, for Prometheus."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.post(
+        "/predict",
+        summary="Read the digits on pictures",
+        response_model=None,
+        responses={
+            200: {"model": Readings},
+            **{code: {"model": Error, "description": why} for code, why in REFUSALS.items()},
+        },
+        openapi_extra={"requestBody": BODY},
+    )
+    async def predict(
+        request: Request,
+        explain: bool = Query(
+            False, description="Add the 28×28 image and the first feature maps, 0–255."
+        ),
+    ) -> JSONResponse:
+        """The digit on each picture, and the ten probabilities."""
+        return JSONResponse(
+            Readings(model=model, predictions=await predictions.read(request, explain))
+        )
+
+    return app
+
+
+def _add_pages(app: FastAPI) -> None:
+    """The page to draw on, and the documentation's."""
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(ASSETS / "index.html")
+
+    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
+    async def docs() -> FileResponse:
+        headers = {"content-security-policy": DOCS_POLICY}
+        return FileResponse(ASSETS / "docs.html", headers=headers)
+
+    app.mount("/static", StaticFiles(directory=ASSETS))
+    app.mount("/swagger", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))
+
+
+async def _refusal(request: Request, error: Any) -> JSONResponse:
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _wrong_parameter(request: Request, error: Any) -> JSONResponse:
+    first = error.errors()[0]
+    return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, 422)

@@ -1,0 +1,61 @@
+"""What is so for every answer: its headers, its place in the figures, no traceback in it."""
+
+import time
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mnist import cli
+from mnist.web_metrics import Metrics
+
+HEADERS = {
+    # Everything comes from this server, and nothing is inline.
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self';"
+    " img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Boundary:
+    """An ASGI application around another."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:
+            cli.warn(f"{scope['path']!r}: {type(error).__name__}: {' '.join(str(error).split())}")
+            if not status:
+                answer = JSONResponse({"error": "an error inside the server"}, 500)
+                await answer(scope, receive, send_with_headers)
+        finally:
+            self._metrics.answered(_route(scope), status, time.perf_counter() - started)
+
+
+def _route(scope: Any) -> str:
+    """The route's pattern; what is asked for by others' names does not make new series."""
+    if "route" in scope:
+        return str(scope["route"].path)
+    return "files" if "endpoint" in scope else "unknown"

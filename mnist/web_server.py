@@ -1,0 +1,130 @@
+"""A server from its first line to its last: socket, model, threads, signals."""
+
+import ctypes
+import ipaddress
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+from typing import List, Optional
+
+import uvicorn
+from fastapi import FastAPI
+
+from mnist import cli, predictor, web_api
+from mnist.batching import Batcher
+from mnist.errors import Failure, InputError, Interrupted
+from mnist.explanation import ExplainingPredictor
+from mnist.web_metrics import Metrics
+
+MAX_BATCH = 64
+MAX_WAIT = 0.002
+MAX_CONNECTIONS = 1000
+
+# glibc's option M_MMAP_THRESHOLD, and what it is set to.
+M_MMAP_THRESHOLD = -3
+OWN_MAPPING_BYTES = 1 << 20
+
+
+def serve(host: str, port: int, checkpoint: Optional[str], limits: web_api.Limits) -> None:
+    """Serve until SIGINT or SIGTERM, then finish what is under way and raise Interrupted."""
+    path = predictor.find_checkpoint(checkpoint)
+    _give_memory_back()
+    with listening_socket(host, port) as listener:
+        model = ExplainingPredictor(path)
+        metrics = Metrics()
+        batcher = Batcher(model.answer, MAX_BATCH, MAX_WAIT, metrics.batch)
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoder") as decoders:
+            app = web_api.build(batcher, decoders, model.model_name, limits, metrics)
+            greeting = f"{model.model_name} of {path} reads digits at {_url(listener)}"
+            server = _Server(_config(app, limits), greeting)
+            server.run([listener])
+        batcher.close()
+    if server.stop_signal is not None:
+        raise Interrupted(
+            f"stopped by {signal.Signals(server.stop_signal).name};"
+            f" {server.server_state.total_requests} requests answered",
+            server.stop_signal,
+        )
+
+
+def _config(app: FastAPI, limits: web_api.Limits) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        # A request's body and its answer have their time, and then it is over.
+        timeout_graceful_shutdown=round(2 * limits.timeout) + 1,
+    )
+
+
+def _give_memory_back() -> None:
+    """Let large blocks of memory go back to the system as soon as they are freed.
+
+    glibc by itself keeps blocks of up to 32 MiB once such were in use: two pictures of 50
+    million pixels decoded at once left 770 MB behind, and 20 MB with this.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, OWN_MAPPING_BYTES)
+
+
+class _Server(uvicorn.Server):
+    """Says where it is, and stops as the other verbs do: a second signal exits at once."""
+
+    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+        super().__init__(config)
+        self.stop_signal: Optional[int] = None
+        self._greeting = greeting
+
+    async def startup(self, sockets: Optional[List[socket.socket]] = None) -> None:
+        await super().startup(sockets)
+        print(f"{self._greeting} (its interface: /docs; Ctrl-C stops)", flush=True)
+
+    def handle_exit(self, sig: int, frame: Optional[FrameType]) -> None:
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit, self.stop_signal = True, sig
+        name = signal.Signals(sig).name
+        # print() could be interrupted inside its own lock by this very handler.
+        os.write(2, f"\n{name}: finishing what is under way (once more: exit at once)\n".encode())
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket with its address, not listening yet; port 0 is any free one.
+
+    Raises InputError for a host without an address, Failure for one that cannot be used.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"--host {host}: no address of this machine ({reason})") from error
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise Failure(
+            f"--host {host} --port {port}: cannot be used ({error.strerror}); choose another --port"
+        ) from error
+    if not ipaddress.ip_address(address[0]).is_loopback:
+        cli.warn(
+            f"--host {host}: whoever reaches this machine over a network can use the page; there"
+            " is no password and no encryption (the default, 127.0.0.1, is for this machine only)"
+        )
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
