@@ -10,9 +10,12 @@ import struct
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple, Union
 
-from mnist import cli
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist import cli, projector
 from mnist.errors import Failure
 from mnist.files import atomic_write
 
@@ -20,18 +23,28 @@ _EVENT_FILES = "events.out.tfevents.*"
 _HEADER_BYTES = 12  # length (8) and its checksum (4)
 _FOOTER_BYTES = 4  # the data's checksum
 
+# What is drawn once an epoch's training is over, or the whole run's, by its tag.
+_OF_VALID = ("valid",)
+_OF_THE_END = ("eval", "_hparams_/session_end_info")
+
+_BINS = 64  # of a histogram; TensorBoard draws 30
+_THRESHOLDS = 127  # of a precision-recall curve; the most that tb-paddle can write
+
 
 class Tracker:
-    """Writes a run's curves to ``folder``; steps count the batches trained so far.
+    """Writes what a run shows to ``folder``; steps count the batches trained so far.
 
-    A disk that fills up ends the curves, with a warning, and not the training.
+    A disk that fills up ends the curves, with a warning, and not the training. Names of
+    what is drawn on valid begin with ``valid``, on eval with ``eval`` (see ``purge_after``).
+    ``is_new``: whether the folder had no events of this run yet.
     """
 
     def __init__(self, folder: Path) -> None:
         from tb_paddle import SummaryWriter
 
         self._folder = folder
-        self._error: Optional[OSError] = None
+        self._error: Union[OSError, Failure, None] = None
+        self.is_new = not any(folder.glob(_EVENT_FILES))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # Sorts by time within the second, and no two processes share it.
@@ -46,8 +59,86 @@ class Tracker:
 
     def scalars(self, values: Dict[str, float], step: int) -> None:
         """Add one point to each named curve."""
-        for name, value in values.items():
-            self._attempt(partial(self._writer.add_scalar, name, float(value), step))
+        from tb_paddle.proto.summary_pb2 import Summary
+
+        points = [Summary.Value(tag=tag, simple_value=float(values[tag])) for tag in values]
+        self._add(points, step)
+
+    def histogram(self, name: str, values: NDArray[Any], step: int) -> None:
+        """Add how an array's finite numbers are spread; nothing if there are none."""
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            add = partial(self._writer.add_histogram, name, finite, step, bins=_BINS)
+            self._attempt(add)
+
+    def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
+        """Add a picture, uint8 ``[H,W,3]``."""
+        self._attempt(partial(self._writer.add_image, name, pixels, step, dataformats="HWC"))
+
+    def precision_recall(
+        self, name: str, truths: NDArray[np.bool_], scores: NDArray[Any], step: int
+    ) -> None:
+        """Add a curve of precision over recall; ``truths`` and ``scores`` (0–1) are ``[N]``."""
+        buckets = np.floor(scores * (_THRESHOLDS - 1)).astype(np.int64)
+        found, false = (
+            np.bincount(buckets[of_interest], minlength=_THRESHOLDS)[::-1].cumsum()[::-1]
+            for of_interest in (truths, ~truths)
+        )
+        counts = (found, false, false[0] - false, found[0] - found)
+        precision, recall = found / np.maximum(found + false, 1), found / max(found[0], 1)
+        add = self._writer.add_pr_curve_raw
+        self._attempt(partial(add, name, *counts, precision, recall, step, _THRESHOLDS))
+
+    def graph(self, program: Any) -> None:
+        """Add a static ``Program`` as the run's graph."""
+        self._attempt(partial(self._writer.add_paddle_graph, program))
+
+    def charts(self, layout: Dict[str, Dict[str, Sequence[str]]]) -> None:
+        """Draw several curves in one chart: ``{category: {chart: names of curves}}``."""
+        lines = {
+            category: {chart: ["Multiline", list(names)] for chart, names in charts.items()}
+            for category, charts in layout.items()
+        }
+        self._attempt(partial(self._writer.add_custom_scalars, lines))
+
+    def hyperparameters(
+        self,
+        columns: Dict[str, type],
+        metrics: Sequence[str],
+        values: Dict[str, Union[bool, float, str]],
+        name: str,
+    ) -> None:
+        """Make the run a row, called ``name``, of TensorBoard's table of runs.
+
+        ``columns``: every key that any run may have, with its type; ``metrics``: names of
+        curves, of which the table shows the last points.
+        """
+        from tb_paddle import hparams_summary
+        from tb_paddle.proto import api_pb2
+        from tb_paddle.proto.plugin_data_pb2 import HParamsPluginData
+
+        types = {bool: "DATA_TYPE_BOOL", float: "DATA_TYPE_FLOAT64", str: "DATA_TYPE_STRING"}
+        experiment = api_pb2.Experiment(
+            hparam_infos=[
+                api_pb2.HParamInfo(name=key, type=getattr(api_pb2, types[kind]))
+                for key, kind in columns.items()
+            ],
+            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics],
+        )
+        self._add_hparams("experiment", HParamsPluginData(experiment=experiment), 0)
+        self._add(hparams_summary.hparams_pb(values, trial_id=name).value, 0)
+
+    def finished(self, step: int) -> None:
+        """Note in the table of runs that the run came to its end."""
+        from tb_paddle.proto import api_pb2
+        from tb_paddle.proto.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+
+        end = SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
+        self._add_hparams("session_end_info", HParamsPluginData(session_end_info=end), step)
+
+    def vectors(self, sets: List[projector.VectorSet]) -> None:
+        """Show sets of vectors in the projector; their files are there all or none."""
+        self._attempt(partial(projector.write, self._folder, sets))
 
     def text(self, name: str, content: str, step: int) -> None:
         """Add a text, shown as preformatted."""
@@ -71,24 +162,41 @@ class Tracker:
 
         events.write_event = write_or_keep_the_error
 
+    def _add_hparams(self, name: str, content: Any, step: int) -> None:
+        from tb_paddle import hparams_summary
+        from tb_paddle.proto.summary_pb2 import Summary
+
+        metadata = hparams_summary.create_summary_metadata(content)
+        self._add([Summary.Value(tag=f"_hparams_/{name}", metadata=metadata)], step)
+
+    def _add(self, values: Sequence[Any], step: int) -> None:
+        """One event for all of them: an event costs far more than what is in it."""
+        from tb_paddle.proto.summary_pb2 import Summary
+
+        def add() -> None:
+            self._writer.file_writer.add_summary(Summary(value=values), step)
+            self._writer.flush()
+
+        self._attempt(add)
+
     def _attempt(self, call: Callable[[], None]) -> None:
         if self._error is not None:
             return
         try:
             call()
-        except OSError as error:
+        except (OSError, Failure) as error:
             self._error = error
         if self._error is not None:
-            reason = self._error.strerror or self._error
+            reason = getattr(self._error, "strerror", None) or self._error
             cli.warn(f"{self._folder}: curves are not written any more ({reason})")
 
 
 def set_aside(folder: Path, name: str) -> bool:
-    """Move an earlier run's event files to the sub-folder ``name``; False if there are none.
+    """Move an earlier run's files to the sub-folder ``name``; False if there are none.
 
     TensorBoard shows a sub-folder as a run of its own, so nothing is lost from sight.
     """
-    earlier = sorted(folder.glob(_EVENT_FILES))
+    earlier = [*projector.files_in(folder), *sorted(folder.glob(_EVENT_FILES))]
     for path in earlier:
         target = folder / name
         target.mkdir(exist_ok=True)
@@ -97,12 +205,14 @@ def set_aside(folder: Path, name: str) -> bool:
 
 
 def purge_after(folder: Path, step: int, epoch_finished: bool) -> None:
-    """Drop the points that a run going on from ``step`` will write again.
+    """Drop what a run going on from ``step`` will write again.
 
-    Those are all beyond ``step``; and at ``step`` itself the results on eval, and those on
-    valid unless the epoch was finished when the checkpoint was written.
+    Those are all points beyond ``step``; and at ``step`` itself the results on eval, and
+    those on valid unless the epoch was finished when the checkpoint was written. The
+    projector's files are made at the end of a run.
     """
-    again = ("eval/",) if epoch_finished else ("eval/", "valid/")
+    projector.remove(folder)
+    again = _OF_THE_END if epoch_finished else _OF_THE_END + _OF_VALID
     for path in sorted(folder.glob(_EVENT_FILES)):
         _purge_file(path, step, again)
 

@@ -24,6 +24,7 @@ from mnist.errors import Failure, InputError, Interrupted
 from mnist.evaluation import Evaluation, evaluate
 from mnist.framework import fluid
 from mnist.loader import count_batches, feed, training_batches
+from mnist.observation import Observer
 from mnist.resumption import Resumption
 from mnist.signals import StopRequest
 
@@ -94,6 +95,9 @@ class _Run:
         )
         tracker = closing(tracking.Tracker(logs))
         with StopRequest() as self.stop, reporter as self.reporter, tracker as self.tracker:
+            self.observer = Observer(
+                self.config, self.data, self.model, self.state, self.steps_per_epoch, self.tracker
+            )
             self._introduce(notes, resume)
             self._train_epochs()
             return self._conclude()
@@ -134,9 +138,10 @@ class _Run:
         if resume:
             path = resume.checkpoint.path
             say(f"resumed from {path}: {state.epoch} epoch(s) done, step {state.step}")
-        else:
-            self.tracker.text("run/config", configs.to_yaml(self.config), 0)
-            self.tracker.text("run/data", self._describe_data(), 0)
+        if self.tracker.is_new:
+            self.tracker.text("run/config", configs.to_yaml(self.config), state.step)
+            self.tracker.text("run/data", self._describe_data(), state.step)
+            self.observer.begin()
 
     def _describe_data(self) -> str:
         lines = [f"path: {self.state.data_path}", f"sha256: {self.state.data_sha256}"]
@@ -195,7 +200,8 @@ class _Run:
         value = float(loss.numpy()[0])
         self._require_finite(value, "the training loss")
         loss.backward()
-        self.optimizer.minimize(loss)
+        with self.observer.step(images, labels):
+            self.optimizer.minimize(loss)
         self.model.clear_gradients()
         digits = losses.digits(self.config.model.loss, outputs.numpy())
         correct = int(np.sum(digits == labels.numpy()[:, 0]))
@@ -249,6 +255,7 @@ class _Run:
         self._begin_next_epoch(record)
         values = {"valid/loss": valid.loss, "valid/accuracy": valid.accuracy}
         self.tracker.scalars(values, state.step)
+        self.observer.after_valid(valid)
         if self._save(f"epoch{record.epoch}"):
             self._point_at_best()
         self.reporter.epoch(record, is_best=checkpoint.best_record(state.history) is record)
@@ -326,6 +333,7 @@ class _Run:
         self.tracker.scalars(
             {"eval/loss": result.loss, "eval/accuracy": result.accuracy}, self.state.step
         )
+        self.observer.after_eval(result)
         summary = self._summary(best, result)
         written = self.store.write_result(summary)
         self._print_closing(best, result, written)
