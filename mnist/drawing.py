@@ -59,7 +59,7 @@ def mistakes(images: Array, labels: Array, guesses: Array, confidences: Array) -
     ]
     # Red where the model was sure of what is wrong.
     colours = [_RED if confidence >= 0.9 else _INK for confidence in confidences]
-    picture = tiles(images, captions, 6, colours)
+    picture = tiles(images, captions, 5, colours)
     if not len(images):
         height, width = picture.shape[:2]
         _write(picture, "no mistakes", (width // 2, height // 2), _INK, 0.6)

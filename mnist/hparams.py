@@ -5,7 +5,7 @@ takes its columns from whichever run it finds first, so every run declares the k
 every model, optimizer and schedule.
 """
 
-from typing import Any, Dict, Iterator, Tuple, Type, Union
+from typing import Any, Dict, Iterator, List, Tuple, Type, Union
 
 from pydantic import BaseModel
 
@@ -13,33 +13,46 @@ from mnist import config as configs
 from mnist.config import Config
 
 Value = Union[bool, float, str]
+# The type of a key's values, or the words that it may be.
+Column = Union[type, List[str]]
 
-# Where the run computes and where things lie is not what is compared.
-_SECTIONS = ("data", "model", "optimizer", "train")
 METRICS = (
     "eval/accuracy",
-    "eval/loss",
     "valid/accuracy",
-    "valid/loss",
     "train/accuracy",
+    "eval/loss",
+    "valid/loss",
     "train/loss",
+)
+# Where the run computes and where things lie is not what is compared.
+_SECTIONS = ("data", "model", "optimizer", "train")
+# TensorBoard shows five columns at first.
+_FIRST = (
+    "optimizer.name",
+    "optimizer.learning_rate",
+    "model.name",
+    "data.batch_size",
+    "train.epochs",
 )
 
 
 def values(config: Config) -> Dict[str, Value]:
     """The hyperparameters of a run by their dotted key; those that are null are left out."""
-    flat = configs.flatten(config)
     return {
         key: value if isinstance(value, (bool, int, float)) else str(value)
-        for key, value in flat.items()
+        for key, value in configs.flatten(config).items()
         if _counts(key) and value is not None
     }
 
 
-def columns() -> Dict[str, type]:
-    """Every key that some config can have, with the type of its values: bool, float or str."""
+def columns() -> Dict[str, Column]:
+    """Every key that some config can have, the most telling first."""
+    found: Dict[str, Column] = dict.fromkeys(_FIRST, str)
     schemas = Config.model_json_schema()["$defs"]
-    return {key: kind for key, kind in _keys(Config, "", schemas) if _counts(key)}
+    for key, schema in _keys(Config, "", schemas):
+        if _counts(key):
+            found[key] = _column(schema, found.get(key))
+    return found
 
 
 def _counts(key: str) -> bool:
@@ -49,7 +62,8 @@ def _counts(key: str) -> bool:
 
 def _keys(
     section: Type[BaseModel], path: str, schemas: Dict[str, Any]
-) -> Iterator[Tuple[str, type]]:
+) -> Iterator[Tuple[str, Dict[str, Any]]]:
+    """Every key with its JSON schema; one that several choices have comes several times."""
     for name, field in section.model_fields.items():
         key = f"{path}.{name}" if path else name
         if key in configs.CHOICES:
@@ -58,12 +72,17 @@ def _keys(
         elif isinstance(field.default, BaseModel):
             yield from _keys(type(field.default), key, schemas)
         else:
-            yield key, _type(schemas[section.__name__]["properties"][name])
+            yield key, schemas[section.__name__]["properties"][name]
 
 
-def _type(schema: Dict[str, Any]) -> type:
-    """The type of a key's values, from its JSON schema; a list is shown as text."""
+def _column(schema: Dict[str, Any], so_far: Union[Column, None]) -> Column:
+    """What a key's JSON schema allows, added to what that of other choices did."""
+    words = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
+    if words:
+        known = so_far if isinstance(so_far, list) else []
+        return known + [word for word in words if word not in known]
     names = {option.get("type") for option in [schema, *schema.get("anyOf", [])]}
     if "boolean" in names:
         return bool
+    # A list is shown as text.
     return float if names & {"integer", "number"} else str

@@ -4,7 +4,7 @@ Nothing here changes a parameter, a mode or a name that Paddle generates later.
 """
 
 from contextlib import contextmanager
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List, Optional, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +94,9 @@ def _name_after_layers(program: Any, model: Model) -> None:
     """``conv2d_0.w_0`` → ``conv1/weight``, and the operators that use it into ``conv1``.
 
     An activation right behind a layer's operator belongs to that layer. Input and output
-    are called what they are. tb-paddle cuts a letter off operators with an empty scope.
+    are called what they are. tb-paddle cuts a letter off operators with an empty scope, and
+    draws what no operator reads unless it is called "tmp", as the shapes that are kept for
+    the backward pass are here.
     """
     block = program.global_block()
     layers = {p.name: name.rpartition(".")[0] for name, p in model.named_parameters()}
@@ -106,6 +108,8 @@ def _name_after_layers(program: Any, model: Model) -> None:
         elif operator.type not in _ACTIVATIONS:
             scope = ""
         operator._set_attr("op_namescope", f"/{scope}/" if scope else "/")
+        for kept in operator.output("XShape") if "XShape" in operator.output_names else ():
+            block._rename_var(kept, f"{kept}_tmp")
     for name, parameter in model.named_parameters():
         layer, _, own = name.rpartition(".")
         block._rename_var(parameter.name, f"{layer}/{own}")
@@ -136,12 +140,14 @@ def embedding_table(model: Model) -> Optional[Array]:
     return None if table is None else np.asarray(table.weight.numpy())
 
 
-def describe_row(model: Model, row: int) -> List[str]:
-    """What a row of the table stands for: a token's row, column and grey level."""
+def place_of_row(model: Model, row: int) -> Optional[Tuple[int, int, int]]:
+    """What a row of the table stands for, a pixel's row, column and grey level; None if
+    it is no such token.
+    """
     if not isinstance(model.config, EmbeddingConfig) or row == 0:
-        return ["", "", ""]
-    place, level = divmod(row - 1, model.config.levels - 1)
-    return [str(place // 28), str(place % 28), str(level + 1)]
+        return None
+    pixel, level = divmod(row - 1, model.config.levels - 1)
+    return pixel // 28, pixel % 28, level + 1
 
 
 def features(model: Model, images: Array) -> Optional[Array]:

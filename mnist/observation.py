@@ -6,7 +6,7 @@ cadences is drawn. Nothing here changes a number of the training.
 
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ Arrays = Dict[str, NDArray[Any]]
 
 _INPUTS = 40  # digits in the picture of a batch, and how many in a row
 _INPUT_COLUMNS = 10
-_MISTAKES = 24
+_MISTAKES = 20
 _FILTERS = 50
 # More points make the projector slow.
 _TABLE_ROWS = 2000
@@ -66,12 +66,11 @@ class Observer:
         step = self._state.step
         self._tracker.charts(_CHARTS)
         if self._cadence.hparams:
-            name = f"{self._config.model.name} {self._config.optimizer.name}"
-            started = time.strftime("%Y-%m-%d %H:%M:%S")
+            # The table cuts a name off, and the rest of the config has columns.
+            name = self._config.optimizer.name + time.strftime(" %H:%M:%S, %Y-%m-%d")
             self._tracker.hyperparameters(
-                hparams.columns(), hparams.METRICS, hparams.values(self._config),
-                f"{name} {started}",
-            )  # fmt: skip
+                hparams.columns(), hparams.METRICS, hparams.values(self._config), name
+            )
         if self._cadence.graph:
             self._draw_graph()
         if self._cadence.histograms_every_epochs:
@@ -242,10 +241,13 @@ def _digit_vectors(
     if vectors is None:
         return None
     labels, digits = result.labels[chosen], result.digits[chosen]
+    readings = [f"{label}, read as {digit}" for label, digit in zip(labels, digits)]
     columns = {
+        # The projector labels points by the first column that is not all numbers.
+        "reading": readings,
         "label": labels,
         "read as": digits,
-        "right": ["yes" if same else "no" for same in labels == digits],
+        "right": np.where(labels == digits, "yes", "no"),
         "confidence": np.round(result.probabilities[chosen, digits], 4),
     }
     return VectorSet("eval_digits", vectors, columns, split.images[chosen])
@@ -258,8 +260,18 @@ def _table_vectors(model: Model) -> Optional[VectorSet]:
         return None
     norms = np.linalg.norm(table, axis=1)
     chosen = np.argsort(-norms, kind="stable")[:_TABLE_ROWS]
-    places = [internals.describe_row(model, int(row)) for row in chosen]
-    columns: Dict[str, Any] = {"row of the table": chosen, "norm": np.round(norms[chosen], 4)}
-    for index, heading in enumerate(("image row", "image column", "grey level")):
-        columns[heading] = [place[index] for place in places]
+    places = [internals.place_of_row(model, int(row)) for row in chosen]
+    columns: Dict[str, Any] = {
+        "token": [_name_token(int(row), place) for row, place in zip(chosen, places)],
+        "row of the table": chosen,
+        "norm": np.round(norms[chosen], 4),
+    }
+    for index, heading in enumerate(("pixel's row", "pixel's column", "grey level")):
+        columns[heading] = [place[index] if place else "" for place in places]
     return VectorSet("embedding_table", table[chosen], columns)
+
+
+def _name_token(row: int, place: Optional[Tuple[int, int, int]]) -> str:
+    if place is None:
+        return f"row {row} of the table"
+    return "pixel {}, {}, grey level {}".format(*place)

@@ -103,26 +103,23 @@ class Tracker:
 
     def hyperparameters(
         self,
-        columns: Dict[str, type],
+        columns: Dict[str, Union[type, List[str]]],
         metrics: Sequence[str],
         values: Dict[str, Union[bool, float, str]],
         name: str,
     ) -> None:
         """Make the run a row, called ``name``, of TensorBoard's table of runs.
 
-        ``columns``: every key that any run may have, with its type; ``metrics``: names of
-        curves, of which the table shows the last points.
+        ``columns``: every key that any run may have, with the type of its values (bool,
+        float or str) or the words that it may be; ``metrics``: names of curves, of which
+        the table shows the last points.
         """
         from tb_paddle import hparams_summary
         from tb_paddle.proto import api_pb2
         from tb_paddle.proto.plugin_data_pb2 import HParamsPluginData
 
-        types = {bool: "DATA_TYPE_BOOL", float: "DATA_TYPE_FLOAT64", str: "DATA_TYPE_STRING"}
         experiment = api_pb2.Experiment(
-            hparam_infos=[
-                api_pb2.HParamInfo(name=key, type=getattr(api_pb2, types[kind]))
-                for key, kind in columns.items()
-            ],
+            hparam_infos=[_hparam_info(key, column) for key, column in columns.items()],
             metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics],
         )
         self._add_hparams("experiment", HParamsPluginData(experiment=experiment), 0)
@@ -189,6 +186,17 @@ class Tracker:
         if self._error is not None:
             reason = getattr(self._error, "strerror", None) or self._error
             cli.warn(f"{self._folder}: curves are not written any more ({reason})")
+
+
+def _hparam_info(key: str, column: Union[type, List[str]]) -> Any:
+    from tb_paddle.proto import api_pb2
+
+    types = {bool: "BOOL", float: "FLOAT64", str: "STRING"}
+    kind = types[column] if isinstance(column, type) else "STRING"
+    info = api_pb2.HParamInfo(name=key, type=getattr(api_pb2, f"DATA_TYPE_{kind}"))
+    if isinstance(column, list):
+        info.domain_discrete.extend(column)
+    return info
 
 
 def set_aside(folder: Path, name: str) -> bool:
