@@ -79,15 +79,9 @@ class Tracker:
         self, name: str, truths: NDArray[np.bool_], scores: NDArray[Any], step: int
     ) -> None:
         """Add a curve of precision over recall; ``truths`` and ``scores`` (0–1) are ``[N]``."""
-        buckets = np.floor(scores * (_THRESHOLDS - 1)).astype(np.int64)
-        found, false = (
-            np.bincount(buckets[of_interest], minlength=_THRESHOLDS)[::-1].cumsum()[::-1]
-            for of_interest in (truths, ~truths)
-        )
-        counts = (found, false, false[0] - false, found[0] - found)
-        precision, recall = found / np.maximum(found + false, 1), found / max(found[0], 1)
+        table = precision_recall_table(truths, scores)
         add = self._writer.add_pr_curve_raw
-        self._attempt(partial(add, name, *counts, precision, recall, step, _THRESHOLDS))
+        self._attempt(partial(add, name, *table, step, _THRESHOLDS))
 
     def graph(self, program: Any) -> None:
         """Add a static ``Program`` as the run's graph."""
@@ -186,6 +180,23 @@ class Tracker:
         if self._error is not None:
             reason = getattr(self._error, "strerror", None) or self._error
             cli.warn(f"{self._folder}: curves are not written any more ({reason})")
+
+
+def precision_recall_table(
+    truths: NDArray[np.bool_], scores: NDArray[Any]
+) -> Tuple[NDArray[Any], ...]:
+    """Six arrays, a number for each threshold from 0 to 1: true and false positives, true
+    and false negatives, precision and recall.
+
+    What tb-paddle computes in ``add_pr_curve``, ten times as fast.
+    """
+    buckets = np.floor(scores * (_THRESHOLDS - 1)).astype(np.int64)
+    found, false = (
+        np.bincount(buckets[chosen], minlength=_THRESHOLDS)[::-1].cumsum()[::-1]
+        for chosen in (truths, ~truths)
+    )
+    precision, recall = found / np.maximum(found + false, 1), found / max(found[0], 1)
+    return found, false, false[0] - false, found[0] - found, precision, recall
 
 
 def _hparam_info(key: str, column: Union[type, List[str]]) -> Any:

@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 from helpers import ROOT, environment
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mnist import tracking
 from mnist.tracking import Tracker
@@ -124,3 +127,89 @@ print("went on")
     assert done.stdout == "went on\n"
     assert done.stderr.count("WARNING") == 1 and "Traceback" not in done.stderr
     assert len(points(tmp_path)) > 5
+
+
+def test_a_disk_that_fills_up_while_pictures_and_vectors_are_written(tmp_path):
+    """One warning, the run goes on, and the projector is given whole files or none."""
+    script = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from mnist.projector import VectorSet
+from mnist.tracking import Tracker
+tracker = Tracker(Path(sys.argv[1]))
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))
+vectors = np.random.default_rng(1).random((100, 50))
+names = {"label": range(100), "number": range(100)}
+images = np.zeros((100, 28, 28), np.uint8)
+tracker.vectors([VectorSet("one", vectors, names, images), VectorSet("two", vectors, names)])
+for step in range(50):
+    tracker.image("valid/picture", images[:3, :, :, None].repeat(3, 3)[0], step)
+    tracker.histogram("weights/fc", vectors, step)
+    tracker.precision_recall("valid/curve", vectors[0] > 0.5, vectors[1], step)
+    tracker.scalars({"train/loss": 0.5}, step)
+tracker.close()
+print("went on")
+"""
+    for limit, whole in ((10_000, False), (60_000, True)):
+        folder = tmp_path / str(limit)
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(folder), str(limit)], cwd=str(ROOT),
+            env=environment(), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.stdout == "went on\n"
+        assert done.stderr.count("WARNING") == 1 and "Traceback" not in done.stderr
+        assert (folder / "projector_config.pbtxt").exists() == whole
+        assert not list(folder.rglob("*.tmp"))
+
+
+def test_numbers_that_are_not_finite_are_left_out_of_histograms(tmp_path):
+    tracker = Tracker(tmp_path)
+    tracker.histogram("weights/some", np.array([1.0, np.nan, 2.0, np.inf]), 1)
+    tracker.histogram("weights/none", np.array([np.nan]), 1)
+    tracker.scalars({"train/gradient_norm": float("inf")}, 1)
+    tracker.close()
+    assert {tag for tag, _, _ in points(tmp_path)} == {"weights/some", "train/gradient_norm"}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=30))
+def test_precision_and_recall_are_counted_at_every_threshold(rows):
+    truths = np.array([truth for truth, _ in rows])
+    scores = np.array([score for _, score in rows])
+    found, false, true_negative, missed, precision, recall = tracking.precision_recall_table(
+        truths, scores
+    )
+    for threshold in (0, 1, 60, 126):
+        said_yes = np.floor(scores * 126) >= threshold
+        assert found[threshold] == np.sum(said_yes & truths)
+        assert false[threshold] == np.sum(said_yes & ~truths)
+        assert missed[threshold] == np.sum(~said_yes & truths)
+        assert true_negative[threshold] == np.sum(~said_yes & ~truths)
+        if found[threshold]:
+            assert precision[threshold] == np.mean(truths[said_yes])
+            assert recall[threshold] == np.sum(said_yes & truths) / np.sum(truths)
+
+
+def test_all_kinds_are_dropped_when_they_come_again_and_only_then(tmp_path):
+    def write_all(step):
+        tracker = Tracker(tmp_path)
+        for prefix in ("train", "valid", "eval"):
+            tracker.image(f"{prefix}/picture", np.zeros((4, 4, 3), np.uint8), step)
+            tracker.histogram(f"{prefix}_spread/x", np.arange(3.0), step)
+            tracker.precision_recall(f"{prefix}_curve/x", np.array([True]), np.ones(1), step)
+        tracker.finished(step)
+        tracker.close()
+
+    def kept():
+        return {(tag.partition("/")[0].partition("_")[0] or tag, step)
+                for tag, step, _ in points(tmp_path)}  # fmt: skip
+
+    write_all(10)
+    write_all(20)
+    end = "_hparams_/session_end_info"
+    tracking.purge_after(tmp_path, 20, epoch_finished=False)
+    assert {("train", 20), ("valid", 10)} <= kept() and ("valid", 20) not in kept()
+    tracking.purge_after(tmp_path, 10, epoch_finished=True)
+    assert kept() == {("train", 10), ("valid", 10)}
+    assert end not in {tag for tag, _, _ in points(tmp_path)}
