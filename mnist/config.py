@@ -235,7 +235,7 @@ class LogConfig(_Section):
     dir: Text = "log/data"
     every_steps: PositiveInt = 100
     norms_every_steps: Optional[PositiveInt] = 100
-    inputs_every_epochs: Optional[PositiveInt] = 1
+    inputs_every_epochs: Optional[PositiveInt] = 5
     histograms_every_epochs: Optional[PositiveInt] = 1
     filters_every_epochs: Optional[PositiveInt] = 1
     confusion_every_epochs: Optional[PositiveInt] = 1

@@ -26,7 +26,7 @@ Arrays = Dict[str, NDArray[Any]]
 _INPUTS = 40  # digits in the picture of a batch, and how many in a row
 _INPUT_COLUMNS = 10
 _MISTAKES = 20
-_FILTERS = 50
+_FILTERS = 20
 # More points make the projector slow.
 _TABLE_ROWS = 2000
 
@@ -140,7 +140,7 @@ class Observer:
         """The first images of a batch, just as they go into the model, and their labels."""
         shown = np.rint(255 * np.clip(images[:_INPUTS, 0], 0, 1)).astype(np.uint8)
         captions = [str(label) for label in labels[:_INPUTS, 0]]
-        picture = drawing.tiles(shown, captions, _INPUT_COLUMNS)
+        picture = drawing.tiles(shown, captions, _INPUT_COLUMNS, 2)
         self._tracker.image("train/inputs", picture, step)
 
     def _draw_norms(self, before: Arrays, step: int) -> None:
@@ -159,8 +159,8 @@ class Observer:
         self._tracker.scalars(values, step)
 
     def _draw_histograms(self, group: str, arrays: Arrays, step: int) -> None:
-        for name, array in arrays.items():
-            self._tracker.histogram(f"{group}/{name}", array, step)
+        named = {f"{group}/{name}": array for name, array in arrays.items()}
+        self._tracker.histograms(named, step)
 
     def _draw_filters(self, step: int) -> None:
         filters = internals.first_filters(self._model)
@@ -185,10 +185,12 @@ class Observer:
 
     def _draw_precision_recall(self, split: str, result: Evaluation, step: int) -> None:
         scores = np.nan_to_num(result.probabilities)
-        for digit in range(10):
-            name = f"{split}_precision_recall/{digit}"
-            truths = result.labels == digit
-            self._tracker.precision_recall(name, truths, scores[:, digit], step)
+        names = [f"{split}_precision_recall/{digit}" for digit in range(10)]
+        self._tracker.precision_recall(
+            {name: result.labels == digit for digit, name in enumerate(names)},
+            {name: scores[:, digit] for digit, name in enumerate(names)},
+            step,
+        )
 
     def _draw_vectors(self, result: Evaluation, points: int) -> None:
         digits = _digit_vectors(self._model, self._data.eval, result, points)
@@ -266,7 +268,7 @@ def _table_vectors(model: Model) -> Optional[VectorSet]:
         "row of the table": chosen,
         "norm": np.round(norms[chosen], 4),
     }
-    for index, heading in enumerate(("pixel's row", "pixel's column", "grey level")):
+    for index, heading in enumerate(("pixel row", "pixel column", "grey level")):
         columns[heading] = [place[index] if place else "" for place in places]
     return VectorSet("embedding_table", table[chosen], columns)
 
@@ -274,4 +276,4 @@ def _table_vectors(model: Model) -> Optional[VectorSet]:
 def _name_token(row: int, place: Optional[Tuple[int, int, int]]) -> str:
     if place is None:
         return f"row {row} of the table"
-    return "pixel {}, {}, grey level {}".format(*place)
+    return "row {}, column {}, grey level {}".format(*place)
