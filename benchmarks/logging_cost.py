@@ -49,10 +49,10 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    overrides = [*arguments.overrides, f"train.epochs={arguments.epochs}"]
     if arguments.measure:
-        _measure(arguments.config, overrides, Path(arguments.measure))
+        _measure(arguments.config, arguments.overrides, Path(arguments.measure))
     else:
+        overrides = [*arguments.overrides, f"train.epochs={arguments.epochs}"]
         _compare(arguments.config, overrides, arguments.rounds)
 
 
@@ -60,7 +60,7 @@ def _compare(config: str, overrides, rounds: int) -> None:
     figures = {variant: [] for variant in VARIANTS}
     for number in range(rounds):
         for variant, extra in VARIANTS.items():
-            wall, cpu = _run(config, [*overrides, *extra], "bar" in variant)
+            wall, cpu = _run(config, [*overrides, *extra], on_terminal="bar" in variant)
             figures[variant].append((wall, cpu))
             print(f"round {number + 1} {variant}: {wall:.2f} s wall, {cpu:.2f} s CPU", flush=True)
     print(f"\n{config} {' '.join(overrides)}, {rounds} rounds: median (min–max)\n")

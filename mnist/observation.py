@@ -63,20 +63,21 @@ class Observer:
 
     def begin(self) -> None:
         """Before the first step: hyperparameters, graph, charts, the parameters as drawn."""
-        step = self._state.step
-        self._tracker.charts(_CHARTS)
-        if self._cadence.hparams:
-            # The table cuts a name off, and the rest of the config has columns.
-            name = self._config.optimizer.name + time.strftime(" %H:%M:%S, %Y-%m-%d")
-            self._tracker.hyperparameters(
-                hparams.columns(), hparams.METRICS, hparams.values(self._config), name
-            )
-        if self._cadence.graph:
-            self._draw_graph()
-        if self._cadence.histograms_every_epochs:
-            self._draw_histograms("weights", self._parameters(), step)
-        if self._cadence.filters_every_epochs:
-            self._draw_filters(step)
+        with self._tracker.together():
+            step = self._state.step
+            self._tracker.charts(_CHARTS)
+            if self._cadence.hparams:
+                # The table cuts a name off, and the rest of the config has columns.
+                name = self._config.optimizer.name + time.strftime(" %H:%M:%S, %Y-%m-%d")
+                self._tracker.hyperparameters(
+                    hparams.columns(), hparams.METRICS, hparams.values(self._config), name
+                )
+            if self._cadence.graph:
+                self._draw_graph()
+            if self._cadence.histograms_every_epochs:
+                self._draw_histograms("weights", self._parameters(), step)
+            if self._cadence.filters_every_epochs:
+                self._draw_filters(step)
 
     @contextmanager
     def step(self, images: Any, labels: Any) -> Iterator[None]:
@@ -98,37 +99,40 @@ class Observer:
 
     def after_valid(self, result: Evaluation) -> None:
         """After an epoch's evaluation; ``state`` counts the epoch as finished."""
-        epoch, step = self._state.epoch, self._state.step
-        self._tracker.scalars(_accuracy_by_digit(result), step)
-        if _due(epoch, self._cadence.confusion_every_epochs):
-            self._draw_confusion("valid", result, step)
-        if _due(epoch, self._cadence.mistakes_every_epochs):
-            self._draw_mistakes("valid", result, self._data.valid, step)
-        if _due(epoch, self._cadence.pr_curves_every_epochs):
-            self._draw_precision_recall("valid", result, step)
+        with self._tracker.together():
+            epoch, step = self._state.epoch, self._state.step
+            self._tracker.scalars(_accuracy_by_digit(result), step)
+            if _due(epoch, self._cadence.confusion_every_epochs):
+                self._draw_confusion("valid", result, step)
+            if _due(epoch, self._cadence.mistakes_every_epochs):
+                self._draw_mistakes("valid", result, self._data.valid, step)
+            if _due(epoch, self._cadence.pr_curves_every_epochs):
+                self._draw_precision_recall("valid", result, step)
 
     def after_eval(self, result: Evaluation) -> None:
         """At the end, the model being the one that was evaluated."""
-        step = self._state.step
-        if self._cadence.confusion_every_epochs:
-            self._draw_confusion("eval", result, step)
-        if self._cadence.mistakes_every_epochs:
-            self._draw_mistakes("eval", result, self._data.eval, step)
-        if self._cadence.pr_curves_every_epochs:
-            self._draw_precision_recall("eval", result, step)
-        if self._cadence.projector_points:
-            self._draw_vectors(result, self._cadence.projector_points)
-        if self._cadence.hparams:
-            self._tracker.finished(step)
+        with self._tracker.together():
+            step = self._state.step
+            if self._cadence.confusion_every_epochs:
+                self._draw_confusion("eval", result, step)
+            if self._cadence.mistakes_every_epochs:
+                self._draw_mistakes("eval", result, self._data.eval, step)
+            if self._cadence.pr_curves_every_epochs:
+                self._draw_precision_recall("eval", result, step)
+            if self._cadence.projector_points:
+                self._draw_vectors(result, self._cadence.projector_points)
+            if self._cadence.hparams:
+                self._tracker.finished(step)
 
     # --- what is drawn ---
 
     def _after_last_step(self, epoch: int, step: int) -> None:
-        if _due(epoch, self._cadence.histograms_every_epochs):
-            self._draw_histograms("weights", self._parameters(), step)
-            self._draw_histograms("gradients", self._gradients(), step)
-        if _due(epoch, self._cadence.filters_every_epochs):
-            self._draw_filters(step)
+        with self._tracker.together():
+            if _due(epoch, self._cadence.histograms_every_epochs):
+                self._draw_histograms("weights", self._parameters(), step)
+                self._draw_histograms("gradients", self._gradients(), step)
+            if _due(epoch, self._cadence.filters_every_epochs):
+                self._draw_filters(step)
 
     def _draw_graph(self) -> None:
         try:

@@ -8,6 +8,7 @@ it is resumed from. Both are mended here.
 import os
 import struct
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple, Union
@@ -46,6 +47,7 @@ class Tracker:
 
         self._folder = folder
         self._error: Union[OSError, Failure, None] = None
+        self._together = False
         self.is_new = not any(folder.glob(_EVENT_FILES))
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -65,6 +67,19 @@ class Tracker:
 
         points = [Summary.Value(tag=tag, simple_value=float(values[tag])) for tag in values]
         self._add(points, step)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Wait for the writer's thread once, at the end, for all that is added inside.
+
+        Otherwise each call returns when it is in the file, whatever kills the process then.
+        """
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            self._attempt(self._writer.flush)
 
     def histograms(self, arrays: Dict[str, NDArray[Any]], step: int) -> None:
         """Add how the finite numbers of each named array are spread; none without any."""
@@ -193,7 +208,8 @@ class Tracker:
 
         def add() -> None:
             self._writer.file_writer.add_summary(Summary(value=values), step)
-            self._writer.flush()
+            if not self._together:
+                self._writer.flush()
 
         self._attempt(add)
 
