@@ -47,7 +47,7 @@ def tiles(
         if dark:
             tile[len(image) :] = _INK[:1]
         centre = (width // 2, height - _CAPTION // 2)
-        _write(tile, caption, centre, (_WHITE if dark else _INK)[:1], 0.42)
+        _write(tile, caption, centre, (_WHITE if dark else _INK)[:1], 0.4)
     return canvas
 
 
