@@ -272,10 +272,23 @@ class CheckpointConfig(_Section):
 
 
 class LogConfig(_Section):
-    """Where TensorBoard's event files go; ``every_steps`` counts batches."""
+    """Where TensorBoard's event files go, and how often what is drawn; null: never.
+
+    Steps are batches. ``projector_points`` are digits of eval, at the end.
+    """
 
     dir: Text = "log/data"
     every_steps: PositiveInt = 100
+    norms_every_steps: Optional[PositiveInt] = 100
+    inputs_every_epochs: Optional[PositiveInt] = 5
+    histograms_every_epochs: Optional[PositiveInt] = 1
+    filters_every_epochs: Optional[PositiveInt] = 1
+    confusion_every_epochs: Optional[PositiveInt] = 1
+    mistakes_every_epochs: Optional[PositiveInt] = 1
+    pr_curves_every_epochs: Optional[PositiveInt] = 1
+    projector_points: Optional[Annotated[int, Field(gt=1, le=5000)]] = 1000
+    graph: bool = True
+    hparams: bool = True
 
 
 class Config(_Section):

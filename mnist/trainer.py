@@ -9,7 +9,7 @@ unbroken one computes.
 import gc
 import math
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -26,6 +26,7 @@ from mnist.errors import Failure, InputError, Interrupted
 from mnist.evaluation import Evaluation, evaluate
 from mnist.framework import fluid
 from mnist.loader import TrainingBatches, count_batches, feed
+from mnist.observation import Observer
 from mnist.parallel import ALONE, Group, parameters_differ
 from mnist.resumption import Resumption
 from mnist.signals import StopRequest
@@ -85,6 +86,8 @@ class _Run:
         self.place = place
         self.state = state
         self.group = group
+        # Of the main process alone, once it trains.
+        self.observer: Optional[Observer] = None
         # The signal that all processes have agreed to stop for; 0 for none.
         self.stop_signal = 0
         self.steps_per_epoch = count_batches(len(data.train), config.data.batch_size)
@@ -135,6 +138,9 @@ class _Run:
         self.store = stack.enter_context(store)
         notes = self._make_room(logs, resume)
         self.tracker = stack.enter_context(closing(tracking.Tracker(logs)))
+        self.observer = Observer(
+            self.config, self.data, self.model, self.state, self.steps_per_epoch, self.tracker
+        )
         return notes
 
     def _make_room(self, logs: Path, resume: Optional[Resumption]) -> List[str]:
@@ -185,9 +191,10 @@ class _Run:
         if resume:
             path = resume.checkpoint.path
             say(f"resumed from {path}: {state.epoch} epoch(s) done, step {state.step}")
-        elif self.group.is_main:
-            self.tracker.text("run/config", configs.to_yaml(self.config), 0)
-            self.tracker.text("run/data", self._describe_data(), 0)
+        if self.observer is not None and self.tracker.is_new:
+            self.tracker.text("run/config", configs.to_yaml(self.config), state.step)
+            self.tracker.text("run/data", self._describe_data(), state.step)
+            self.observer.begin()
 
     def _describe_data(self) -> str:
         lines = [f"path: {self.state.data_path}", f"sha256: {self.state.data_sha256}"]
@@ -253,7 +260,8 @@ class _Run:
         own = (float(loss.numpy()[0]), float(np.mean(digits == labels.numpy()[:, 0])))
         value, accuracy = self._exchange(own, weight)
         self._require_finite(value, "the training loss")
-        self.optimizer.minimize(loss)
+        with self.observer.step(images, labels) if self.observer else nullcontext():
+            self.optimizer.minimize(loss)
         self.model.clear_gradients()
         self._count(value, round(accuracy * samples), samples)
         if self.average is not None:
@@ -322,9 +330,10 @@ class _Run:
             images_per_second=state.samples / state.epoch_seconds,
         )
         self._begin_next_epoch(record)
-        if self.group.is_main:
+        if self.observer is not None:
             values = {"valid/loss": valid.loss, "valid/accuracy": valid.accuracy}
             self.tracker.scalars(values, state.step)
+            self.observer.after_valid(valid)
         if self._save(f"epoch{record.epoch}"):
             self._point_at_best()
         self.reporter.epoch(record, is_best=checkpoint.best_record(state.history) is record)
@@ -420,11 +429,12 @@ class _Run:
         """Evaluate the best saved model on eval and tell how it went."""
         best = self._take_best()
         result = self._evaluate_split("eval")
-        if not self.group.is_main:
+        if self.observer is None:
             return self._summary(best, result)
         self.tracker.scalars(
             {"eval/loss": result.loss, "eval/accuracy": result.accuracy}, self.state.step
         )
+        self.observer.after_eval(result)
         summary = self._summary(best, result)
         written = self.store.write_result(summary)
         self._print_closing(best, result, written)

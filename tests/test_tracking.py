@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 from helpers import ROOT, environment
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mnist import tracking
 from mnist.tracking import Tracker
@@ -13,10 +16,11 @@ from mnist.tracking import Tracker
 def points(folder):
     """Every (tag, step, value) that TensorBoard's own reader finds, in file order.
 
-    In a process of its own: TensorBoard and tb-paddle define the same protocol buffers.
+    A value is a number, what stands for a larger array or a picture, or None for text. In a
+    process of its own: TensorBoard and tb-paddle define the same protocol buffers.
     """
     script = """
-import json, sys
+import hashlib, json, sys
 from pathlib import Path
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util.tensor_util import make_ndarray
@@ -25,7 +29,9 @@ for path in sorted(Path(sys.argv[1]).glob("events.out.tfevents.*")):
     for event in EventFileLoader(str(path)).Load():
         for value in event.summary.value:
             array = make_ndarray(value.tensor)
-            number = float(array) if array.dtype.kind == "f" else None
+            number = float(array) if array.dtype.kind == "f" and array.size == 1 else None
+            if array.size > 1 and value.metadata.plugin_data.plugin_name != "text":
+                number = hashlib.sha256(repr(array.tolist()).encode()).hexdigest()
             rows.append([value.tag, event.step, number])
 print(json.dumps(rows))
 """
@@ -121,3 +127,122 @@ print("went on")
     assert done.stdout == "went on\n"
     assert done.stderr.count("WARNING") == 1 and "Traceback" not in done.stderr
     assert len(points(tmp_path)) > 5
+
+
+def test_a_disk_that_fills_up_while_pictures_and_vectors_are_written(tmp_path):
+    """One warning, the run goes on, and the projector is given whole files or none."""
+    script = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from mnist.projector import VectorSet
+from mnist.tracking import Tracker
+tracker = Tracker(Path(sys.argv[1]))
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))
+vectors = np.random.default_rng(1).random((100, 50))
+names = {"label": range(100), "number": range(100)}
+images = np.zeros((100, 28, 28), np.uint8)
+tracker.vectors([VectorSet("one", vectors, names, images), VectorSet("two", vectors, names)])
+for step in range(50):
+    tracker.image("valid/picture", images[0], step)
+    tracker.histograms({"weights/fc": vectors}, step)
+    tracker.precision_recall({"valid/c": vectors[0] > 0.5}, {"valid/c": vectors[1]}, step)
+    tracker.scalars({"train/loss": 0.5}, step)
+tracker.close()
+print("went on")
+"""
+    for limit, whole in ((10_000, False), (60_000, True)):
+        folder = tmp_path / str(limit)
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(folder), str(limit)], cwd=str(ROOT),
+            env=environment(), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.stdout == "went on\n"
+        assert done.stderr.count("WARNING") == 1 and "Traceback" not in done.stderr
+        assert (folder / "projector_config.pbtxt").exists() == whole
+        assert not list(folder.rglob("*.tmp"))
+
+
+def test_numbers_that_are_not_finite_are_left_out_of_histograms(tmp_path):
+    tracker = Tracker(tmp_path)
+    some, none = np.array([1.0, np.nan, 2.0, np.inf]), np.array([np.nan])
+    tracker.histograms({"weights/some": some, "weights/none": none}, 1)
+    tracker.scalars({"train/gradient_norm": float("inf")}, 1)
+    tracker.close()
+    assert {tag for tag, _, _ in points(tmp_path)} == {"weights/some", "train/gradient_norm"}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=30))
+def test_precision_and_recall_are_counted_at_every_threshold(rows):
+    truths = np.array([truth for truth, _ in rows])
+    scores = np.array([score for _, score in rows])
+    found, false, true_negative, missed, precision, recall = tracking.precision_recall_table(
+        truths, scores
+    )
+    for threshold in (0, 1, 30, 63):
+        said_yes = np.floor(scores * 63) >= threshold
+        assert found[threshold] == np.sum(said_yes & truths)
+        assert false[threshold] == np.sum(said_yes & ~truths)
+        assert missed[threshold] == np.sum(~said_yes & truths)
+        assert true_negative[threshold] == np.sum(~said_yes & ~truths)
+        if found[threshold]:
+            assert precision[threshold] == np.mean(truths[said_yes])
+            assert recall[threshold] == np.sum(said_yes & truths) / np.sum(truths)
+
+
+def test_all_kinds_are_dropped_when_they_come_again_and_only_then(tmp_path):
+    def write_all(step):
+        tracker = Tracker(tmp_path)
+        for prefix in ("train", "valid", "eval"):
+            tracker.image(f"{prefix}/picture", np.zeros((4, 4, 3), np.uint8), step)
+            tracker.histograms({f"{prefix}_spread/x": np.arange(3.0)}, step)
+            curve = f"{prefix}_curve/x"
+            tracker.precision_recall({curve: np.array([True])}, {curve: np.ones(1)}, step)
+        tracker.finished(step)
+        tracker.close()
+
+    def kept():
+        return {(tag.partition("/")[0].partition("_")[0] or tag, step)
+                for tag, step, _ in points(tmp_path)}  # fmt: skip
+
+    write_all(10)
+    write_all(20)
+    end = "_hparams_/session_end_info"
+    tracking.purge_after(tmp_path, 20, epoch_finished=False)
+    assert {("train", 20), ("valid", 10)} <= kept() and ("valid", 20) not in kept()
+    tracking.purge_after(tmp_path, 10, epoch_finished=True)
+    assert kept() == {("train", 10), ("valid", 10)}
+    assert end not in {tag for tag, _, _ in points(tmp_path)}
+
+
+def test_pictures_come_back_pixel_by_pixel(tmp_path):
+    rng = np.random.default_rng(1)
+    grey, colours = (
+        rng.integers(0, 256, (5, 7), np.uint8),
+        rng.integers(0, 256, (6, 4, 3), np.uint8),
+    )
+    tracker = Tracker(tmp_path)
+    tracker.image("a/grey", grey, 1)
+    tracker.image("a/colours", colours, 1)
+    tracker.close()
+    script = """
+import io, json, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+(path,) = Path(sys.argv[1]).iterdir()
+for event in EventFileLoader(str(path)).Load():
+    for value in event.summary.value:
+        width, height, png = value.tensor.string_val
+        pixels = np.asarray(Image.open(io.BytesIO(png)))
+        print(json.dumps([value.tag, int(width), int(height), pixels.tolist()]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=str(ROOT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
+    )  # fmt: skip
+    found = {row[0]: row[1:] for row in map(json.loads, done.stdout.splitlines())}
+    assert found["a/grey"] == [7, 5, grey.tolist()]
+    assert found["a/colours"] == [4, 6, colours.tolist()]

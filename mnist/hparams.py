@@ -1,0 +1,88 @@
+"""A config as hyperparameters, for TensorBoard's table of runs.
+
+A hyperparameter is a key of the config from which the run's numbers follow. TensorBoard
+takes its columns from whichever run it finds first, so every run declares the keys of
+every model, optimizer and schedule.
+"""
+
+from typing import Any, Dict, Iterator, List, Tuple, Type, Union
+
+from pydantic import BaseModel
+
+from mnist import config as configs
+from mnist.config import Config
+
+Value = Union[bool, float, str]
+# The type of a key's values, or the words that it may be.
+Column = Union[type, List[str]]
+
+METRICS = (
+    "eval/accuracy",
+    "valid/accuracy",
+    "train/accuracy",
+    "eval/loss",
+    "valid/loss",
+    "train/loss",
+)
+# Where the run computes and where things lie is not what is compared.
+_SECTIONS = ("data", "model", "optimizer", "train")
+# TensorBoard shows five columns at first.
+_FIRST = (
+    "optimizer.name",
+    "optimizer.learning_rate",
+    "model.name",
+    "data.batch_size",
+    "train.epochs",
+)
+
+
+def values(config: Config) -> Dict[str, Value]:
+    """The hyperparameters of a run by their dotted key; those that are null are left out."""
+    return {
+        key: value if isinstance(value, (bool, int, float)) else str(value)
+        for key, value in configs.flatten(config).items()
+        if _counts(key) and value is not None
+    }
+
+
+def columns() -> Dict[str, Column]:
+    """Every key that some config can have, the most telling first."""
+    found: Dict[str, Column] = dict.fromkeys(_FIRST, str)
+    schemas = Config.model_json_schema()["$defs"]
+    for key, schema in _keys(Config, "", schemas):
+        if _counts(key):
+            found[key] = _column(schema, found.get(key))
+    return found
+
+
+def _counts(key: str) -> bool:
+    free = any(key == name or key.startswith(name + ".") for name in configs.FREE_ON_RESUME)
+    return key == "data.path" or (key.partition(".")[0] in _SECTIONS and not free)
+
+
+def _keys(
+    section: Type[BaseModel], path: str, schemas: Dict[str, Any]
+) -> Iterator[Tuple[str, Dict[str, Any]]]:
+    """Every key with its JSON schema; one that several choices have comes several times."""
+    for name, field in section.model_fields.items():
+        key = f"{path}.{name}" if path else name
+        if key in configs.CHOICES:
+            for choice in configs.CHOICES[key].values():
+                yield from _keys(choice, key, schemas)
+        elif isinstance(field.default, BaseModel):
+            yield from _keys(type(field.default), key, schemas)
+        else:
+            yield key, schemas[section.__name__]["properties"][name]
+
+
+def _column(schema: Dict[str, Any], so_far: Union[Column, None]) -> Column:
+    """What a key's JSON schema allows, added to what that of other choices did."""
+    words = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
+    if words:
+        known = so_far if isinstance(so_far, list) else []
+        return known + [word for word in words if word not in known]
+    names = {option.get("type") for option in [schema, *schema.get("anyOf", [])]}
+    if "boolean" in names:
+        return bool
+    # A list is shown as text.
+    return float if names & {"integer", "number"} else str

@@ -1,0 +1,181 @@
+"""What is inside a model, whatever its architecture: its graph, filters, features, table.
+
+Nothing here changes a parameter, a mode or a name that Paddle generates later.
+"""
+
+from contextlib import contextmanager
+from typing import Any, Iterator, List, Optional, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist.config import EmbeddingConfig
+from mnist.framework import fluid, to_variable
+from mnist.loader import as_model_input
+from mnist.models import PIXELS, Model, PixelEmbedding
+
+Array = NDArray[Any]
+
+# Images that go through the model at once.
+_BATCH = 250
+_ACTIVATIONS = ("relu", "sigmoid", "tanh", "softmax")
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """Evaluation mode for a while.
+
+    ``eval()`` switches autograd off for every model in the process (Paddle 1.8.5), so the
+    former mode is restored however this ends.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            model.train()
+
+
+# --- the graph -------------------------------------------------------------------------
+
+
+def trace(model: Model) -> Any:
+    """The model as a static ``Program``, its operators in name scopes of its layers.
+
+    ``PixelEmbedding`` makes its tokens outside Paddle, so there the graph begins at them.
+    Raises ``fluid.core.EnforceNotMet`` if an input is used by no operator.
+    """
+    image = to_variable(np.zeros((1, 1, 28, 28), np.float32))
+    # Names generated while tracing do not count: a checkpoint's depend on the counters.
+    with evaluating(model), fluid.unique_name.guard():
+        table = _first(model, fluid.dygraph.Embedding)
+        layer, given = (model, image) if table is None else _from_its_table(model, table, image)
+        with _tracing_ended():
+            program = fluid.dygraph.TracedLayer.trace(layer, [given])[1].program
+    _name_after_layers(program, model)
+    return program
+
+
+class _BehindTable(fluid.dygraph.Layer):
+    """The part of a model from its table on, a layer of its own."""
+
+    def __init__(self, model: Model, table: Any, image: Any) -> None:
+        super().__init__()
+        self._model = model
+        self._table = table
+        self._image = image
+
+    def forward(self, rows: Any) -> Any:
+        hook = self._table.register_forward_pre_hook(lambda layer, inputs: (rows,))
+        try:
+            return self._model(self._image)
+        finally:
+            hook.remove()
+
+
+def _from_its_table(model: Model, table: Any, image: Any) -> Any:
+    rows = _inputs_of(table, model, image)
+    return _BehindTable(model, table, image), rows
+
+
+@contextmanager
+def _tracing_ended() -> Iterator[None]:
+    """Paddle goes on recording every operator for ever after a trace that failed."""
+    try:
+        yield
+    finally:
+        tracer = fluid.framework._dygraph_tracer()
+        tracer._enable_program_desc_tracing = False
+        tracer._get_program_desc_tracer().reset()
+
+
+def _name_after_layers(program: Any, model: Model) -> None:
+    """``conv2d_0.w_0`` → ``conv1/weight``, and the operators that use it into ``conv1``.
+
+    An activation right behind a layer's operator belongs to that layer. Input and output
+    are called what they are. tb-paddle cuts a letter off operators with an empty scope, and
+    draws what no operator reads unless it is called "tmp", as the shapes that are kept for
+    the backward pass are here.
+    """
+    block = program.global_block()
+    layers = {p.name: name.rpartition(".")[0] for name, p in model.named_parameters()}
+    scope = ""
+    for operator in block.ops:
+        owners = [layers[name] for name in operator.input_arg_names if name in layers]
+        if owners:
+            scope = owners[0]
+        elif operator.type not in _ACTIVATIONS:
+            scope = ""
+        operator._set_attr("op_namescope", f"/{scope}/" if scope else "/")
+        for kept in operator.output("XShape") if "XShape" in operator.output_names else ():
+            block._rename_var(kept, f"{kept}_tmp")
+    for name, parameter in model.named_parameters():
+        layer, _, own = name.rpartition(".")
+        block._rename_var(parameter.name, f"{layer}/{own}")
+    block._rename_var("feed_0", "tokens" if isinstance(model, PixelEmbedding) else "images")
+    block._rename_var("fetch_0", "outputs")
+
+
+# --- arrays ----------------------------------------------------------------------------
+
+
+def first_filters(model: Model) -> Optional[Array]:
+    """What the first layer looks for, ``[N,H,W]``: a convolution's filters, one for each
+    channel, or the weights of a layer on the pixels; None if it is something else.
+    """
+    convolution = _first(model, fluid.dygraph.Conv2D)
+    if convolution is not None:
+        weights = convolution.weight.numpy()
+        return np.asarray(weights.reshape(-1, *weights.shape[2:]))
+    dense = _first(model, fluid.dygraph.Linear)
+    if dense is not None and dense.weight.shape[0] == PIXELS:
+        return np.asarray(dense.weight.numpy().T.reshape(-1, 28, 28))
+    return None
+
+
+def embedding_table(model: Model) -> Optional[Array]:
+    """The rows of the model's ``Embedding``, float32 ``[N,D]``; None if it has none."""
+    table = _first(model, fluid.dygraph.Embedding)
+    return None if table is None else np.asarray(table.weight.numpy())
+
+
+def place_of_row(model: Model, row: int) -> Optional[Tuple[int, int, int]]:
+    """What a row of the table stands for, a pixel's row, column and grey level; None if
+    it is no such token.
+    """
+    if not isinstance(model.config, EmbeddingConfig) or row == 0:
+        return None
+    pixel, level = divmod(row - 1, model.config.levels - 1)
+    return pixel // 28, pixel % 28, level + 1
+
+
+def features(model: Model, images: Array) -> Optional[Array]:
+    """What goes into the last ``Linear``, in evaluation mode: float32 ``[N,D]``.
+
+    ``images``: uint8 ``[N,28,28]``. None if the model has no such layer.
+    """
+    linears = [layer for layer in model.sublayers() if isinstance(layer, fluid.dygraph.Linear)]
+    if not linears:
+        return None
+    with evaluating(model):
+        parts = [
+            _inputs_of(linears[-1], model, to_variable(as_model_input(images[start:][:_BATCH])))
+            for start in range(0, len(images), _BATCH)
+        ]
+    return np.asarray(np.concatenate([part.numpy() for part in parts]))
+
+
+def _inputs_of(layer: Any, model: Model, images: Any) -> Any:
+    """Run the model and return what ``layer`` was given."""
+    seen: List[Any] = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        model(images)
+    finally:
+        hook.remove()
+    return seen[-1]
+
+
+def _first(model: Model, kind: Any) -> Any:
+    return next((layer for layer in model.sublayers() if isinstance(layer, kind)), None)

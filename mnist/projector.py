@@ -1,0 +1,87 @@
+"""Files for TensorBoard's projector: vectors, what each stands for, and little pictures.
+
+tb-paddle's own writer appends to the list of sets in place and writes into it before the
+set is there. Here the list, which alone TensorBoard looks for, comes last.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist import drawing
+from mnist.errors import Failure
+from mnist.files import atomic_write
+
+_LIST = "projector_config.pbtxt"
+_FOLDER = "projector"
+
+
+@dataclass(frozen=True)
+class VectorSet:
+    """Vectors, float ``[N,D]``, under a name that can be a folder's.
+
+    ``columns``: at least two headings, each with N values to label or colour points by.
+    ``images``: uint8 ``[N,H,W]``, drawn at the points.
+    """
+
+    name: str
+    vectors: NDArray[Any]
+    columns: Dict[str, Sequence[Any]]
+    images: Optional[NDArray[np.uint8]] = None
+
+
+def write(folder: Path, sets: Iterable[VectorSet]) -> None:
+    """Write the sets beside a run's event files, where the projector finds them.
+
+    Raises Failure for what the disk refuses; then there is no list, and nothing is shown.
+    """
+    entries = [_write_set(folder, vectors) for vectors in sets]
+    with atomic_write(folder / _LIST) as file:
+        file.write("".join(entries).encode())
+
+
+def remove(folder: Path) -> None:
+    """Remove what ``write`` left: the list first, so that it never names files that are gone.
+
+    Raises Failure (naming the file) if that is not permitted.
+    """
+    try:
+        for path in files_in(folder):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    except OSError as error:
+        raise Failure(f"{error.filename}: cannot be removed ({error.strerror})") from error
+
+
+def files_in(folder: Path) -> List[Path]:
+    """What ``write`` left in a folder; they can be moved together, the list first."""
+    return [path for path in (folder / _LIST, folder / _FOLDER) if path.exists()]
+
+
+def _write_set(folder: Path, given: VectorSet) -> str:
+    """Write a set's files and return its entry in the list."""
+    place = Path(_FOLDER) / given.name
+    with atomic_write(folder / place / "vectors.tsv") as file:
+        np.savetxt(file, given.vectors, fmt="%.5g", delimiter="\t")
+    with atomic_write(folder / place / "labels.tsv") as file:
+        rows = [tuple(given.columns), *zip(*given.columns.values())]
+        file.write("".join("\t".join(map(str, row)) + "\n" for row in rows).encode())
+    lines = [
+        f'tensor_name: "{given.name}"',
+        f'tensor_path: "{place}/vectors.tsv"',
+        f'metadata_path: "{place}/labels.tsv"',
+    ]
+    if given.images is not None:
+        with atomic_write(folder / place / "sprites.png") as file:
+            file.write(cv2.imencode(".png", drawing.sprites(given.images))[1].tobytes())
+        height, width = given.images.shape[1:]
+        sizes = f"single_image_dim: {width} single_image_dim: {height}"
+        lines.append(f'sprite {{ image_path: "{place}/sprites.png" {sizes} }}')
+    return "embeddings {\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
