@@ -150,9 +150,9 @@ def test_so_does_one_that_was_stopped_while_valid_was_evaluated(tmp_path, monkey
     overrides = ["train.epochs=1", *ON]
     run(tmp_path / "straight", *overrides)
 
-    def stopped(*arguments):
+    def stopped(*arguments, **options):
         os.kill(os.getpid(), signal.SIGTERM)
-        return evaluate(*arguments)
+        return evaluate(*arguments, **options)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(trainer, "evaluate", stopped)
