@@ -50,15 +50,15 @@ def run_worker(command: Sequence[Any], extra: Optional[Dict[str, str]] = None) -
 
 
 def run(
-    command: Sequence[Any], extra: Optional[Dict[str, str]] = None
+    command: Sequence[Any], extra: Optional[Dict[str, str]] = None, allowed: Sequence[int] = (0,)
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a process to its end; if it fails, so do we, with what it said."""
+    """Run a process to its end; at an exit code that is not ``allowed``, end with what it said."""
     texts = [str(part) for part in command]
     done = subprocess.run(
         texts, env=environment(extra), cwd=str(ROOT), capture_output=True, text=True,
         stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
-    if done.returncode:
+    if done.returncode not in allowed:
         sys.exit(f"error: {' '.join(texts)}: exit code {done.returncode}\n{done.stderr[-3000:]}")
     return done
 

@@ -1,6 +1,7 @@
 """The Python that has PyTorch: one that is named, or one in ``.venv.torch``, made when missing."""
 
 import argparse
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ REQUIREMENTS = BENCHMARKS / "requirements-pytorch.txt"
 # The oldest and the newest Python that the pinned PyTorch is tried with.
 _OLDEST, _NEWEST = 10, 14
 
-_VERSION = "import json, sys; print(json.dumps({'minor': sys.version_info[1]}))"
+_PROBE = "import ensurepip, json, sys, venv; print(json.dumps({'minor': sys.version_info[1]}))"
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -53,14 +54,15 @@ def _make(python: Path) -> None:
 def _candidates() -> Iterator[str]:
     names = [f"python3.{minor}" for minor in range(_NEWEST, _OLDEST - 1, -1)]
     for name in [*names, "python3"]:
-        path = shutil.which(name)
-        if path is not None and _works(path):
-            yield path
+        for folder in os.get_exec_path():
+            path = os.path.join(folder, name)
+            if os.access(path, os.X_OK) and _works(path):
+                yield path
 
 
 def _works(path: str) -> bool:
     """A pyenv shim is on PATH and yet may be no interpreter."""
     try:
-        return int(run_worker([path, "-I", "-c", _VERSION])["minor"]) >= _OLDEST
+        return int(run_worker([path, "-I", "-c", _PROBE])["minor"]) >= _OLDEST
     except (SystemExit, OSError):
         return False

@@ -32,7 +32,6 @@ MODELS: Dict[str, Tuple[List[int], List[int]]] = {
     "LeNet (8, 20)–100": ([8, 20], [100]),
 }
 OURS, PADDLE = "ours, 1 process", "Paddle 1.8.5 as it comes"
-PYTORCH = "PyTorch, {} thread(s)"
 
 Ways = Dict[str, Callable[[], Dict[str, Any]]]
 
@@ -74,9 +73,7 @@ def write_arrays(path: Path) -> Path:
     return path
 
 
-def ways_for(
-    model: Tuple[List[int], List[int]], seconds: float, data: Path, pytorch: Path
-) -> Ways:
+def ways_for(model: Tuple[List[int], List[int]], seconds: float, data: Path, pytorch: Path) -> Ways:
     filters, hidden = model
     settings = [f"model.filters={filters}", f"model.hidden_sizes={hidden}"]
     ours = [sys.executable, BENCHMARKS / "speed_ours.py", seconds, *settings]
@@ -87,9 +84,13 @@ def ways_for(
         commands[f"ours, {cores()} processes"] = [*launcher, *ours]
     for threads in range(1, cores() + 1):
         worker = [pytorch, BENCHMARKS / "speed_pytorch.py", threads]
-        commands[PYTORCH.format(threads)] = [*worker, seconds, data, *filters, *hidden]
+        commands[pytorch_way(threads)] = [*worker, seconds, data, *filters, *hidden]
     commands[PADDLE] = paddle
     return {name: partial(run_worker, command) for name, command in commands.items()}
+
+
+def pytorch_way(threads: int) -> str:
+    return f"PyTorch, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def gemm_ways(pytorch: Path) -> Ways:
@@ -97,7 +98,7 @@ def gemm_ways(pytorch: Path) -> Ways:
     theirs = [pytorch, BENCHMARKS / "speed_pytorch.py", cores(), "--gemm"]
     return {
         "Paddle 1.8.5, 1 thread": partial(run_worker, ours),
-        f"PyTorch, {cores()} thread(s)": partial(run_worker, theirs),
+        pytorch_way(cores()): partial(run_worker, theirs),
     }
 
 
@@ -145,7 +146,7 @@ def print_model(
     name: str, peak_share_of_an_image: float, measured: Dict[str, List[Dict[str, Any]]]
 ) -> None:
     speeds = {way: [run["images"] / run["wall"] for run in runs] for way, runs in measured.items()}
-    one = PYTORCH.format(1)
+    one = pytorch_way(1)
     best = max(
         (way for way in speeds if way.startswith("PyTorch")), key=lambda way: median(speeds[way])
     )

@@ -1,7 +1,7 @@
 """Worker of speed.py: training steps of ours, alone or under mpirun; or Paddle's matrix product.
 
-    python benchmarks/speed_ours.py SECONDS [SETTING...]     # settings as for --set
-    python benchmarks/speed_ours.py --gemm
+python benchmarks/speed_ours.py SECONDS [SETTING...]     # settings as for --set
+python benchmarks/speed_ours.py --gemm
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 import time
 
 from common import MNIST, time_steps
-from training import Training, without_collector
+from stepping import Stepper, without_collector
 
 from mnist import dataset, parallel
 from mnist.framework import fluid
@@ -24,12 +24,12 @@ def main() -> None:
         return
     seconds, settings = float(sys.argv[1]), sys.argv[2:]
     with parallel.join() as group, fluid.dygraph.guard(fluid.CPUPlace()):
-        training = Training(settings, dataset.load(MNIST), group)
+        stepper = Stepper(settings, dataset.load(MNIST), group)
         with without_collector():
-            timed = time_steps(training.steps(), seconds, group.from_main)
+            timed = time_steps(stepper.steps(), seconds, group.from_main)
         timed["cpu"] = group.total(timed["cpu"])
         if group.is_main:
-            print(json.dumps({**timed, "images": timed["steps"] * training.config.data.batch_size}))
+            print(json.dumps({**timed, "images": timed["steps"] * stepper.config.data.batch_size}))
 
 
 def gemm() -> float:

@@ -15,7 +15,7 @@ from mnist.signals import StopRequest
 without_collector = trainer._old_objects_left_alone
 
 
-class Training:
+class Stepper:
     """A run of the trainer that can be taken step by step. Inside ``fluid.dygraph.guard``."""
 
     def __init__(self, settings: Sequence[str], data: Dataset, group: Group = ALONE) -> None:
