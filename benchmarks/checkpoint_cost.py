@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import spread, table
 
 from mnist import config as configs
 from mnist import losses, models, optimizers
@@ -27,12 +28,13 @@ def main() -> None:
     with fluid.dygraph.guard(fluid.CPUPlace()), tempfile.TemporaryDirectory(dir=".") as folder:
         step_times, save_times = _measure(Path(folder), saves)
     step, save = statistics.median(step_times), statistics.median(save_times)
-    print(f"a training step of 100 images: {step:.1f} ms (median of {saves})")
-    print(f"a save: {save:.1f} ms (median; {min(save_times):.1f}–{max(save_times):.1f})\n")
-    print("| checkpoint.every_steps | ms added to a step | share |")
-    print("| ---: | ---: | ---: |")
-    for every in (1, 10, 50, 100, 500):
-        print(f"| {every} | {save / every:.2f} | {100 * save / every / step:.1f}% |")
+    print(f"A training step of 100 images: {spread(step_times, '{:.1f}')} ms. A save:")
+    print(f"{spread(save_times, '{:.1f}')} ms. Medians of {saves} with minimum and maximum.\n")
+    rows = [
+        (every, f"{save / every:.2f}", f"{100 * save / every / step:.1f}%")
+        for every in (1, 10, 50, 100, 500)
+    ]
+    print(table(["checkpoint.every_steps", "ms added to a step", "share"], rows, left=0))
 
 
 def _measure(folder: Path, saves: int):

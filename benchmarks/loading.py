@@ -9,14 +9,16 @@ augmentation or a slow disk. Shows medians, with minimum and maximum, of millise
 """
 
 import argparse
-import statistics
 import time
 from contextlib import closing
-from typing import Dict, Iterator, List
+from functools import partial
+from typing import Callable, Iterator
+
+from common import MNIST, ratios, spread, table, take_turns
 
 from mnist import config as configs
 from mnist import dataset, losses, models, optimizers
-from mnist.files import find_input
+from mnist.files import PROJECT_ROOT
 from mnist.framework import fluid
 from mnist.loader import Batches, feed
 
@@ -42,16 +44,25 @@ def main() -> None:
     split = _split()
     with fluid.dygraph.guard(fluid.CPUPlace()):
         trainer = Steps()
-        for name, batches in (("plain", Batches), ("20 ms slower to make", Slow)):
-            print(f"\n{name} batches, {BATCHES} of {BATCH_SIZE} images, {rounds} rounds\n")
-            print("| way | ms a batch, median (min–max) | against sync |")
-            print("| --- | ---: | ---: |")
-            _print_rows(_measure(trainer, lambda b=batches: b(split, BATCH_SIZE), rounds))
+        for name, batches in (("Plain", Batches), ("20 ms slower to make", Slow)):
+            make = partial(batches, split, BATCH_SIZE)
+            trainer.run(make(), "sync")  # warm up
+            times = take_turns({mode: partial(_run, trainer, make, mode) for mode in MODES}, rounds)
+            print(f"\n{name}: {BATCHES} batches of {BATCH_SIZE} images, {rounds} rounds\n")
+            rows = [
+                (mode, spread(values, "{:.1f}"), spread(ratios(values, times["sync"])) + " ×")
+                for mode, values in times.items()
+            ]
+            print(table(["way", "ms a batch, median (min–max)", "against sync"], rows))
+
+
+def _run(trainer: "Steps", make: Callable[[], Batches], mode: str) -> float:
+    return trainer.run(make(), mode)
 
 
 def _split() -> dataset.Split:
-    path = find_input("data/mnist.json.gz")
-    data = dataset.load(path if path.exists() else find_input("data/digits.json.gz"))
+    digits = PROJECT_ROOT / "data" / "digits.json.gz"
+    data = dataset.load(MNIST if MNIST.exists() else digits)
     images, labels = data.train.images, data.train.labels
     count = BATCHES * BATCH_SIZE
     repeats = -(-count // len(labels))
@@ -80,23 +91,6 @@ class Steps:
                 self.model.clear_gradients()
                 loss.numpy()
         return 1000 * (time.perf_counter() - started) / BATCHES
-
-
-def _measure(trainer: Steps, make_batches, rounds: int) -> Dict[str, List[float]]:
-    trainer.run(make_batches(), "sync")  # warm up
-    times: Dict[str, List[float]] = {mode: [] for mode in MODES}
-    for _ in range(rounds):
-        for mode in MODES:
-            times[mode].append(trainer.run(make_batches(), mode))
-    return times
-
-
-def _print_rows(times: Dict[str, List[float]]) -> None:
-    base = statistics.median(times["sync"])
-    for mode, values in times.items():
-        middle = statistics.median(values)
-        span = f"{middle:.1f} ({min(values):.1f}–{max(values):.1f})"
-        print(f"| {mode} | {span} | {middle / base:.2f} × |")
 
 
 if __name__ == "__main__":

@@ -10,15 +10,13 @@ runs; the fastest run's time is in parentheses.
 """
 
 import argparse
-import json
-import os
 import platform
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parents[1]
+from common import MNIST, cores, load_average, run_worker, table, take_turns
 
 WAYS = {
     "json.load(gzip.open(path))": ("import gzip, json", "data = json.load(gzip.open(path))"),
@@ -50,50 +48,46 @@ print(json.dumps(dict(seconds=seconds, cpu=cpu, peak=peak(), added=peak() - befo
 def measure(way, path):
     imports, call = WAYS[way]
     # This process stays small: a child's peak begins with that of its parent.
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD.format(imports=imports, call=call), str(path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    return json.loads(done.stdout)
+    return run_worker([sys.executable, "-c", CHILD.format(imports=imports, call=call), path])
 
 
-def table(results):
-    """Markdown, with the ratios to the first way."""
+HEADINGS = [
+    "way", "time, s", "CPU, s", "peak, MB", "above imports, MB", "faster", "less memory",
+]  # fmt: skip
+
+
+def rows(results):
+    """The medians, with the ratios to the first way."""
     base = {
         key: median(run[key] for run in results[next(iter(WAYS))]) for key in ("seconds", "peak")
     }
-    yield "| way | time, s | CPU, s | peak, MB | above imports, MB | faster | less memory |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for way, runs in results.items():
         seconds, cpu, peak, added = (
             median(run[key] for run in runs) for key in ("seconds", "cpu", "peak", "added")
         )
         fastest = min(run["seconds"] for run in runs)
+        faster, smaller = base["seconds"] / seconds, base["peak"] / peak
         yield (
-            f"| `{way}` | {seconds:.3f} ({fastest:.3f}) | {cpu:.3f} | {peak:.0f} | {added:.0f}"
-            f" | {base['seconds'] / seconds:.1f}× | {base['peak'] / peak:.1f}× |"
-        )
+            f"`{way}`", f"{seconds:.3f} ({fastest:.3f})", f"{cpu:.3f}", f"{peak:.0f}",
+            f"{added:.0f}", f"{faster:.1f}×", f"{smaller:.1f}×",
+        )  # fmt: skip
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=ROOT / "data" / "mnist.json.gz")
+    parser.add_argument("--data", type=Path, default=MNIST)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     if not options.data.exists():
         parser.error(f"{options.data}: no such file; python -m mnist.prepare makes it")
     measure("dataset.load, warm", options.data)  # Fills the disk cache and makes ours.
-    results = {way: [] for way in WAYS}
-    for _ in range(options.runs):
-        for way, runs in results.items():
-            runs.append(measure(way, options.data))
-    load = os.getloadavg()[0]
+    results = take_turns(
+        {way: partial(measure, way, options.data) for way in WAYS}, options.runs, "run"
+    )
     size = options.data.stat().st_size / 1e6
-    print(f"{options.data.name}, {size:.1f} MB; {options.runs} runs; {os.cpu_count()} CPUs,")
-    print(f"load {load:.1f}; Python {platform.python_version()}, {platform.machine()}\n")
-    print("\n".join(table(results)))
+    print(f"{options.data.name}, {size:.1f} MB; {options.runs} runs; {cores()} CPUs,")
+    print(f"load {load_average():.1f}; Python {platform.python_version()}, {platform.machine()}\n")
+    print(table(HEADINGS, rows(results)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,64 @@
+"""The trainer's own steps, for benchmarks to time: the same code, nothing written or printed."""
+
+from contextlib import closing
+from typing import Any, Iterator, Sequence
+
+from mnist import config as configs
+from mnist import resumption, trainer
+from mnist.dataset import Dataset
+from mnist.framework import fluid
+from mnist.loader import TrainingBatches, feed
+from mnist.parallel import ALONE, Group
+from mnist.signals import StopRequest
+
+# What a worker holds while it measures, as the trainer does while it trains.
+without_collector = trainer._old_objects_left_alone
+
+
+class Stepper:
+    """A run of the trainer that can be taken step by step. Inside ``fluid.dygraph.guard``."""
+
+    def __init__(self, settings: Sequence[str], data: Dataset, group: Group = ALONE) -> None:
+        self.config = configs.default(settings)
+        self.data = data
+        self.place = fluid.CPUPlace()
+        state = resumption.initial_state(self.config, data, None, self.place, None)
+        self._run = trainer._Run(self.config, data, self.place, state, group)
+        self._run.stop = StopRequest()
+        self.model = self._run.model
+
+    def steps(self) -> Iterator[Any]:
+        """Step after step, epoch after epoch, fed as the trainer feeds; (loss, accuracy)."""
+        while True:
+            with closing(feed(self._batches(), self.config.data.loader, self.place)) as feeding:
+                for images, labels in feeding:
+                    yield self._run._step(images, labels)
+            self._begin_next_epoch()
+
+    def steps_on_one_batch(self) -> Iterator[Any]:
+        """Steps on a batch that stays where it is: what is left without any input pipeline."""
+        with closing(feed(self._batches(), self.config.data.loader, self.place)) as feeding:
+            images, labels = next(feeding)
+        while True:
+            yield self._run._step(images, labels)
+            if self._run.state.step_in_epoch == self._run.steps_per_epoch:
+                self._begin_next_epoch()
+
+    def batches(self) -> Iterator[Any]:
+        """The batches alone, made and never trained on."""
+        while True:
+            yield from self._batches()
+
+    def _batches(self) -> TrainingBatches:
+        run, config = self._run, self.config
+        self.model.train()
+        return TrainingBatches(
+            self.data.train, config.data, config.train.seed, run.state.epoch,
+            run.state.step_in_epoch, run.group,
+        )  # fmt: skip
+
+    def _begin_next_epoch(self) -> None:
+        state = self._run.state
+        state.epoch += 1
+        state.step_in_epoch = state.correct = state.samples = 0
+        state.loss_sum = 0.0
