@@ -17,8 +17,8 @@ from mnist.files import PathLike, atomic_write
 
 preflight.require("report", "matplotlib")
 
-import matplotlib  # type: ignore[import-untyped]  # noqa: E402
-from matplotlib.figure import Figure  # type: ignore[import-untyped]  # noqa: E402
+import matplotlib  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 LIGHT: Dict[str, str] = {
     "ink": "#1d2329",

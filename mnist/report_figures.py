@@ -7,7 +7,7 @@ page explains.
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
-from matplotlib import ticker  # type: ignore[import-untyped]
+from matplotlib import ticker
 
 from mnist.checkpoint import EpochRecord
 from mnist.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure

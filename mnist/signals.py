@@ -22,10 +22,12 @@ class StopRequest:
 
     The training loop looks at it between steps: a KeyboardInterrupt inside Paddle's
     ``minimize`` leaves half of the parameters updated. A second signal exits at once.
-    Enter it after Paddle's import, which installs handlers of its own.
+    Enter it after Paddle's import, which installs handlers of its own. Of several processes
+    one ``announces`` that it has heard.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, announces: bool = True) -> None:
+        self._announces = announces
         self.signal_number: Optional[int] = None
         self._former: Dict[int, Any] = {}
 
@@ -47,6 +49,8 @@ class StopRequest:
         if self.signal_number is not None:
             os._exit(128 + number)
         self.signal_number = number
+        if not self._announces:
+            return
         name = signal.Signals(number).name
         message = f"\n{name}: finishing this step, then saving (once more: exit at once)\n"
         # print() could be interrupted inside its own lock by this very handler.

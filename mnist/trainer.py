@@ -119,7 +119,7 @@ class _Run:
     def go(self, resume: Optional[Resumption]) -> Dict[str, Any]:
         """Train to the end (or the early stop) and evaluate the best model."""
         config = self.config
-        self.stop = StopRequest()
+        self.stop = StopRequest(self.group.is_main)
         self.reporter = Reporter(
             config.train.epochs, self.steps_per_epoch, config.log.every_steps, self.group.is_main
         )
