@@ -9,7 +9,10 @@ paper is 0. In the 70,000 images the longer side of the ink measures 20 pixels a
 mass lies within half a pixel of the middle of pixel (14, 14), counted from 0.
 """
 
-from typing import Any, Tuple
+from functools import lru_cache
+from itertools import product
+from operator import itemgetter
+from typing import Any, Callable, Tuple
 
 import cv2
 import numpy as np
@@ -32,8 +35,18 @@ DIGIT_SIDE = 160
 MIN_CONTRAST = 0.06
 # Mean stroke widths in pixels of the 20×20 box, around MNIST's median of 2.4.
 MIN_STROKE, MAX_STROKE = 2.0, 3.4
-# Blots smaller than this part of the largest one are specks.
-SPECK = 0.04
+# What is wider than this is no stroke of a pen, and is left as it is.
+WIDEST_PEN = 7.0
+# The part of a digit's surroundings that must be lighter than it; where the picture is cut along
+# a digit with sharp edges, less of it is seen.
+PAPER_AROUND, PAPER_AROUND_CUT = 0.85, 0.4
+SHARP_EDGE = 0.12
+# Blots smaller than this part of the largest one, or than so many pixels, are specks.
+SPECK, SPECK_AREA = 0.04, 12
+
+
+class NoInk(InputError):
+    """There is nothing on the picture that a pen could have drawn."""
 
 
 def to_mnist(grey: Grey) -> Grey:
@@ -41,12 +54,42 @@ def to_mnist(grey: Grey) -> Grey:
 
     The ink may be darker or lighter than the paper, anywhere and of any size; uneven light,
     noise, specks and a frame are put aside. A picture that has MNIST's form already comes back
-    as it is. Raises InputError if there is no ink on the picture.
+    as it is. Raises NoInk, an InputError, if there is no ink on the picture.
     """
     if is_mnist_form(grey):
         return grey.copy()
-    digit = _digit(_ink(_light_paper(_work_size(grey))))
-    return place(with_stroke(digit > 0.5, MIN_STROKE, MAX_STROKE))
+    return form_of(*_find_ink(_light_paper(_work_size(grey))))
+
+
+def _find_ink(grey: Grey) -> Tuple[Floats, Mask]:
+    """The ink of a picture and the part of it that is the digit, as ``form_of`` takes them."""
+    doubtful = []
+    # Most pictures are read at the first try. The others are for ink so wide that it could pass
+    # for paper: tightly cut digits, and solid shapes.
+    for picture, paper in product((grey, cv2.bitwise_not(grey)), (_local_paper, _even_paper)):
+        ink = _ink(picture, paper)
+        blots = _digit_blots(ink)
+        if blots.any():
+            share, edge = _surroundings(picture, blots)
+            if share > PAPER_AROUND:
+                return ink, blots
+            if share > PAPER_AROUND_CUT and edge > SHARP_EDGE:
+                doubtful.append((share, ink, blots))
+    if not doubtful:
+        raise NoInk("no ink found on the picture")
+    _, ink, blots = max(doubtful, key=itemgetter(0))
+    return ink, blots
+
+
+def form_of(ink: Floats, blots: Mask) -> Grey:
+    """A digit in MNIST's form, uint8 ``[28, 28]``, from the ink of a picture and the digit's part.
+
+    ``ink``: how much darker than the paper each pixel is. ``blots``: the digit's pixels.
+    """
+    digit = _digit(ink, blots) > 0.5
+    if _stroke_width(digit) > WIDEST_PEN * max(digit.shape) / BOX:
+        return place(np.pad(digit, 1).astype(np.float32))
+    return place(with_stroke(digit, MIN_STROKE, MAX_STROKE))
 
 
 def is_mnist_form(grey: Grey) -> bool:
@@ -85,8 +128,7 @@ def with_stroke(mask: Mask, lowest: float, highest: float) -> Floats:
     margin = int(np.ceil(lowest * unit / 2)) + 2
     padded = np.pad(mask, margin)
     inside = _distance(padded)
-    # Across a stroke n pixels wide the distances are 1, 2, … n/2 … 2, 1: n = 4 × mean − 2.
-    width = max(1.0, 4 * float(inside[padded].mean()) - 2)
+    width = _stroke_width(padded)
     wider = (np.clip(width, lowest * unit, highest * unit) - width) / 2
     signed = inside - _distance(~padded)
     grown = np.clip(signed + wider + 0.5, 0, 1)
@@ -94,6 +136,13 @@ def with_stroke(mask: Mask, lowest: float, highest: float) -> Floats:
         grown = np.maximum(grown, _ridge(inside, highest * unit / 2))
     shape: Floats = grown.astype(np.float32)
     return shape
+
+
+def _stroke_width(mask: Mask) -> float:
+    """The mean width of the strokes in a mask, in its pixels."""
+    inside = _distance(np.pad(mask, 1))[1:-1, 1:-1]
+    # Across a stroke n pixels wide the distances are 1, 2, … n/2 … 2, 1: n = 4 × mean − 2.
+    return max(1.0, 4 * float(inside[mask].mean()) - 2)
 
 
 def _ridge(inside: Floats, radius: float) -> Floats:
@@ -132,51 +181,125 @@ def _light_paper(grey: Grey) -> Grey:
     """The picture with its ink darker than its paper: inverted if it is not so already."""
     small = _scaled(grey, 128 / max(grey.shape))
     inverted = _has_light_ink(small)
-    mask = _ink_mask(_ink(cv2.bitwise_not(small) if inverted else small))
-    if 0.52 < np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean() < 0.97:
+    mask = _ink_mask(_ink(cv2.bitwise_not(small) if inverted else small, _local_paper))
+    if _share_along_edges(mask, 0) > 0.52 and _share_along_edges(mask, len(mask) // 10) > 0.3:
         # In a tightly cut picture the ink may be the larger part; but it is the paper that
-        # runs along most of the edges. (What runs along all of them is a frame.)
+        # runs along most of the edges. (What does so and is thin is a frame.)
         inverted = not inverted
     return cv2.bitwise_not(grey) if inverted else grey
 
 
+def _share_along_edges(mask: Mask, inset: int) -> float:
+    """The part of a mask that is set along the picture's edges, or so far within them."""
+    cut = mask[inset : len(mask) - inset, inset : mask.shape[1] - inset]
+    if not cut.size:
+        return 0.0
+    return float(np.concatenate([cut[0], cut[-1], cut[:, 0], cut[:, -1]]).mean())
+
+
 def _has_light_ink(small: Grey) -> bool:
     """Whether what differs most from its surroundings is light: ink is the lesser part."""
-    mirrored = cv2.copyMakeBorder(small, 64, 64, 64, 64, cv2.BORDER_REFLECT)
+    light = _light(small.astype(np.float32), ink_is_dark=False)
+    even = np.clip(small * (np.median(light) / light), 0, 255).astype(np.uint8)
+    mirrored = cv2.copyMakeBorder(even, 64, 64, 64, 64, cv2.BORDER_REFLECT)
     paper = cv2.medianBlur(mirrored, 127)[64:-64, 64:-64]
-    deviation = small.astype(np.float32) - paper
+    deviation = even.astype(np.float32) - paper
     return float((deviation**3).sum()) > 0
 
 
-def _ink(grey: Grey) -> Floats:
+def _ink(grey: Grey, paper_of: Callable[[Floats], Floats]) -> Floats:
     """How much darker than the paper around it each pixel is: float32, up to 1."""
-    small = _scaled(grey, 64 / max(grey.shape))
-    paper = cv2.resize(_paper(small), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    ink: Floats = 1 - cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32) / np.maximum(paper, 1)
+    small = _scaled(grey, 64 / max(grey.shape)).astype(np.float32)
+    light = _light(small)
+    paper = paper_of(small / light) * light
+    large = cv2.resize(paper, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    ink: Floats = 1 - cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32) / np.maximum(large, 1)
     return ink
 
 
-def _paper(small: Grey) -> Floats:
-    """The paper's brightness, as uneven as the light on it: float32 like the small picture.
+def _light(small: Floats, ink_is_dark: bool = True) -> Floats:
+    """The light on a picture, as smooth as light is: float32 like the picture, 1 at its best.
+
+    The logarithm of the brightness is fitted by a polynomial of fourth degree, again and again
+    without what is darker than the last fit (or, while the ink may be light, different): ink.
+    """
+    terms = _polynomial(*small.shape)
+    brightness = np.log(np.maximum(small, 4)).ravel()
+    weight = np.ones_like(brightness)
+    for _ in range(6):
+        weighted = terms * weight[:, None]
+        slight = 1e-4 * weight.sum() * np.eye(terms.shape[1])
+        fit = terms @ np.linalg.solve(weighted.T @ terms + slight, weighted.T @ brightness)
+        missing = fit - brightness if ink_is_dark else np.abs(fit - brightness)
+        weight = (missing < max(0.05, float(np.median(np.abs(missing))))).astype(np.float32)
+    if weight.mean() < 0.5:
+        return np.ones_like(small)
+    light = np.exp(fit).reshape(small.shape)
+    return np.asarray(np.clip(light / light.max(), 0.1, 1), np.float32)
+
+
+@lru_cache(maxsize=4)
+def _polynomial(height: int, width: int) -> Floats:
+    """The products of powers of x and y up to the fourth degree: float32 ``[H × W, 15]``."""
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    terms = [x**i * y**j for i in range(5) for j in range(5 - i)]
+    return np.stack(terms, -1).reshape(-1, len(terms)).astype(np.float32)
+
+
+def _local_paper(small: Floats) -> Floats:
+    """The paper's brightness where shadows fall on it: float32 like the small picture.
 
     First guess: what remains when everything dark and narrower than a third of the picture is
-    closed. What is much darker than that is ink; the paper is the local mean of all the rest.
+    closed. What is much darker than that is ink; the paper is the local mean of all the rest,
+    which follows the edge of a shadow closely where there is no ink near.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (21, 21))
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel)
-    darker = np.rint(255 * (1 - small / np.maximum(closed, 1.0))).astype(np.uint8)
+    darker = np.rint(255 * np.clip(1 - small / np.maximum(closed, 1), 0, 1)).astype(np.uint8)
     _, ink = cv2.threshold(darker, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     weight = 1 - cv2.dilate(ink, np.ones((3, 3), np.uint8)).astype(np.float32)
-    around = cv2.GaussianBlur(weight, (0, 0), 3) + 1e-3
-    paper = cv2.GaussianBlur(weight * small, (0, 0), 3) + 1e-3 * closed
-    return np.asarray(paper / around, np.float32)
+    near, near_weight = _weighted_mean(small, weight, closed, 1)
+    far, _ = _weighted_mean(small, weight, closed, 3)
+    return np.where(near_weight > 0.5, near, far)
 
 
-def _digit(ink: Floats) -> Floats:
+def _weighted_mean(
+    values: Floats, weight: Floats, otherwise: Floats, sigma: float
+) -> Tuple[Floats, Floats]:
+    """The Gaussian mean around each pixel of those with weight, and how much weight there is."""
+    around: Floats = cv2.GaussianBlur(weight, (0, 0), sigma)
+    mean = cv2.GaussianBlur(weight * values, (0, 0), sigma) + 1e-3 * otherwise
+    return np.asarray(mean / (around + 1e-3), np.float32), around
+
+
+def _even_paper(small: Floats) -> Floats:
+    """One brightness for all of the paper: for ink so wide that it could pass for paper."""
+    light_half = small[small > 0.5 * np.percentile(small, 90)]
+    return np.full_like(small, np.median(light_half) if len(light_half) else 0)
+
+
+def _surroundings(grey: Grey, blots: Mask) -> Tuple[float, float]:
+    """On how much of their sides blots have lighter paper (0–1), and how sharp the edges are.
+
+    What a pen drew has paper on all sides; the edge of a shadow, or of something large and dark,
+    on one. Sharpness is the change of the logarithm of brightness from a pixel to the next.
+    """
+    half = int(np.ceil(_stroke_width(blots) / 2))
+    reach = half + 2
+    # Beyond the picture's edge it goes on as it is: paper as paper, ink as ink.
+    around = cv2.copyMakeBorder(grey, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
+    away = _distance(~np.pad(blots, reach))
+    ring = (away > reach - 1.5) & (away <= reach)
+    brightness = np.log(np.maximum(cv2.GaussianBlur(around, (0, 0), 1), 4).astype(np.float32))
+    within = np.ones(2 * [2 * (reach + half) + 1], np.uint8)
+    rise = (brightness - cv2.erode(brightness, within))[ring]
+    steps = np.hypot(cv2.Sobel(brightness, -1, 1, 0), cv2.Sobel(brightness, -1, 0, 1)) / 8
+    edge = float(np.percentile(steps[(away > 0) & (away <= 2)], 75))
+    return float(np.mean(rise > 0.5 * np.percentile(rise, 75))), edge
+
+
+def _digit(ink: Floats, blots: Mask) -> Floats:
     """The digit, cut out: 1 where the ink is full, 0 on the paper and on all that is not ink."""
-    blots = _digit_blots(ink)
-    if not blots.any():
-        raise InputError("no ink found on the picture")
     level, _ = _paper_level(ink)
     full = float(np.percentile(ink[blots], 75)) - level
     near = cv2.dilate(blots.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
@@ -217,7 +340,7 @@ def _digit_blots(ink: Floats) -> Mask:
     if without_frames.max() > SPECK * areas.max():
         areas = without_frames
     inks = np.bincount(labels.ravel(), ink.ravel(), len(areas)) / np.maximum(areas, 1)
-    large = areas >= max(1, SPECK * areas.max())
+    large = areas >= max(SPECK_AREA, SPECK * areas.max())
     strong = inks - level >= 0.5 * (inks[large].max(initial=level) - level)
     return np.isin(labels, np.flatnonzero(large & strong))
 

@@ -246,6 +246,8 @@ class _Run:
             seconds=time.perf_counter() - started,
             images_per_second=state.samples / state.epoch_seconds,
         )
+        if self.config.model.loss == "softmax_cross_entropy":
+            state.temperature = valid.temperature()
         self._begin_next_epoch(record)
         values = {"valid/loss": valid.loss, "valid/accuracy": valid.accuracy}
         self.tracker.scalars(values, state.step)
