@@ -11,7 +11,6 @@ mass lies within half a pixel of the middle of pixel (14, 14), counted from 0.
 
 from functools import lru_cache
 from itertools import product
-from operator import itemgetter
 from typing import Any, Callable, Tuple
 
 import cv2
@@ -37,10 +36,13 @@ MIN_CONTRAST = 0.06
 MIN_STROKE, MAX_STROKE = 2.0, 3.4
 # What is wider than this is no stroke of a pen, and is left as it is.
 WIDEST_PEN = 7.0
-# The part of a digit's surroundings that must be lighter than it; where the picture is cut along
-# a digit with sharp edges, less of it is seen.
-PAPER_AROUND, PAPER_AROUND_CUT = 0.85, 0.4
-SHARP_EDGE = 0.12
+# The part of a digit's surroundings that must be lighter than it.
+PAPER_AROUND = 0.85
+# How fast the logarithm of brightness must change at the ink's edge, from a pixel to the next, by
+# itself or as a part of its whole change: in light and shadow it does so more slowly.
+SOFT_EDGE, SOFT_PART = 0.045, 0.06
+# Paper darker than this part of the brightest is too dark for faint ink to be told from noise.
+DARKEST_PAPER = 0.2
 # Blots smaller than this part of the largest one, or than so many pixels, are specks.
 SPECK, SPECK_AREA = 0.04, 12
 
@@ -63,22 +65,14 @@ def to_mnist(grey: Grey) -> Grey:
 
 def _find_ink(grey: Grey) -> Tuple[Floats, Mask]:
     """The ink of a picture and the part of it that is the digit, as ``form_of`` takes them."""
-    doubtful = []
     # Most pictures are read at the first try. The others are for ink so wide that it could pass
     # for paper: tightly cut digits, and solid shapes.
     for picture, paper in product((grey, cv2.bitwise_not(grey)), (_local_paper, _even_paper)):
         ink = _ink(picture, paper)
         blots = _digit_blots(ink)
-        if blots.any():
-            share, edge = _surroundings(picture, blots)
-            if share > PAPER_AROUND:
-                return ink, blots
-            if share > PAPER_AROUND_CUT and edge > SHARP_EDGE:
-                doubtful.append((share, ink, blots))
-    if not doubtful:
-        raise NoInk("no ink found on the picture")
-    _, ink, blots = max(doubtful, key=itemgetter(0))
-    return ink, blots
+        if blots.any() and _is_drawn(picture, blots):
+            return ink, blots
+    raise NoInk("no ink found on the picture")
 
 
 def form_of(ink: Floats, blots: Mask) -> Grey:
@@ -213,7 +207,8 @@ def _ink(grey: Grey, paper_of: Callable[[Floats], Floats]) -> Floats:
     light = _light(small)
     paper = paper_of(small / light) * light
     large = cv2.resize(paper, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    ink: Floats = 1 - cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32) / np.maximum(large, 1)
+    darker = large - cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32)
+    ink: Floats = darker / np.maximum(large, max(1.0, DARKEST_PAPER * float(large.max())))
     return ink
 
 
@@ -278,24 +273,25 @@ def _even_paper(small: Floats) -> Floats:
     return np.full_like(small, np.median(light_half) if len(light_half) else 0)
 
 
-def _surroundings(grey: Grey, blots: Mask) -> Tuple[float, float]:
-    """On how much of their sides blots have lighter paper (0–1), and how sharp the edges are.
+def _is_drawn(grey: Grey, blots: Mask) -> bool:
+    """Whether blots have lighter paper on all sides, and an edge that light does not draw.
 
-    What a pen drew has paper on all sides; the edge of a shadow, or of something large and dark,
-    on one. Sharpness is the change of the logarithm of brightness from a pixel to the next.
+    The edge of a shadow, or of something large and dark, has paper on one side only.
     """
     half = int(np.ceil(_stroke_width(blots) / 2))
     reach = half + 2
     # Beyond the picture's edge it goes on as it is: paper as paper, ink as ink.
     around = cv2.copyMakeBorder(grey, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
     away = _distance(~np.pad(blots, reach))
-    ring = (away > reach - 1.5) & (away <= reach)
     brightness = np.log(np.maximum(cv2.GaussianBlur(around, (0, 0), 1), 4).astype(np.float32))
     within = np.ones(2 * [2 * (reach + half) + 1], np.uint8)
-    rise = (brightness - cv2.erode(brightness, within))[ring]
+    rises = brightness - cv2.erode(brightness, within)
+    rises = rises[(away > reach - 1.5) & (away <= reach)]
+    rise = float(np.percentile(rises, 75))
     steps = np.hypot(cv2.Sobel(brightness, -1, 1, 0), cv2.Sobel(brightness, -1, 0, 1)) / 8
     edge = float(np.percentile(steps[(away > 0) & (away <= 2)], 75))
-    return float(np.mean(rise > 0.5 * np.percentile(rise, 75))), edge
+    sharp = edge > min(SOFT_EDGE, SOFT_PART * rise)
+    return sharp and float(np.mean(rises > 0.5 * rise)) > PAPER_AROUND
 
 
 def _digit(ink: Floats, blots: Mask) -> Floats:
