@@ -37,7 +37,7 @@ MIN_STROKE, MAX_STROKE = 2.0, 3.4
 # What is wider than this is no stroke of a pen, and is left as it is.
 WIDEST_PEN = 7.0
 # The part of a digit's surroundings that must be lighter than it.
-PAPER_AROUND = 0.85
+PAPER_AROUND = 0.75
 # How fast the logarithm of brightness must change at the ink's edge, from a pixel to the next, by
 # itself or as a part of its whole change: in light and shadow it does so more slowly.
 SOFT_EDGE, SOFT_PART = 0.045, 0.06
@@ -60,17 +60,18 @@ def to_mnist(grey: Grey) -> Grey:
     """
     if is_mnist_form(grey):
         return grey.copy()
-    return form_of(*_find_ink(_light_paper(_work_size(grey))))
+    ink, blots = _find_ink(with_light_paper(_work_size(grey)))
+    return form_of(ink - paper_level(ink)[0], blots)
 
 
 def _find_ink(grey: Grey) -> Tuple[Floats, Mask]:
-    """The ink of a picture and the part of it that is the digit, as ``form_of`` takes them."""
+    """How much darker than the paper each pixel of a picture is, and where the digit is."""
     # Most pictures are read at the first try. The others are for ink so wide that it could pass
     # for paper: tightly cut digits, and solid shapes.
-    for picture, paper in product((grey, cv2.bitwise_not(grey)), (_local_paper, _even_paper)):
-        ink = _ink(picture, paper)
+    for picture, paper in product((grey, cv2.bitwise_not(grey)), (local_paper, _even_paper)):
+        ink = ink_of(picture, paper)
         blots = _digit_blots(ink)
-        if blots.any() and _is_drawn(picture, blots):
+        if blots.any() and is_drawn(picture, blots):
             return ink, blots
     raise NoInk("no ink found on the picture")
 
@@ -78,7 +79,8 @@ def _find_ink(grey: Grey) -> Tuple[Floats, Mask]:
 def form_of(ink: Floats, blots: Mask) -> Grey:
     """A digit in MNIST's form, uint8 ``[28, 28]``, from the ink of a picture and the digit's part.
 
-    ``ink``: how much darker than the paper each pixel is. ``blots``: the digit's pixels.
+    ``ink``: how much darker than the paper each pixel is, 0 being the mean of the paper.
+    ``blots``: the digit's pixels.
     """
     digit = _digit(ink, blots) > 0.5
     if _stroke_width(digit) > WIDEST_PEN * max(digit.shape) / BOX:
@@ -159,10 +161,10 @@ def _distance(mask: Mask) -> Floats:
 def _work_size(grey: Grey) -> Grey:
     longest = max(grey.shape)
     wanted = np.clip(longest, *WORK_SIDES)
-    return _scaled(grey, wanted / longest)
+    return scaled(grey, wanted / longest)
 
 
-def _scaled(image: "NDArray[Any]", factor: float) -> "NDArray[Any]":
+def scaled(image: "NDArray[Any]", factor: float) -> "NDArray[Any]":
     if factor == 1:
         return image
     height, width = (max(1, round(side * factor)) for side in image.shape)
@@ -171,11 +173,11 @@ def _scaled(image: "NDArray[Any]", factor: float) -> "NDArray[Any]":
     return scaled
 
 
-def _light_paper(grey: Grey) -> Grey:
+def with_light_paper(grey: Grey) -> Grey:
     """The picture with its ink darker than its paper: inverted if it is not so already."""
-    small = _scaled(grey, 128 / max(grey.shape))
+    small = scaled(grey, 128 / max(grey.shape))
     inverted = _has_light_ink(small)
-    mask = _ink_mask(_ink(cv2.bitwise_not(small) if inverted else small, _local_paper))
+    mask = ink_mask(ink_of(cv2.bitwise_not(small) if inverted else small, local_paper))
     if _share_along_edges(mask, 0) > 0.52 and _share_along_edges(mask, len(mask) // 10) > 0.3:
         # In a tightly cut picture the ink may be the larger part; but it is the paper that
         # runs along most of the edges. (What does so and is thin is a frame.)
@@ -201,9 +203,12 @@ def _has_light_ink(small: Grey) -> bool:
     return float((deviation**3).sum()) > 0
 
 
-def _ink(grey: Grey, paper_of: Callable[[Floats], Floats]) -> Floats:
-    """How much darker than the paper around it each pixel is: float32, up to 1."""
-    small = _scaled(grey, 64 / max(grey.shape)).astype(np.float32)
+def ink_of(grey: Grey, paper_of: Callable[[Floats], Floats], side: int = 64) -> Floats:
+    """How much darker than the paper around it each pixel is: float32, up to 1.
+
+    The paper is looked for on a picture whose longer side has ``side`` pixels.
+    """
+    small = scaled(grey, side / max(grey.shape)).astype(np.float32)
     light = _light(small)
     paper = paper_of(small / light) * light
     large = cv2.resize(paper, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
@@ -241,11 +246,10 @@ def _polynomial(height: int, width: int) -> Floats:
     return np.stack(terms, -1).reshape(-1, len(terms)).astype(np.float32)
 
 
-def _local_paper(small: Floats) -> Floats:
+def local_paper(small: Floats) -> Floats:
     """The paper's brightness where shadows fall on it: float32 like the small picture.
 
-    First guess: what remains when everything dark and narrower than a third of the picture is
-    closed. What is much darker than that is ink; the paper is the local mean of all the rest,
+    First guess: what remains when everything dark and narrower than 21 pixels is closed. What is much darker than that is ink; the paper is the local mean of all the rest,
     which follows the edge of a shadow closely where there is no ink near.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (21, 21))
@@ -273,7 +277,7 @@ def _even_paper(small: Floats) -> Floats:
     return np.full_like(small, np.median(light_half) if len(light_half) else 0)
 
 
-def _is_drawn(grey: Grey, blots: Mask) -> bool:
+def is_drawn(grey: Grey, blots: Mask) -> bool:
     """Whether blots have lighter paper on all sides, and an edge that light does not draw.
 
     The edge of a shadow, or of something large and dark, has paper on one side only.
@@ -296,31 +300,30 @@ def _is_drawn(grey: Grey, blots: Mask) -> bool:
 
 def _digit(ink: Floats, blots: Mask) -> Floats:
     """The digit, cut out: 1 where the ink is full, 0 on the paper and on all that is not ink."""
-    level, _ = _paper_level(ink)
-    full = float(np.percentile(ink[blots], 75)) - level
+    full = float(np.percentile(ink[blots], 75))
     near = cv2.dilate(blots.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    cropped = _crop(np.where(near, (ink - level) / full, 0).astype(np.float32), near)
-    return np.clip(_scaled(cropped, max(1.0, DIGIT_SIDE / max(cropped.shape))), 0, 1)
+    cropped = _crop(np.where(near, ink / full, 0).astype(np.float32), near)
+    return np.clip(scaled(cropped, max(1.0, DIGIT_SIDE / max(cropped.shape))), 0, 1)
 
 
-def _paper_level(ink: Floats) -> Tuple[float, float]:
+def paper_level(ink: Floats) -> Tuple[float, float]:
     """The mean and the standard deviation of the paper, from the lower percentiles."""
     low, quarter = (float(value) for value in np.percentile(ink, (5, 25)))
     noise = quarter - low
     return quarter + 0.67 * noise, noise
 
 
-def _ink_mask(ink: Floats) -> Mask:
+def ink_mask(ink: Floats) -> Mask:
     """Where there is more than paper and its noise."""
-    level, noise = _paper_level(ink)
+    level, noise = paper_level(ink)
     peak = float(ink.max()) - level
     return ink > level + max(MIN_CONTRAST, 5 * noise, 0.25 * peak)
 
 
 def _digit_blots(ink: Floats) -> Mask:
     """The connected blots of ink that make up the digit: no frame, no specks, no shadows."""
-    level, _ = _paper_level(ink)
-    mask = _without_edge_lines(_ink_mask(ink))
+    level, _ = paper_level(ink)
+    mask = _without_edge_lines(ink_mask(ink))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     areas = stats[:, cv2.CC_STAT_AREA].astype(float)
     areas[0] = 0
