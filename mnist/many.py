@@ -59,6 +59,10 @@ class _Blot:
         return self.bottom - self.top
 
     @property
+    def box(self) -> Tuple[int, int, int, int]:
+        return self.left, self.top, self.right, self.bottom
+
+    @property
     def middle(self) -> float:
         return (self.top + self.bottom) / 2
 
@@ -78,26 +82,26 @@ def find_digits(grey: Grey) -> List[FoundDigit]:
     Raises NoInk if there is none, InputError if there are more than 500 things that might be.
     """
     factor = float(np.clip(max(grey.shape), *WORK_SIDES)) / max(grey.shape)
-    picture = _with_light_paper(mnist_form.scaled(grey, factor))
-    ink = mnist_form.ink_of(picture, mnist_form.local_paper, PAPER_SIDE)
-    ink = ink - mnist_form.paper_level(ink)[0]
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(_writing(ink).astype(np.uint8))
-    lines = _in_lines(_digits(_blots(stats), picture, labels))
-    found = [
-        FoundDigit(_box(blot, factor, grey.shape), number, _form(ink, labels, blot))
-        for number, line in enumerate(lines)
-        for blot in line
-    ]
-    if not found:
-        raise mnist_form.NoInk("no ink found on the picture")
-    return found
+    likely = _with_light_paper(mnist_form.scaled(grey, factor))
+    for picture in (likely, cv2.bitwise_not(likely)):
+        ink = mnist_form.ink_of(picture, mnist_form.local_paper, PAPER_SIDE)
+        ink = ink - mnist_form.paper_level(ink)[0]
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(_writing(ink).astype(np.uint8))
+        lines = _in_lines(_digits(_blots(stats), picture, labels))
+        if lines:
+            return [
+                FoundDigit(_box(blot, factor, grey.shape), number, _form(ink, labels, blot))
+                for number, line in enumerate(lines)
+                for blot in line
+            ]
+    raise mnist_form.NoInk("no ink found on the picture")
 
 
 def _with_light_paper(grey: Grey) -> Grey:
     """The picture with its writing darker than its paper, whatever the table beside it is."""
-    small = mnist_form.scaled(grey, PAPER_SIDE / max(grey.shape))
+    small = mnist_form.scaled(grey, 3 * PAPER_SIDE / max(grey.shape))
     # A median keeps large things and their edges; of writing it keeps the paper.
-    deviation = small.astype(np.float32) - cv2.medianBlur(small, 21)
+    deviation = small.astype(np.float32) - cv2.medianBlur(small, 41)
     return cv2.bitwise_not(grey) if float((deviation**3).sum()) > 0 else grey
 
 
@@ -120,6 +124,7 @@ def _blots(stats: "np.ndarray[Any, Any]") -> List[_Blot]:
 def _digits(blots: List[_Blot], picture: Grey, labels: "np.ndarray[Any, Any]") -> List[_Blot]:
     """The blots that may be digits, each with its parts."""
     blots = [blot for blot in blots if not _is_line_or_edge(blot, picture.shape)]
+    blots = [blot for blot in blots if not _is_frame(blot, blots, picture.shape)]
     if not blots:
         return []
     usual = _usual_height(blots)
@@ -140,6 +145,15 @@ def _is_line_or_edge(blot: _Blot, shape: Tuple[int, ...]) -> bool:
     across = blot.left == 0 or blot.right == width
     along = blot.top == 0 or blot.bottom == height
     return (across and blot.height > 0.3 * height) or (along and blot.width > 0.3 * width)
+
+
+def _is_frame(blot: _Blot, blots: List[_Blot], shape: Tuple[int, ...]) -> bool:
+    """Whether a large blot has others within: the table around a sheet, a drawn frame."""
+    height, width = shape
+    if blot.height < 0.5 * height or blot.width < 0.5 * width:
+        return False
+    within = (blot.joined(other) for other in blots if other.height > 0.04 * height)
+    return sum(joined.box == blot.box for joined in within) > 1
 
 
 def _usual_height(blots: List[_Blot]) -> float:
@@ -164,8 +178,8 @@ def _with_parts(blots: List[_Blot], usual: float) -> List[_Blot]:
 
 def _belongs(part: _Blot, whole: _Blot, usual: float) -> bool:
     joined = part.joined(whole)
-    if joined.width == whole.width and joined.height == whole.height:
-        return True  # within it
+    if joined.box == whole.box and part.height < PART * whole.height:
+        return True
     if part.height > PART * usual and whole.height > PART * usual:
         return False  # each is a digit
     return _gap(part, whole) <= 0.15 * usual and joined.height <= 1.5 * usual

@@ -38,9 +38,9 @@ MIN_STROKE, MAX_STROKE = 2.0, 3.4
 WIDEST_PEN = 7.0
 # The part of a digit's surroundings that must be lighter than it.
 PAPER_AROUND = 0.75
-# How fast the logarithm of brightness must change at the ink's edge, from a pixel to the next, by
-# itself or as a part of its whole change: in light and shadow it does so more slowly.
-SOFT_EDGE, SOFT_PART = 0.045, 0.06
+# How fast the logarithm of brightness must change at the ink's edge, from a pixel to the next: ink
+# a quarter darker than paper does so; in light, shadow and clouds it changes more slowly.
+SOFT_EDGE = 0.035
 # Paper darker than this part of the brightest is too dark for faint ink to be told from noise.
 DARKEST_PAPER = 0.2
 # Blots smaller than this part of the largest one, or than so many pixels, are specks.
@@ -294,8 +294,7 @@ def is_drawn(grey: Grey, blots: Mask) -> bool:
     rise = float(np.percentile(rises, 75))
     steps = np.hypot(cv2.Sobel(brightness, -1, 1, 0), cv2.Sobel(brightness, -1, 0, 1)) / 8
     edge = float(np.percentile(steps[(away > 0) & (away <= 2)], 75))
-    sharp = edge > min(SOFT_EDGE, SOFT_PART * rise)
-    return sharp and float(np.mean(rises > 0.5 * rise)) > PAPER_AROUND
+    return edge > SOFT_EDGE and float(np.mean(rises > 0.5 * rise)) > PAPER_AROUND
 
 
 def _digit(ink: Floats, blots: Mask) -> Floats:
