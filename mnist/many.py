@@ -123,7 +123,9 @@ def _blots(stats: "np.ndarray[Any, Any]") -> List[_Blot]:
 
 def _digits(blots: List[_Blot], picture: Grey, labels: "np.ndarray[Any, Any]") -> List[_Blot]:
     """The blots that may be digits, each with its parts."""
-    blots = [blot for blot in blots if not _is_line_or_edge(blot, picture.shape)]
+    at_edges = _at_edges(labels)
+    blots = [b for b in blots if not _is_table(b, int(at_edges[b.labels[0]]), picture.shape)]
+    blots = [blot for blot in blots if not _is_line(blot, picture.shape)]
     blots = [blot for blot in blots if not _is_frame(blot, blots, picture.shape)]
     if not blots:
         return []
@@ -135,16 +137,25 @@ def _digits(blots: List[_Blot], picture: Grey, labels: "np.ndarray[Any, Any]") -
     return [blot for blot in blots if _is_drawn(picture, labels, blot)]
 
 
-def _is_line_or_edge(blot: _Blot, shape: Tuple[int, ...]) -> bool:
-    """Whether a blot runs across the picture, or along an edge of it."""
+def _is_line(blot: _Blot, shape: Tuple[int, ...]) -> bool:
+    """Whether a blot is a line across the picture, as on ruled paper."""
     height, width = shape
     if blot.width > 0.5 * width and blot.height < 0.1 * height:
         return True
-    if blot.height > 0.5 * height and blot.width < 0.05 * width:
+    return blot.height > 0.85 * height and blot.width < 0.05 * width
+
+
+def _is_table(blot: _Blot, at_edges: int, shape: Tuple[int, ...]) -> bool:
+    """Whether a blot lies along the picture's edges, as a table or a shadow beside the sheet."""
+    if at_edges > 0.5 * max(blot.width, blot.height):
         return True
-    across = blot.left == 0 or blot.right == width
-    along = blot.top == 0 or blot.bottom == height
-    return (across and blot.height > 0.3 * height) or (along and blot.width > 0.3 * width)
+    return blot.width > 0.6 * shape[1] and at_edges > 0.5 * min(blot.width, blot.height)
+
+
+def _at_edges(labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """How many pixels of each label lie on the picture's edges."""
+    edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return np.bincount(edges, minlength=int(labels.max()) + 1)
 
 
 def _is_frame(blot: _Blot, blots: List[_Blot], shape: Tuple[int, ...]) -> bool:

@@ -287,7 +287,9 @@ def is_drawn(grey: Grey, blots: Mask) -> bool:
     # Beyond the picture's edge it goes on as it is: paper as paper, ink as ink.
     around = cv2.copyMakeBorder(grey, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
     away = _distance(~np.pad(blots, reach))
-    brightness = np.log(np.maximum(cv2.GaussianBlur(around, (0, 0), 1), 4).astype(np.float32))
+    # In what is nearly black, one level more is a step.
+    smooth = np.maximum(cv2.GaussianBlur(around, (0, 0), 1), 16)
+    brightness = np.log(smooth.astype(np.float32))
     within = np.ones(2 * [2 * (reach + half) + 1], np.uint8)
     rises = brightness - cv2.erode(brightness, within)
     rises = rises[(away > reach - 1.5) & (away <= reach)]
