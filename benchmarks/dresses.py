@@ -25,10 +25,20 @@ def cover(digit: np.ndarray) -> np.ndarray:
 
 
 def with_pen(digit: np.ndarray, width: float) -> np.ndarray:
-    """The digit's middle lines drawn with a round pen, ``width`` in pixels of the 28×28."""
-    lines = skeleton(cover(digit) > 0.5)
-    away = cv2.distanceTransform((~lines).astype(np.uint8), cv2.DIST_L2, 5)
-    return np.clip(width * PIXEL / 2 - away + 0.5, 0, 1).astype(np.float32)
+    """The digit written with another pen, ``width`` in pixels of the 28×28: float32 0–1.
+
+    All strokes become wider or narrower by as much as makes the usual one so wide; where they
+    would break, the pen still runs along their middle. What is filled in stays so.
+    """
+    ink = cover(digit) > 0.5
+    inside = cv2.distanceTransform(ink.astype(np.uint8), cv2.DIST_L2, 5)
+    outside = cv2.distanceTransform((~ink).astype(np.uint8), cv2.DIST_L2, 5)
+    lines = skeleton(ink)
+    change = width * PIXEL / 2 - float(np.median(inside[lines]))
+    along = cv2.distanceTransform((~lines).astype(np.uint8), cv2.DIST_L2, 5)
+    moved = np.clip(inside - outside + change + 0.5, 0, 1)
+    pen = np.clip(width * PIXEL / 2 - along + 0.5, 0, 1)
+    return np.maximum(moved, pen).astype(np.float32)
 
 
 def skeleton(mask: np.ndarray) -> np.ndarray:

@@ -4,8 +4,8 @@
     ./run python benchmarks/robustness.py --checkpoint checkpoints/best --mnist 2000
 
 The 1,797 real digits that lie in this repository (data/digits.json.gz), drawn inverted, coloured,
-framed, thin, thick, turned, in uneven light, as photos of paper, … Each is encoded as a PNG file
-and read as ``mnist.predict`` would read it. ``--mnist N`` draws the first N of MNIST's own eval
+framed, thin, thick, turned, in uneven light, as photos of paper, … (benchmarks/dresses.py). Each is
+encoded as a PNG file and read as ``mnist.predict`` would read it. ``--mnist N`` draws the first N of MNIST's own eval
 digits besides, as a ceiling: the bundled digits come from 8×8 pixels and some are hard in any
 dress.
 """
@@ -41,7 +41,8 @@ def main() -> None:
             for kind, (digits, _) in sets.items()
             for name in names
         }
-    print(f"| dress | {' | '.join(sets)} | refused | flagged |\n| --- | {'---: | ' * len(sets)}---: | ---: |")
+    print(f"| dress | {' | '.join(sets)} | no ink | no digit? |")
+    print("| --- | " + "---: | " * (len(sets) + 2))
     from mnist.predictor import Predictor
 
     model = Predictor(options.checkpoint)
@@ -58,7 +59,8 @@ def bundled(count: Optional[int]) -> Tuple[np.ndarray, np.ndarray]:
     """The bundled digits and their labels, all three splits."""
     splits = course_json.read(PROJECT_ROOT / "data" / "digits.json.gz").splits
     digits, labels = (np.concatenate(part) for part in zip(*splits))
-    return digits[:count], labels[:count]
+    chosen = np.random.RandomState(1).permutation(len(digits))[:count]
+    return digits[chosen], labels[chosen]
 
 
 def mnist_eval(count: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -82,14 +84,12 @@ def dressed(name: str, digit: np.ndarray) -> Optional[np.ndarray]:
         return None
 
 
-def score(
-    model, pictures: List[Optional[np.ndarray]], labels: np.ndarray
-) -> Tuple[int, int, int]:
+def score(model, pictures: List[Optional[np.ndarray]], labels: np.ndarray) -> Tuple[int, int, int]:
     """How many are right, how many were refused, how many were said not to be digits."""
     read = [i for i, picture in enumerate(pictures) if picture is not None]
     found = model.predict(np.stack([pictures[i] for i in read]))
     right = sum(prediction.digit == labels[i] for i, prediction in zip(read, found))
-    flagged = sum(not getattr(prediction, 'is_digit', True) for prediction in found)
+    flagged = sum(not prediction.is_digit for prediction in found)
     return right, len(pictures) - len(read), flagged
 
 

@@ -53,9 +53,7 @@ def _draw(picture: Pixels, box: Box, prediction: Any, usual: float) -> None:
     _label(picture, corner, label, colour, usual)
 
 
-def _label(
-    picture: Pixels, corner: Tuple[int, int], label: str, colour: Any, usual: float
-) -> None:
+def _label(picture: Pixels, corner: Tuple[int, int], label: str, colour: Any, usual: float) -> None:
     """White on a tab of the box's colour, above the box, or within it at the picture's top."""
     scale = float(np.clip(usual / 90, 0.35, 2.5))
     stroke = max(1, round(1.6 * scale))

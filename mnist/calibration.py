@@ -17,9 +17,7 @@ LOWEST, HIGHEST = 0.05, 20.0
 _TINY = 1e-300
 
 
-def fit_temperature(
-    probabilities: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]"
-) -> float:
+def fit_temperature(probabilities: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]") -> float:
     """The temperature that makes the labels most likely: between 0.05 and 20.
 
     ``probabilities``: float64 ``[N,10]``; ``labels``: int ``[N]``.
@@ -52,9 +50,7 @@ def negative_log_likelihood(
     return float(-np.log(np.maximum(likely, _TINY)).mean())
 
 
-def expected_error(
-    probabilities: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]"
-) -> float:
+def expected_error(probabilities: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]") -> float:
     """The expected calibration error: |confidence − accuracy| over 15 equal bins, 0–1.
 
     Each bin of confidence counts as much as it has samples (Guo et al. 2017, equation 3).

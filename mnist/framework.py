@@ -21,7 +21,6 @@ device.prepare_process()
 _on_terminate = signal.getsignal(signal.SIGTERM)
 
 
-
 @contextmanager
 def _without_example_data() -> Iterator[None]:
     """Leave ``paddle.dataset`` out of Paddle's import; who imports it later still gets it.

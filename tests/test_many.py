@@ -111,7 +111,11 @@ def test_the_sample_sheets():
 def test_the_copy_has_boxes_and_the_rest_is_the_picture(tmp_path):
     picture, _ = sheet(("314",))
     found = many.find_digits(picture)
-    kinds = [Prediction(3, 1.0, [], True), Prediction(1, 0.6, [], True), Prediction(4, 1.0, [], False)]
+    kinds = [
+        Prediction(3, 1.0, [], True),
+        Prediction(1, 0.6, [], True),
+        Prediction(4, 1.0, [], False),
+    ]
     annotation.write(tmp_path / "copy.png", picture, [digit.box for digit in found], kinds)
     drawn = np.asarray(Image.open(tmp_path / "copy.png"))
     assert drawn.shape == (*picture.shape, 3)
