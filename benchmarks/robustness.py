@@ -5,9 +5,9 @@
 
 The 1,797 real digits that lie in this repository (data/digits.json.gz), drawn inverted, coloured,
 framed, thin, thick, turned, in uneven light, as photos of paper, … (benchmarks/dresses.py). Each is
-encoded as a PNG file and read as ``mnist.predict`` would read it. ``--mnist N`` draws the first N of MNIST's own eval
-digits besides, as a ceiling: the bundled digits come from 8×8 pixels and some are hard in any
-dress.
+encoded as a PNG file and read as ``mnist.predict`` would read it. ``--mnist N`` draws
+the first N of MNIST's own eval digits besides, as a ceiling: the bundled digits come from 8×8
+pixels and some are hard in any dress.
 """
 
 import argparse

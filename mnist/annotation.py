@@ -5,6 +5,7 @@ from typing import Any, Sequence, Tuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist.errors import Failure
 from mnist.files import atomic_write
@@ -16,7 +17,7 @@ MAX_SIDE = 2000
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Box = Tuple[int, int, int, int]
-Pixels = "np.ndarray[Any, Any]"
+Pixels = NDArray[np.uint8]
 
 
 def write(path: Path, pixels: Pixels, boxes: Sequence[Box], predictions: Sequence[Any]) -> None:

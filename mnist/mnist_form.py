@@ -165,6 +165,7 @@ def _work_size(grey: Grey) -> Grey:
 
 
 def scaled(image: "NDArray[Any]", factor: float) -> "NDArray[Any]":
+    """A picture made so many times as large, by averaging or by cubic interpolation."""
     if factor == 1:
         return image
     height, width = (max(1, round(side * factor)) for side in image.shape)
@@ -249,8 +250,9 @@ def _polynomial(height: int, width: int) -> Floats:
 def local_paper(small: Floats) -> Floats:
     """The paper's brightness where shadows fall on it: float32 like the small picture.
 
-    First guess: what remains when everything dark and narrower than 21 pixels is closed. What is much darker than that is ink; the paper is the local mean of all the rest,
-    which follows the edge of a shadow closely where there is no ink near.
+    First guess: what remains when everything dark and narrower than 21 pixels is closed. What is
+    much darker than that is ink; the paper is the local mean of all the rest, which follows the
+    edge of a shadow closely where there is no ink near.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (21, 21))
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel)

@@ -69,7 +69,7 @@ def reading(names: Sequence[str], read: Reader) -> Iterator[Iterator[Read]]:
     workers = len(os.sched_getaffinity(0))
     executor = ProcessPoolExecutor(workers, initializer=_begin_worker)
     chunks = (list(names[i : i + CHUNK]) for i in range(0, len(names), CHUNK))
-    waiting: Deque[Tuple[List[str], "Future[List[Any]]"]] = deque()
+    waiting: Deque[Tuple[List[str], Future[List[Any]]]] = deque()
 
     def submit_next() -> None:
         chunk = next(chunks, None)

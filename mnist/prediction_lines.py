@@ -52,9 +52,9 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
 
 def read_one(source: Source) -> Any:
     """A picture with one digit: uint8 ``[28, 28]``."""
-    return images.read_digit(source) if isinstance(source, str) else images.to_mnist(
-        images.load_image(source)
-    )  # fmt: skip
+    if isinstance(source, str):
+        return images.read_digit(source)
+    return images.to_mnist(images.load_image(source))
 
 
 def read_many(source: Source) -> Any:
@@ -103,10 +103,7 @@ def _predict_all(
     code = 0
     for group in _groups(results, 1 if options.many else options.batch_size):
         good = [found for _, found in group if not isinstance(found, InputError)]
-        if options.many:
-            digits = [digit.image for _, found in good for digit in found]
-        else:
-            digits = good
+        digits = [digit.image for _, found in good for digit in found] if options.many else good
         predictions = iter(_predict(model, digits, options.batch_size))
         for name, found in group:
             if isinstance(found, InputError):

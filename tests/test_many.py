@@ -72,7 +72,7 @@ def test_uneven_light_a_shadow_and_ruled_paper():
 
 
 def test_a_line_cut_out_tightly():
-    picture, boxes = sheet(("2749",))
+    picture, _ = sheet(("2749",))
     rows, columns = (np.flatnonzero((picture < 128).any(axis)) for axis in (1, 0))
     cut = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     assert len(many.find_digits(cut)) == 4

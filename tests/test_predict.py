@@ -1,4 +1,4 @@
-"""``mnist.predict`` as people use it: patterns, standard input, formats, many files, many digits."""
+"""``mnist.predict`` as people use it: patterns, standard input, formats, many files and digits."""
 
 import csv
 import io
