@@ -1,4 +1,4 @@
-"""Make data/samples/*.png: digits as a person would write them, drawn by this script.
+"""Make data/samples: digits as a person would write them, drawn by this script.
 
 Run by hand, from the project's folder:
 
@@ -24,6 +24,8 @@ Colour = Tuple[int, int, int]
 DIGITS: Dict[str, Strokes] = {
     "zero": [[(0.42, 0.02), (0.16, 0.18), (0.06, 0.52), (0.18, 0.88), (0.40, 0.98),
               (0.62, 0.84), (0.70, 0.48), (0.60, 0.14), (0.40, 0.02)]],
+    "one": [[(0.24, 0.18), (0.30, 0.10), (0.36, 0.01)],
+            [(0.36, 0.01), (0.36, 0.48), (0.34, 0.99)]],
     "two": [[(0.08, 0.24), (0.20, 0.06), (0.42, 0.01), (0.60, 0.14), (0.58, 0.36),
              (0.38, 0.62), (0.06, 0.97)], [(0.06, 0.97), (0.34, 0.96), (0.70, 0.95)]],
     "three": [[(0.08, 0.12), (0.28, 0.01), (0.52, 0.06), (0.58, 0.24), (0.44, 0.42),
@@ -65,6 +67,12 @@ def main() -> None:
     _save(folder / "zero-framed.png", framed(on_paper(ink("zero", 200, 240, 150, 9), white, black)))
     _save(folder / "nine-tiny.png", on_paper(ink("nine", 40, 40, 28, 3), white, black))
     _save(folder / "six-marker.png", on_paper(ink("six", 300, 300, 230, 30), white, (200, 30, 40)))
+    sheets = folder / "sheets"
+    sheets.mkdir(exist_ok=True)
+    squared = sheet(["3141", "59265", "358"], 640, 560, 96, 9, rule=32, squared=True)
+    on_table(squared, 7).save(sheets / "squared-paper-on-a-table.jpg", quality=80)
+    ruled = sheet(["20061998", "0473", "8152 966"], 900, 480, 74, 6, rule=60, squared=False)
+    on_table(ruled, 8, table=False).save(sheets / "ruled-paper.jpg", quality=80)
 
 
 def ink(
@@ -144,6 +152,52 @@ def transparent(cover: np.ndarray) -> np.ndarray:
     picture = np.zeros((*cover.shape, 4), np.uint8)
     picture[..., 3] = np.rint(255 * cover)
     return picture
+
+
+def sheet(
+    lines: List[str], width: int, height: int, size: int, pen: float, rule: int, squared: bool
+) -> np.ndarray:
+    """Lines of digits, each a little askew, on ruled or squared paper: uint8 ``[H, W, 3]``."""
+    rng = np.random.RandomState(size)
+    names = list(DIGITS)
+    paper = np.full((height, width, 3), (250, 248, 240), np.uint8)
+    paper[rule // 2 :: rule] = (176, 196, 226)
+    if squared:
+        paper[:, rule // 2 :: rule] = (176, 196, 226)
+    cover = np.zeros((height, width))
+    for row, text in enumerate(lines):
+        for column, digit in enumerate(text):
+            if digit != " ":
+                x = 0.09 * width + (column + 0.5) * 0.95 * size + rng.uniform(-0.06, 0.06) * size
+                y = (row + 0.75) * height / (len(lines) + 0.5) + rng.uniform(-0.08, 0.08) * size
+                tall = round(size * rng.uniform(0.85, 1.1))
+                at = (x / width, y / height)
+                cover = np.maximum(cover, ink(names[int(digit)], width, height, tall, pen, at))
+    share = cover[..., None]
+    return np.rint(share * np.array((32, 40, 88)) + (1 - share) * paper).astype(np.uint8)
+
+
+def on_table(paper: np.ndarray, seed: int, table: bool = True) -> Image.Image:
+    """A photo of a sheet, at an angle, under a lamp, a hand's shadow on it."""
+    rng = np.random.RandomState(seed)
+    height, width = paper.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    # With the table in the picture the sheet is drawn in, without it the sheet goes beyond.
+    inwards = 0.09 if table else -0.03
+    middle = corners.mean(axis=0)
+    moved = corners + (middle - corners) * 2 * inwards + rng.uniform(-0.05, 0.05, (4, 2)) * height
+    matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
+    grain = cv2.GaussianBlur(rng.normal(0, 40, (height, width)), (0, 0), 30, sigmaY=1.5)
+    wood = np.clip(np.array((112, 76, 50)) + grain[..., None], 0, 255)
+    seen = cv2.warpPerspective(np.full((height, width), 1.0), matrix, (width, height))[..., None]
+    warped = cv2.warpPerspective(paper, matrix, (width, height), flags=cv2.INTER_AREA)
+    picture = seen * warped + (1 - seen) * wood
+    y, x = np.mgrid[:height, :width] / np.array([height, width]).reshape(2, 1, 1)
+    light = 0.95 - 0.35 * x - 0.2 * y
+    shadow = 1 - 0.35 / (1 + np.exp(-(x - 0.5 * y - 0.45) * 30))
+    picture = cv2.GaussianBlur(picture * (light * shadow)[..., None], (0, 0), 0.8)
+    picture += rng.normal(0, 2.5, picture.shape)
+    return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
 
 
 def framed(picture: np.ndarray) -> np.ndarray:

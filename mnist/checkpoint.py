@@ -68,7 +68,8 @@ class RunState(_Json):
     """Everything about a run that is not an array; ``state.json`` holds it.
 
     ``epoch`` counts finished epochs, ``step`` all batches trained, ``step_in_epoch`` those
-    of the epoch under way, whose sums so far follow it.
+    of the epoch under way, whose sums so far follow it. ``temperature`` is fitted on valid after
+    an epoch (``mnist.calibration``); None before that, and for a regression.
     """
 
     format: int = 1
@@ -81,6 +82,7 @@ class RunState(_Json):
     samples: int = 0
     epoch_seconds: float = 0.0
     history: List[EpochRecord] = []
+    temperature: Optional[float] = None
     data_path: str = ""
     data_sha256: str = ""
     data_fallback: Optional[str] = None

@@ -27,7 +27,11 @@ Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, protected_namespaces=(),
+        # Predicting needs one of the sections: each is made ready when it is first used.
+        defer_build=True,
+    )  # fmt: skip
 
 
 class LoaderConfig(_Section):

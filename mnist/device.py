@@ -6,11 +6,14 @@ Whatever the user has set wins; what we choose is kept in ``chosen`` and printed
 
 import os
 import sys
-from typing import Any, Dict, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from mnist import cli
-from mnist.config import DeviceConfig
 from mnist.errors import InputError
+
+if TYPE_CHECKING:
+    # Every verb asks this room first, and not every verb needs what reads a config.
+    from mnist.config import DeviceConfig
 
 # What `prepare_process` set, by variable; empty before it ran.
 chosen: Dict[str, str] = {}
@@ -57,7 +60,7 @@ def _is_amd() -> bool:
         return False
 
 
-def choose_place(config: DeviceConfig) -> Any:
+def choose_place(config: "DeviceConfig") -> Any:
     """The ``fluid`` place that a config names.
 
     ``CUDAPlace`` on a CPU build, or without such a GPU, ends the whole process in Paddle

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from mnist import losses
+from mnist import calibration, losses
 from mnist.config import LoaderConfig
 from mnist.dataset import Split
 from mnist.loader import Batches, feed
@@ -45,6 +45,10 @@ class Evaluation:
         matrix = np.zeros((10, 10), np.int64)
         np.add.at(matrix, (self.labels, self.digits), 1)
         return matrix
+
+    def temperature(self) -> float:
+        """The temperature that fits these results best (``mnist.calibration``)."""
+        return calibration.fit_temperature(self.probabilities, self.labels)
 
     def per_class(self) -> List[Dict[str, Any]]:
         """Digit, support, precision, recall and F1; None where a figure has no meaning."""

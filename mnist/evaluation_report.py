@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 
 from rich.table import Table
 
-from mnist import checkpoint, cli, dataset, predictor
+from mnist import calibration, checkpoint, cli, dataset, predictor
 from mnist.config import LoaderConfig
 from mnist.console import make_console, make_table, percent
 from mnist.errors import InputError
@@ -52,8 +52,20 @@ def _as_json(
         "loss": result.loss,
         "per_class": result.per_class(),
         "confusion": result.confusion.tolist(),
+        "calibration": _calibration(source, result),
         "checkpoint": str(source.path),
         "data": {"path": str(data.source), "sha256": data.sha256},
+    }
+
+
+def _calibration(source: checkpoint.Checkpoint, result: Evaluation) -> Dict[str, Any]:
+    """The expected calibration error of the model's own probabilities, and at its temperature."""
+    temperature = source.state.temperature if source.state else None
+    mended = calibration.at(result.probabilities, temperature or 1.0)
+    return {
+        "temperature": temperature,
+        "error_before": calibration.expected_error(result.probabilities, result.labels),
+        "error": calibration.expected_error(mended, result.labels),
     }
 
 
@@ -69,8 +81,16 @@ def _print_tables(
     )
     console.print(f"accuracy    {percent(result.accuracy)} ({wrong:,} wrong)")
     console.print(f"loss        {result.loss:.4f}")
+    console.print(f"confidence  {_describe(_calibration(source, result))}")
     console.print(_class_table(result))
     console.print(_confusion_table(result))
+
+
+def _describe(found: Dict[str, Any]) -> str:
+    before = f"off by {percent(found['error_before'])} (expected calibration error)"
+    if found["temperature"] is None:
+        return f"{before}; no temperature in this checkpoint"
+    return f"{before}, by {percent(found['error'])} at temperature {found['temperature']:.2f}"
 
 
 def _class_table(result: Evaluation) -> Table:

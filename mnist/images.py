@@ -21,7 +21,7 @@ from mnist.errors import InputError
 from mnist.files import PathLike
 from mnist.mnist_form import Grey, to_mnist
 
-__all__ = ["load_image", "read_digit", "to_mnist"]
+__all__ = ["grey_of", "load_image", "load_pixels", "read_digit", "to_mnist"]
 
 MAX_FILE_BYTES = 64 << 20
 MAX_PIXELS = 50_000_000
@@ -59,10 +59,17 @@ def read_digit(path: PathLike) -> Grey:
 def load_image(source: Union[PathLike, bytes]) -> Grey:
     """A picture (a file, or a file's bytes) in grey, upright, ink on paper: uint8 ``[H, W]``.
 
-    Colours become grey along the direction in which they differ most, so that red ink on
-    green paper is seen; grey pictures keep their values. Transparent parts become paper. Of an
-    animation the first frame is taken. Raises InputError, naming the path, for whatever cannot
-    be decoded, or is larger than 64 MiB or 50 million pixels.
+    ``load_pixels``, then ``grey_of``; raises what the former raises.
+    """
+    return grey_of(load_pixels(source))
+
+
+def load_pixels(source: Union[PathLike, bytes]) -> Grey:
+    """A picture (a file, or a file's bytes), upright: uint8 ``[H, W]``, or RGB ``[H, W, 3]``.
+
+    Transparent parts become paper. Of an animation the first frame is taken. Raises InputError,
+    naming the path, for whatever cannot be decoded, or is larger than 64 MiB or 50 million
+    pixels.
     """
     if isinstance(source, bytes):
         name, data = "picture", source
@@ -107,7 +114,7 @@ def _open_at_once(path: str, flags: int) -> int:
 
 def _decode(data: bytes) -> Grey:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _grey(_decode_webp(data))
+        return _plain(_decode_webp(data))
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
@@ -119,7 +126,7 @@ def _decode(data: bytes) -> Grey:
         _check_pixels(*picture.size)
         turn = _turn(picture)
         upright = picture.transpose(turn) if turn is not None else picture
-        return _grey(_as_array(upright))
+        return _plain(_as_array(upright))
 
 
 def _decode_webp(data: bytes) -> "NDArray[Any]":
@@ -188,14 +195,21 @@ def _stretched(values: "NDArray[Any]") -> Grey:
     return np.asarray(np.rint(finite), np.uint8)
 
 
-def _grey(picture: "NDArray[Any]") -> Grey:
+def _plain(picture: "NDArray[Any]") -> Grey:
+    """Pixels of any depth, with or without transparency, as uint8 grey or RGB."""
     if picture.dtype != np.uint8:
         picture = _stretched(picture)
-    if picture.ndim == 2:
-        return picture
-    if picture.shape[2] == 4:
+    if picture.ndim == 3 and picture.shape[2] == 4:
         picture = _on_paper(picture)
-    return _along_contrast(picture)
+    return picture
+
+
+def grey_of(pixels: Grey) -> Grey:
+    """Pixels in grey, uint8 ``[H, W]``: colours along the direction in which they differ most.
+
+    So red ink on green paper is seen. What is grey already keeps its values.
+    """
+    return pixels if pixels.ndim == 2 else _along_contrast(pixels)
 
 
 def _on_paper(picture: "NDArray[Any]") -> "NDArray[Any]":

@@ -9,7 +9,9 @@ paper is 0. In the 70,000 images the longer side of the ink measures 20 pixels a
 mass lies within half a pixel of the middle of pixel (14, 14), counted from 0.
 """
 
-from typing import Any, Tuple
+from functools import lru_cache
+from itertools import product
+from typing import Any, Callable, Tuple
 
 import cv2
 import numpy as np
@@ -32,8 +34,21 @@ DIGIT_SIDE = 160
 MIN_CONTRAST = 0.06
 # Mean stroke widths in pixels of the 20×20 box, around MNIST's median of 2.4.
 MIN_STROKE, MAX_STROKE = 2.0, 3.4
-# Blots smaller than this part of the largest one are specks.
-SPECK = 0.04
+# What is wider than this is no stroke of a pen, and is left as it is.
+WIDEST_PEN = 7.0
+# The part of a digit's surroundings that must be lighter than it.
+PAPER_AROUND = 0.75
+# How fast the logarithm of brightness must change at the ink's edge, from a pixel to the next: ink
+# a quarter darker than paper does so; in light, shadow and clouds it changes more slowly.
+SOFT_EDGE = 0.035
+# Paper darker than this part of the brightest is too dark for faint ink to be told from noise.
+DARKEST_PAPER = 0.2
+# Blots smaller than this part of the largest one, or than so many pixels, are specks.
+SPECK, SPECK_AREA = 0.04, 12
+
+
+class NoInk(InputError):
+    """There is nothing on the picture that a pen could have drawn."""
 
 
 def to_mnist(grey: Grey) -> Grey:
@@ -41,12 +56,36 @@ def to_mnist(grey: Grey) -> Grey:
 
     The ink may be darker or lighter than the paper, anywhere and of any size; uneven light,
     noise, specks and a frame are put aside. A picture that has MNIST's form already comes back
-    as it is. Raises InputError if there is no ink on the picture.
+    as it is. Raises NoInk, an InputError, if there is no ink on the picture.
     """
     if is_mnist_form(grey):
         return grey.copy()
-    digit = _digit(_ink(_light_paper(_work_size(grey))))
-    return place(with_stroke(digit > 0.5, MIN_STROKE, MAX_STROKE))
+    ink, blots = _find_ink(with_light_paper(_work_size(grey)))
+    return form_of(ink - paper_level(ink)[0], blots)
+
+
+def _find_ink(grey: Grey) -> Tuple[Floats, Mask]:
+    """How much darker than the paper each pixel of a picture is, and where the digit is."""
+    # Most pictures are read at the first try. The others are for ink so wide that it could pass
+    # for paper: tightly cut digits, and solid shapes.
+    for picture, paper in product((grey, cv2.bitwise_not(grey)), (local_paper, _even_paper)):
+        ink = ink_of(picture, paper)
+        blots = _digit_blots(ink)
+        if blots.any() and is_drawn(picture, blots):
+            return ink, blots
+    raise NoInk("no ink found on the picture")
+
+
+def form_of(ink: Floats, blots: Mask) -> Grey:
+    """A digit in MNIST's form, uint8 ``[28, 28]``, from the ink of a picture and the digit's part.
+
+    ``ink``: how much darker than the paper each pixel is, 0 being the mean of the paper.
+    ``blots``: the digit's pixels.
+    """
+    digit = _digit(ink, blots) > 0.5
+    if _stroke_width(digit) > WIDEST_PEN * max(digit.shape) / BOX:
+        return place(np.pad(digit, 1).astype(np.float32))
+    return place(with_stroke(digit, MIN_STROKE, MAX_STROKE))
 
 
 def is_mnist_form(grey: Grey) -> bool:
@@ -85,8 +124,7 @@ def with_stroke(mask: Mask, lowest: float, highest: float) -> Floats:
     margin = int(np.ceil(lowest * unit / 2)) + 2
     padded = np.pad(mask, margin)
     inside = _distance(padded)
-    # Across a stroke n pixels wide the distances are 1, 2, … n/2 … 2, 1: n = 4 × mean − 2.
-    width = max(1.0, 4 * float(inside[padded].mean()) - 2)
+    width = _stroke_width(padded)
     wider = (np.clip(width, lowest * unit, highest * unit) - width) / 2
     signed = inside - _distance(~padded)
     grown = np.clip(signed + wider + 0.5, 0, 1)
@@ -94,6 +132,13 @@ def with_stroke(mask: Mask, lowest: float, highest: float) -> Floats:
         grown = np.maximum(grown, _ridge(inside, highest * unit / 2))
     shape: Floats = grown.astype(np.float32)
     return shape
+
+
+def _stroke_width(mask: Mask) -> float:
+    """The mean width of the strokes in a mask, in its pixels."""
+    inside = _distance(np.pad(mask, 1))[1:-1, 1:-1]
+    # Across a stroke n pixels wide the distances are 1, 2, … n/2 … 2, 1: n = 4 × mean − 2.
+    return max(1.0, 4 * float(inside[mask].mean()) - 2)
 
 
 def _ridge(inside: Floats, radius: float) -> Floats:
@@ -116,10 +161,11 @@ def _distance(mask: Mask) -> Floats:
 def _work_size(grey: Grey) -> Grey:
     longest = max(grey.shape)
     wanted = np.clip(longest, *WORK_SIDES)
-    return _scaled(grey, wanted / longest)
+    return scaled(grey, wanted / longest)
 
 
-def _scaled(image: "NDArray[Any]", factor: float) -> "NDArray[Any]":
+def scaled(image: "NDArray[Any]", factor: float) -> "NDArray[Any]":
+    """A picture made so many times as large, by averaging or by cubic interpolation."""
     if factor == 1:
         return image
     height, width = (max(1, round(side * factor)) for side in image.shape)
@@ -128,80 +174,159 @@ def _scaled(image: "NDArray[Any]", factor: float) -> "NDArray[Any]":
     return scaled
 
 
-def _light_paper(grey: Grey) -> Grey:
+def with_light_paper(grey: Grey) -> Grey:
     """The picture with its ink darker than its paper: inverted if it is not so already."""
-    small = _scaled(grey, 128 / max(grey.shape))
+    small = scaled(grey, 128 / max(grey.shape))
     inverted = _has_light_ink(small)
-    mask = _ink_mask(_ink(cv2.bitwise_not(small) if inverted else small))
-    if 0.52 < np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean() < 0.97:
+    mask = ink_mask(ink_of(cv2.bitwise_not(small) if inverted else small, local_paper))
+    if _share_along_edges(mask, 0) > 0.52 and _share_along_edges(mask, len(mask) // 10) > 0.3:
         # In a tightly cut picture the ink may be the larger part; but it is the paper that
-        # runs along most of the edges. (What runs along all of them is a frame.)
+        # runs along most of the edges. (What does so and is thin is a frame.)
         inverted = not inverted
     return cv2.bitwise_not(grey) if inverted else grey
 
 
+def _share_along_edges(mask: Mask, inset: int) -> float:
+    """The part of a mask that is set along the picture's edges, or so far within them."""
+    cut = mask[inset : len(mask) - inset, inset : mask.shape[1] - inset]
+    if not cut.size:
+        return 0.0
+    return float(np.concatenate([cut[0], cut[-1], cut[:, 0], cut[:, -1]]).mean())
+
+
 def _has_light_ink(small: Grey) -> bool:
     """Whether what differs most from its surroundings is light: ink is the lesser part."""
-    mirrored = cv2.copyMakeBorder(small, 64, 64, 64, 64, cv2.BORDER_REFLECT)
+    light = _light(small.astype(np.float32), ink_is_dark=False)
+    even = np.clip(small * (np.median(light) / light), 0, 255).astype(np.uint8)
+    mirrored = cv2.copyMakeBorder(even, 64, 64, 64, 64, cv2.BORDER_REFLECT)
     paper = cv2.medianBlur(mirrored, 127)[64:-64, 64:-64]
-    deviation = small.astype(np.float32) - paper
+    deviation = even.astype(np.float32) - paper
     return float((deviation**3).sum()) > 0
 
 
-def _ink(grey: Grey) -> Floats:
-    """How much darker than the paper around it each pixel is: float32, up to 1."""
-    small = _scaled(grey, 64 / max(grey.shape))
-    paper = cv2.resize(_paper(small), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    ink: Floats = 1 - cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32) / np.maximum(paper, 1)
+def ink_of(grey: Grey, paper_of: Callable[[Floats], Floats], side: int = 64) -> Floats:
+    """How much darker than the paper around it each pixel is: float32, up to 1.
+
+    The paper is looked for on a picture whose longer side has ``side`` pixels.
+    """
+    small = scaled(grey, side / max(grey.shape)).astype(np.float32)
+    light = _light(small)
+    paper = paper_of(small / light) * light
+    large = cv2.resize(paper, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    darker = large - cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32)
+    ink: Floats = darker / np.maximum(large, max(1.0, DARKEST_PAPER * float(large.max())))
     return ink
 
 
-def _paper(small: Grey) -> Floats:
-    """The paper's brightness, as uneven as the light on it: float32 like the small picture.
+def _light(small: Floats, ink_is_dark: bool = True) -> Floats:
+    """The light on a picture, as smooth as light is: float32 like the picture, 1 at its best.
 
-    First guess: what remains when everything dark and narrower than a third of the picture is
-    closed. What is much darker than that is ink; the paper is the local mean of all the rest.
+    The logarithm of the brightness is fitted by a polynomial of fourth degree, again and again
+    without what is darker than the last fit (or, while the ink may be light, different): ink.
+    """
+    terms = _polynomial(*small.shape)
+    brightness = np.log(np.maximum(small, 4)).ravel()
+    weight = np.ones_like(brightness)
+    for _ in range(6):
+        weighted = terms * weight[:, None]
+        slight = 1e-4 * weight.sum() * np.eye(terms.shape[1])
+        fit = terms @ np.linalg.solve(weighted.T @ terms + slight, weighted.T @ brightness)
+        missing = fit - brightness if ink_is_dark else np.abs(fit - brightness)
+        weight = (missing < max(0.05, float(np.median(np.abs(missing))))).astype(np.float32)
+    if weight.mean() < 0.5:
+        return np.ones_like(small)
+    light = np.exp(fit).reshape(small.shape)
+    return np.asarray(np.clip(light / light.max(), 0.1, 1), np.float32)
+
+
+@lru_cache(maxsize=4)
+def _polynomial(height: int, width: int) -> Floats:
+    """The products of powers of x and y up to the fourth degree: float32 ``[H × W, 15]``."""
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    terms = [x**i * y**j for i in range(5) for j in range(5 - i)]
+    return np.stack(terms, -1).reshape(-1, len(terms)).astype(np.float32)
+
+
+def local_paper(small: Floats) -> Floats:
+    """The paper's brightness where shadows fall on it: float32 like the small picture.
+
+    First guess: what remains when everything dark and narrower than 21 pixels is closed. What is
+    much darker than that is ink; the paper is the local mean of all the rest, which follows the
+    edge of a shadow closely where there is no ink near.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (21, 21))
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel)
-    darker = np.rint(255 * (1 - small / np.maximum(closed, 1.0))).astype(np.uint8)
+    darker = np.rint(255 * np.clip(1 - small / np.maximum(closed, 1), 0, 1)).astype(np.uint8)
     _, ink = cv2.threshold(darker, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     weight = 1 - cv2.dilate(ink, np.ones((3, 3), np.uint8)).astype(np.float32)
-    around = cv2.GaussianBlur(weight, (0, 0), 3) + 1e-3
-    paper = cv2.GaussianBlur(weight * small, (0, 0), 3) + 1e-3 * closed
-    return np.asarray(paper / around, np.float32)
+    near, near_weight = _weighted_mean(small, weight, closed, 1)
+    far, _ = _weighted_mean(small, weight, closed, 3)
+    return np.where(near_weight > 0.5, near, far)
 
 
-def _digit(ink: Floats) -> Floats:
+def _weighted_mean(
+    values: Floats, weight: Floats, otherwise: Floats, sigma: float
+) -> Tuple[Floats, Floats]:
+    """The Gaussian mean around each pixel of those with weight, and how much weight there is."""
+    around: Floats = cv2.GaussianBlur(weight, (0, 0), sigma)
+    mean = cv2.GaussianBlur(weight * values, (0, 0), sigma) + 1e-3 * otherwise
+    return np.asarray(mean / (around + 1e-3), np.float32), around
+
+
+def _even_paper(small: Floats) -> Floats:
+    """One brightness for all of the paper: for ink so wide that it could pass for paper."""
+    light_half = small[small > 0.5 * np.percentile(small, 90)]
+    return np.full_like(small, np.median(light_half) if len(light_half) else 0)
+
+
+def is_drawn(grey: Grey, blots: Mask) -> bool:
+    """Whether blots have lighter paper on all sides, and an edge that light does not draw.
+
+    The edge of a shadow, or of something large and dark, has paper on one side only.
+    """
+    half = int(np.ceil(_stroke_width(blots) / 2))
+    reach = half + 2
+    # Beyond the picture's edge it goes on as it is: paper as paper, ink as ink.
+    around = cv2.copyMakeBorder(grey, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
+    away = _distance(~np.pad(blots, reach))
+    # In what is nearly black, one level more is a step.
+    smooth = np.maximum(cv2.GaussianBlur(around, (0, 0), 1), 16)
+    brightness = np.log(smooth.astype(np.float32))
+    within = np.ones(2 * [2 * (reach + half) + 1], np.uint8)
+    rises = brightness - cv2.erode(brightness, within)
+    rises = rises[(away > reach - 1.5) & (away <= reach)]
+    rise = float(np.percentile(rises, 75))
+    steps = np.hypot(cv2.Sobel(brightness, -1, 1, 0), cv2.Sobel(brightness, -1, 0, 1)) / 8
+    edge = float(np.percentile(steps[(away > 0) & (away <= 2)], 75))
+    return edge > SOFT_EDGE and float(np.mean(rises > 0.5 * rise)) > PAPER_AROUND
+
+
+def _digit(ink: Floats, blots: Mask) -> Floats:
     """The digit, cut out: 1 where the ink is full, 0 on the paper and on all that is not ink."""
-    blots = _digit_blots(ink)
-    if not blots.any():
-        raise InputError("no ink found on the picture")
-    level, _ = _paper_level(ink)
-    full = float(np.percentile(ink[blots], 75)) - level
+    full = float(np.percentile(ink[blots], 75))
     near = cv2.dilate(blots.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    cropped = _crop(np.where(near, (ink - level) / full, 0).astype(np.float32), near)
-    return np.clip(_scaled(cropped, max(1.0, DIGIT_SIDE / max(cropped.shape))), 0, 1)
+    cropped = _crop(np.where(near, ink / full, 0).astype(np.float32), near)
+    return np.clip(scaled(cropped, max(1.0, DIGIT_SIDE / max(cropped.shape))), 0, 1)
 
 
-def _paper_level(ink: Floats) -> Tuple[float, float]:
+def paper_level(ink: Floats) -> Tuple[float, float]:
     """The mean and the standard deviation of the paper, from the lower percentiles."""
     low, quarter = (float(value) for value in np.percentile(ink, (5, 25)))
     noise = quarter - low
     return quarter + 0.67 * noise, noise
 
 
-def _ink_mask(ink: Floats) -> Mask:
+def ink_mask(ink: Floats) -> Mask:
     """Where there is more than paper and its noise."""
-    level, noise = _paper_level(ink)
+    level, noise = paper_level(ink)
     peak = float(ink.max()) - level
     return ink > level + max(MIN_CONTRAST, 5 * noise, 0.25 * peak)
 
 
 def _digit_blots(ink: Floats) -> Mask:
     """The connected blots of ink that make up the digit: no frame, no specks, no shadows."""
-    level, _ = _paper_level(ink)
-    mask = _without_edge_lines(_ink_mask(ink))
+    level, _ = paper_level(ink)
+    mask = _without_edge_lines(ink_mask(ink))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     areas = stats[:, cv2.CC_STAT_AREA].astype(float)
     areas[0] = 0
@@ -217,7 +342,7 @@ def _digit_blots(ink: Floats) -> Mask:
     if without_frames.max() > SPECK * areas.max():
         areas = without_frames
     inks = np.bincount(labels.ravel(), ink.ravel(), len(areas)) / np.maximum(areas, 1)
-    large = areas >= max(1, SPECK * areas.max())
+    large = areas >= max(SPECK_AREA, SPECK * areas.max())
     strong = inks - level >= 0.5 * (inks[large].max(initial=level) - level)
     return np.isin(labels, np.flatnonzero(large & strong))
 

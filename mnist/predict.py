@@ -4,7 +4,7 @@ from mnist import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import click
 
@@ -12,22 +12,63 @@ from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER…")
+@click.argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
 @click.option(
     "--checkpoint",
     metavar="CHECKPOINT",
     help="A checkpoint folder or a course prefix [default: checkpoints/best].",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--many",
+    is_flag=True,
+    help="Several digits on a picture, read line by line; draws boxes into a copy.",
+)
+@click.option(
+    "--annotate",
+    metavar="FILE",
+    help="The copy with boxes [default: NAME-digits.png in the working folder]; implies --many.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "csv"]),
+    help="Lines for people, JSON objects or CSV rows [default: text].",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--top", type=click.IntRange(1, 10), default=3, show_default=True, help="So many likeliest."
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 10_000),
+    default=256,
+    show_default=True,
+    help="Pictures predicted and printed together.",
+)
 @cli.debug_option
-def main(paths: Tuple[str, ...], checkpoint: Optional[str], as_json: bool) -> int:
-    """Print the digit on each picture, how sure that is, and the three likeliest."""
+def main(
+    paths: Tuple[str, ...], format_: Optional[str], as_json: bool, annotate: Optional[str],
+    many: bool, **others: Any,
+) -> int:  # fmt: skip
+    """Print the digit on each picture, how sure that is, and the three likeliest.
+
+    A picture of anything else is marked "not a digit?". Quoted patterns ('scans/**/*.png') are
+    matched; - is a picture on standard input.
+    """
+    if as_json and format_ not in (None, "json"):
+        raise click.UsageError(f"--json and --format {format_} contradict each other")
     from mnist import device
 
     device.prepare_process()
     from mnist import prediction_lines
 
-    return prediction_lines.print_predictions(paths, checkpoint, as_json)
+    options = prediction_lines.Options(
+        format="json" if as_json else format_ or "text",
+        many=many or annotate is not None,
+        annotate=annotate,
+        **others,
+    )
+    return prediction_lines.print_predictions(paths, options)
 
 
 if __name__ == "__main__":

@@ -1,55 +1,125 @@
-"""What ``mnist.predict`` prints: a line a picture, for people or as JSON."""
+"""What ``mnist.predict`` prints: a line a picture (or a line of writing), for people or programs.
 
+Paddle is imported only after the first pictures are on their way to the workers that decode them.
+"""
+
+import csv
 import json
+import os
 import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mnist import images, predictor
+from mnist import images, picture_files
 from mnist.errors import InputError
-from mnist.predictor import Prediction, Predictor
+from mnist.mnist_form import NoInk
+from mnist.picture_files import Read, Source
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-TOP = 3
-# Pictures decoded before they are predicted together and printed.
-GROUP = 64
-
-Read = Tuple[str, Union["np.ndarray[Any, Any]", InputError]]
+# Shorter runs are over before a progress bar could be read.
+LONG = 100
 
 
-def print_predictions(paths: Sequence[str], checkpoint: Optional[str], as_json: bool) -> int:
+@dataclass(frozen=True)
+class Options:
+    """How to read and print; ``annotate`` is where the annotated picture goes."""
+
+    checkpoint: Optional[str] = None
+    format: str = "text"
+    top: int = 3
+    batch_size: int = 256
+    many: bool = False
+    annotate: Optional[str] = None
+
+
+def print_predictions(paths: Sequence[str], options: Options) -> int:
     """Predict every picture and return the exit code: 2 if any could not be read."""
-    model = Predictor(predictor.find_checkpoint(checkpoint))
+    names = picture_files.find(paths)
+    targets = _targets(names, options) if options.many else {}
+    read = read_many if options.many else read_one
+    with picture_files.reading(names, read) as results:
+        from mnist import predictor
+        from mnist.predictor import Predictor
+
+        model = Predictor(predictor.find_checkpoint(options.checkpoint))
+        with _progress(len(names), options.format) as show:
+            writer = _WRITERS[options.format](show, options)
+            return _predict_all(results, model, options, writer, targets)
+
+
+def read_one(source: Source) -> Any:
+    """A picture with one digit: uint8 ``[28, 28]``."""
+    if isinstance(source, str):
+        return images.read_digit(source)
+    return images.to_mnist(images.load_image(source))
+
+
+def read_many(source: Source) -> Any:
+    """A picture with several digits: its pixels and what was found on it."""
+    from mnist import many
+
+    pixels = images.load_pixels(source)
+    try:
+        return pixels, many.find_digits(images.grey_of(pixels))
+    except InputError as error:
+        if isinstance(source, str):
+            raise type(error)(f"{source}: {error}") from error
+        raise
+
+
+def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
+    """Where the annotated picture of each input goes; never onto an input."""
+    if options.annotate is not None and len(names) > 1:
+        raise InputError(f"--annotate {options.annotate}: one file for {len(names)} pictures")
+    taken = {os.path.realpath(name) for name in names}
+    targets: Dict[str, Path] = {}
+    for name in names:
+        stem = "stdin" if name == picture_files.STDIN else Path(name).stem
+        target = Path(options.annotate or f"{stem}-digits.png")
+        number = 1
+        while os.path.realpath(target) in taken:
+            if options.annotate is not None:
+                raise InputError(f"--annotate {target}: is the picture itself; name another file")
+            number += 1
+            target = Path(f"{stem}-digits-{number}.png")
+        taken.add(os.path.realpath(target))
+        targets[name] = target
+    return targets
+
+
+# --- predicting ------------------------------------------------------------------------
+
+
+def _predict_all(
+    results: Iterator[Read],
+    model: Any,
+    options: Options,
+    writer: "_Writer",
+    targets: Dict[str, Path],
+) -> int:
     code = 0
-    for group in _groups(_read_all(paths), GROUP):
-        readable = [image for _, image in group if not isinstance(image, InputError)]
-        found = iter(model.predict(np.stack(readable)) if readable else [])
-        for path, image in group:
-            if isinstance(image, InputError):
+    for group in _groups(results, 1 if options.many else options.batch_size):
+        good = [found for _, found in group if not isinstance(found, InputError)]
+        digits = [digit.image for _, found in good for digit in found] if options.many else good
+        predictions = iter(_predict(model, digits, options.batch_size))
+        for name, found in group:
+            if isinstance(found, InputError):
                 code = 2
-                _print_error(path, image, as_json)
+                writer.error(name, found)
+            elif options.many:
+                _write_many(writer, name, found, predictions, targets[name])
             else:
-                _print_prediction(path, next(found), as_json)
+                writer.one(name, next(predictions))
+        writer.flush()
     return code
 
 
-def _read_all(paths: Sequence[str]) -> Iterator[Read]:
-    for path in paths:
-        for file in _pictures(path):
-            try:
-                yield str(file), images.read_digit(file)
-            except InputError as error:
-                yield str(file), error
-
-
-def _pictures(path: str) -> List[Path]:
-    """The picture itself, or all pictures directly in a folder, by name."""
-    given = Path(path)
-    if not given.is_dir():
-        return [given]
-    return sorted(p for p in given.iterdir() if p.suffix.lower() in SUFFIXES) or [given]
+def _predict(model: Any, digits: List[Any], batch_size: int) -> Iterator[Any]:
+    for start in range(0, len(digits), batch_size):
+        yield from model.predict(np.stack(digits[start : start + batch_size]))
 
 
 def _groups(items: Iterator[Read], size: int) -> Iterator[List[Read]]:
@@ -63,28 +133,174 @@ def _groups(items: Iterator[Read], size: int) -> Iterator[List[Read]]:
         yield group
 
 
-def _print_prediction(path: str, prediction: Prediction, as_json: bool) -> None:
-    top = prediction.ranking[:TOP]
-    if as_json:
-        _print_json(
-            {
-                "path": path,
-                "digit": prediction.digit,
-                "confidence": round(prediction.confidence, 6),
-                "top": [[digit, round(p, 6)] for digit, p in top],
-            }
-        )
-        return
-    others = "  ".join(f"{digit}: {100 * p:.1f}%" for digit, p in top)
-    print(f"{path}: {prediction.digit}  ({others})", flush=True)
+def _write_many(
+    writer: "_Writer", name: str, read: Any, predictions: Iterator[Any], target: Path
+) -> None:
+    from mnist import annotation
+
+    pixels, found = read
+    pairs = [(digit, next(predictions)) for digit in found]
+    annotation.write(target, pixels, [digit.box for digit, _ in pairs], [p for _, p in pairs])
+    writer.many(name, pairs, target)
 
 
-def _print_error(path: str, error: InputError, as_json: bool) -> None:
-    if as_json:
-        _print_json({"path": path, "error": str(error)})
-    else:
+# --- printing --------------------------------------------------------------------------
+
+Show = Callable[[str], None]
+Pairs = List[Tuple[Any, Any]]
+
+
+class _Writer:
+    """Prints what was found on a picture in one format."""
+
+    def __init__(self, show: Show, options: Options) -> None:
+        self.show = show
+        self.top = options.top
+
+    def one(self, name: str, prediction: Any) -> None:
+        raise NotImplementedError
+
+    def many(self, name: str, pairs: Pairs, target: Path) -> None:
+        raise NotImplementedError
+
+    def error(self, name: str, error: InputError) -> None:
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+class _Text(_Writer):
+    def one(self, name: str, prediction: Any) -> None:
+        ranked = "  ".join(f"{d}: {100 * p:.1f}%" for d, p in prediction.ranking[: self.top])
+        doubt = "" if prediction.is_digit else "  not a digit?"
+        self.show(f"{name}: {prediction.digit}  ({ranked}){doubt}")
+
+    def many(self, name: str, pairs: Pairs, target: Path) -> None:
+        for number, line in _lines(pairs):
+            text = "".join(str(p.digit) if p.is_digit else "?" for _, p in line)
+            least = min((p for _, p in line), key=lambda p: float(p.confidence))
+            self.show(
+                f"{name}: line {number}: {text}"
+                f"  (least sure: {least.digit}, {100 * least.confidence:.1f}%)"
+            )
+        self.show(f"{name}: boxes drawn in {target}")
+
+    def error(self, name: str, error: InputError) -> None:
+        sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr, flush=True)
 
 
-def _print_json(values: Dict[str, Any]) -> None:
-    print(json.dumps(values, ensure_ascii=False), flush=True)
+class _Json(_Writer):
+    def one(self, name: str, prediction: Any) -> None:
+        self._show({"path": name, **self._values(prediction)})
+
+    def many(self, name: str, pairs: Pairs, target: Path) -> None:
+        lines = [
+            "".join(str(p.digit) if p.is_digit else "?" for _, p in line)
+            for _, line in _lines(pairs)
+        ]
+        digits = [
+            {"line": digit.line + 1, "box": list(digit.box), **self._values(prediction)}
+            for digit, prediction in pairs
+        ]
+        self._show({"path": name, "lines": lines, "digits": digits, "annotated": str(target)})
+
+    def error(self, name: str, error: InputError) -> None:
+        nothing = {"is_digit": False} if isinstance(error, NoInk) else {}
+        self._show({"path": name, **nothing, "error": str(error)})
+
+    def _values(self, prediction: Any) -> Dict[str, Any]:
+        return {
+            "digit": prediction.digit,
+            "confidence": round(prediction.confidence, 6),
+            "is_digit": prediction.is_digit,
+            "top": [[digit, round(p, 6)] for digit, p in prediction.ranking[: self.top]],
+        }
+
+    def _show(self, values: Dict[str, Any]) -> None:
+        self.show(json.dumps(values, ensure_ascii=False))
+
+
+class _Csv(_Writer):
+    """A row a picture, or with several digits on it a row a digit; the names of columns first."""
+
+    def __init__(self, show: Show, options: Options) -> None:
+        super().__init__(show, options)
+        self._place = ["line", "left", "top", "width", "height"] if options.many else []
+        others = [f"{what}_{i}" for i in range(2, self.top + 1) for what in ("digit", "confidence")]
+        found = ["digit", "confidence", "is_digit"]
+        self._columns = ["path", *self._place, *found, *others, "error"]
+        self._row(self._columns)
+
+    def one(self, name: str, prediction: Any) -> None:
+        self._row([name, *self._values(prediction), ""])
+
+    def many(self, name: str, pairs: Pairs, target: Path) -> None:
+        for digit, prediction in pairs:
+            self._row([name, digit.line + 1, *digit.box, *self._values(prediction), ""])
+
+    def error(self, name: str, error: InputError) -> None:
+        row = dict.fromkeys(self._columns, "")
+        row.update(path=name, error=str(error))
+        if isinstance(error, NoInk):
+            row["is_digit"] = "false"
+        self._row(list(row.values()))
+
+    def _values(self, prediction: Any) -> List[Any]:
+        ranked = [value for d, p in prediction.ranking[: self.top] for value in (d, f"{p:.6f}")]
+        return [*ranked[:2], "true" if prediction.is_digit else "false", *ranked[2:]]
+
+    def _row(self, values: Sequence[Any]) -> None:
+        line = _Line()
+        csv.writer(line, lineterminator="").writerow(values)
+        self.show(line.text)
+
+
+class _Line:
+    """What the csv module writes one row to."""
+
+    text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+
+_WRITERS = {"text": _Text, "json": _Json, "csv": _Csv}
+
+
+def _lines(pairs: Pairs) -> Iterator[Tuple[int, Pairs]]:
+    """The digits of each line of writing, and the line's number from 1."""
+    for number in sorted({digit.line for digit, _ in pairs}):
+        yield number + 1, [pair for pair in pairs if pair[0].line == number]
+
+
+# --- the progress bar ------------------------------------------------------------------
+
+
+@contextmanager
+def _progress(total: int, format: str) -> Iterator[Show]:
+    """How to print a line: on a terminal, with many pictures, above a bar on standard error."""
+    if total < LONG or not sys.stderr.isatty():
+        yield _print
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task("", total=total + (format == "csv"))
+
+        def show(line: str) -> None:
+            if sys.stdout.isatty():
+                console.print(line, markup=False, emoji=False, soft_wrap=True)
+            else:
+                _print(line)
+            bar.advance(task)
+
+        yield show
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")

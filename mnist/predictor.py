@@ -7,7 +7,7 @@ from typing import Any, List, Optional, Tuple
 import numpy as np
 from pydantic import TypeAdapter
 
-from mnist import checkpoint, losses, models
+from mnist import calibration, checkpoint, digit_check, losses, models
 from mnist.config import ModelConfig
 from mnist.errors import InputError
 from mnist.files import PathLike, find_input
@@ -21,11 +21,16 @@ _MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest digit, and every digit with its probability, the likeliest first."""
+    """The likeliest digit, and every digit with its probability, the likeliest first.
+
+    ``is_digit`` is False where the picture is none by the rule of ``mnist.digit_check``; the
+    other fields then say what it would be if it were one.
+    """
 
     digit: int
     confidence: float
     ranking: List[Tuple[int, float]]
+    is_digit: bool
 
 
 def find_checkpoint(name: Optional[str], folder: str = "checkpoints") -> Path:
@@ -57,10 +62,16 @@ def load_model(source: checkpoint.Checkpoint) -> models.Model:
 
 
 class Predictor:
-    """Predicts digits with the model of a checkpoint, on the CPU."""
+    """Predicts digits with the model of a checkpoint, on the CPU.
+
+    Probabilities are at the temperature that was fitted when the checkpoint was trained; a
+    checkpoint without one (the course's own, a regression) keeps the model's.
+    """
 
     def __init__(self, path: PathLike) -> None:
         self.source = checkpoint.load(path)
+        state = self.source.state
+        self.temperature = (state.temperature if state else None) or 1.0
         self._place = fluid.CPUPlace()
         with fluid.dygraph.guard(self._place):
             self._model = load_model(self.source)
@@ -77,15 +88,17 @@ class Predictor:
 
     def predict(self, images: "np.ndarray[Any, Any]") -> List[Prediction]:
         """uint8 ``[N,28,28]``, light ink on black → a Prediction each."""
-        return [_rank(row) for row in self.probabilities(images)]
+        return [_rank(row, image) for row, image in zip(self.probabilities(images), images)]
 
     def _predict(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         with fluid.dygraph.guard(self._place), fluid.dygraph.no_grad():
             outputs = self._model(to_variable(as_model_input(images)))
-            return losses.probabilities(self._model.config.loss, outputs.numpy())
+            given = losses.probabilities(self._model.config.loss, outputs.numpy())
+            return calibration.at(given, self.temperature)
 
 
-def _rank(row: "np.ndarray[Any, Any]") -> Prediction:
+def _rank(row: "np.ndarray[Any, Any]", image: "np.ndarray[Any, Any]") -> Prediction:
     order = np.argsort(-row, kind="stable")
-    ranking = [(int(digit), float(row[digit])) for digit in order]
-    return Prediction(ranking[0][0], ranking[0][1], ranking)
+    ranking = list(zip(order.tolist(), row[order].tolist()))
+    digit, confidence = ranking[0]
+    return Prediction(digit, confidence, ranking, digit_check.may_be_digit(image, confidence))

@@ -329,6 +329,8 @@ class _Run:
             seconds=time.perf_counter() - started,
             images_per_second=state.samples / state.epoch_seconds,
         )
+        if self.config.model.loss == "softmax_cross_entropy":
+            state.temperature = valid.temperature()
         self._begin_next_epoch(record)
         if self.observer is not None:
             values = {"valid/loss": valid.loss, "valid/accuracy": valid.accuracy}

@@ -61,6 +61,36 @@ def bundled():
 # --- the form ---
 
 
+@pytest.mark.parametrize("slant", [6, 14, 25])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_one_that_is_cut_out_tightly(slant, inverted):
+    picture = np.full((200, 40 + slant), 255, np.uint8)
+    cv2.line(picture, (20 + slant, 20), (20, 180), 0, 16, cv2.LINE_AA)
+    rows, columns = (np.flatnonzero((picture < 128).any(axis)) for axis in (1, 0))
+    cut = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    found = images.to_mnist(255 - cut if inverted else cut)
+    assert alike(found, images.to_mnist(np.pad(picture, 60, constant_values=255))) > 0.85
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_blank_paper_in_strongly_uneven_light_is_no_ink(seed):
+    rng = np.random.RandomState(seed)
+    y, x = np.mgrid[:240, :240] / 240 - 0.5
+    light = 0.6 - rng.uniform(0.5, 0.95) * (x * rng.choice([-1, 1]) + 0.3 * y * rng.uniform(-1, 1))
+    paper = np.clip(230 * light + rng.normal(0, 2, light.shape), 0, 255).astype(np.uint8)
+    with pytest.raises(InputError, match="no ink found"):
+        images.to_mnist(paper)
+
+
+@pytest.mark.parametrize("inset", range(0, 10, 3))
+@pytest.mark.parametrize("thickness", [2, 4, 6])
+def test_a_frame_near_the_edge(inset, thickness):
+    picture = np.pad(seven(240, 20), 40, constant_values=255)
+    corner = picture.shape[0] - 1 - inset
+    cv2.rectangle(picture, (inset, inset), (corner, corner), 40, thickness)
+    assert alike(images.to_mnist(picture), REFERENCE) > 0.97
+
+
 def test_form_of_the_result():
     assert REFERENCE.shape == (28, 28)
     assert REFERENCE.dtype == np.uint8
@@ -220,8 +250,8 @@ def test_samples_are_what_their_script_draws(tmp_path):
         check=True,
         timeout=120,
     )
-    for picture in SAMPLES.glob("*.png"):
-        drawn = np.asarray(Image.open(tmp_path / picture.name), int)
+    for picture in [*SAMPLES.glob("*.png"), *SAMPLES.glob("sheets/*.jpg")]:
+        drawn = np.asarray(Image.open(tmp_path / picture.relative_to(SAMPLES)), int)
         np.testing.assert_allclose(np.asarray(Image.open(picture), int), drawn, atol=8)
 
 

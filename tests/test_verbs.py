@@ -15,7 +15,7 @@ from mnist import checkpoint, legacy
 from mnist import config as configs
 
 SAMPLES = ROOT / "data" / "samples"
-PICTURES = sorted(SAMPLES.iterdir())
+PICTURES = sorted(SAMPLES.glob("*.png"))
 TINY = ["--set", "model.name=fc", "--set", "model.hidden_sizes=[16]", "--set", "train.epochs=3"]
 
 
@@ -267,7 +267,7 @@ def test_predict_is_right_on_the_samples(trained):
     right = [row["digit"] == digit_of(path) for row, path in zip(found, paths)]
     assert sum(right) >= len(right) - 1
     for row in found:
-        assert set(row) == {"path", "digit", "confidence", "top"}
+        assert set(row) == {"path", "digit", "confidence", "is_digit", "top"}
         assert len(row["top"]) == 3 and row["top"][0] == [row["digit"], row["confidence"]]
         assert 1 >= row["top"][0][1] >= row["top"][1][1] >= row["top"][2][1] >= 0
 
@@ -328,9 +328,12 @@ def test_evaluate_agrees_with_the_training_and_with_itself(trained):
     assert right / 300 == found["accuracy"]
     for digit, row in enumerate(found["per_class"]):
         assert row["recall"] == confusion[digit][digit] / sum(confusion[digit])
+    calibration = found["calibration"]
+    assert calibration["temperature"] > 0 and 0 <= calibration["error"] <= 1
     tables = verb("evaluate", "--checkpoint", "checkpoints/best", "--split", "valid", cwd=folder,
                   check=0).stdout  # fmt: skip
     assert "split valid: 300 images" in tables and "confusion" in tables
+    assert "expected calibration error" in tables
 
 
 def test_evaluate_names_a_wrong_split(trained):

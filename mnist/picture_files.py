@@ -1,0 +1,123 @@
+"""Which pictures are meant, and reading many of them on all processors.
+
+Decoding a picture takes several times as long as predicting it, and needs no Paddle: worker
+processes decode while the model predicts. They are started before Paddle is imported.
+"""
+
+import glob
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import Any, Callable, Deque, Iterator, List, Sequence, Tuple, Union
+
+from mnist.errors import InputError
+
+STDIN = "-"
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# So many pictures are handed to a worker at a time; for fewer than FEW workers do not pay.
+CHUNK = 32
+FEW = 4 * CHUNK
+MAX_STDIN_BYTES = 64 << 20
+
+Source = Union[str, bytes]
+Read = Tuple[str, Union[Any, InputError]]
+Reader = Callable[[Source], Any]
+
+
+def find(paths: Sequence[str]) -> List[str]:
+    """The files that paths mean, by name: themselves, a folder's pictures, a pattern's matches.
+
+    ``-`` is standard input and stays. A pattern that the shell left as it is (``'scans/*.png'``)
+    is matched here, ``**`` through all folders. Raises InputError for one that matches nothing.
+    """
+    return [file for path in paths for file in _find(path)]
+
+
+def _find(path: str) -> List[str]:
+    if path == STDIN or "\0" in path:
+        return [path]
+    if os.path.isdir(path):
+        return _pictures_in(Path(path)) or [path]
+    if os.path.lexists(path) or not glob.has_magic(path):
+        return [path]
+    found = sorted(name for name in glob.glob(path, recursive=True) if not os.path.isdir(name))
+    if not found:
+        raise InputError(f"{path}: no file has such a name")
+    return found
+
+
+def _pictures_in(folder: Path) -> List[str]:
+    return sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+
+
+@contextmanager
+def reading(names: Sequence[str], read: Reader) -> Iterator[Iterator[Read]]:
+    """Read all files with ``read``, in order: yields each name with what came of it.
+
+    ``read`` takes a path, or the bytes of standard input, and may raise InputError, which is then
+    the result. It must be a function of a module. With many files, workers begin at once.
+    """
+    if len(names) < FEW or STDIN in names:
+        yield ((name, _read_one(name, read)) for name in names)
+        return
+    workers = len(os.sched_getaffinity(0))
+    executor = ProcessPoolExecutor(workers, initializer=_begin_worker)
+    chunks = (list(names[i : i + CHUNK]) for i in range(0, len(names), CHUNK))
+    waiting: Deque[Tuple[List[str], Future[List[Any]]]] = deque()
+
+    def submit_next() -> None:
+        chunk = next(chunks, None)
+        if chunk is not None:
+            waiting.append((chunk, executor.submit(_read_chunk, chunk, read)))
+
+    def results() -> Iterator[Read]:
+        while waiting:
+            chunk, future = waiting.popleft()
+            found = future.result()
+            submit_next()
+            yield from zip(chunk, found)
+
+    try:
+        for _ in range(4 * workers):
+            submit_next()
+        yield results()
+    finally:
+        for _, future in waiting:
+            future.cancel()
+        executor.shutdown()
+
+
+def _read_chunk(names: List[str], read: Reader) -> List[Any]:
+    return [_read_one(name, read) for name in names]
+
+
+def _read_one(name: str, read: Reader) -> Any:
+    try:
+        return read(_standard_input() if name == STDIN else name)
+    except InputError as error:
+        return error
+
+
+def _standard_input() -> bytes:
+    # One byte more than is allowed, so that the reader can tell.
+    return sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+
+
+def _begin_worker() -> None:
+    """Leave signals to the parent, and end when it does, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

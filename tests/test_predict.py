@@ -1,0 +1,180 @@
+"""``mnist.predict`` as people use it: patterns, standard input, formats, many files and digits."""
+
+import csv
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from helpers import ROOT, environment, small, verb
+
+from mnist import picture_files
+from mnist.errors import InputError
+
+SAMPLES = ROOT / "data" / "samples"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A working folder with a small checkpoint and pictures of digits in ``scans``."""
+    from mnist import config as configs
+    from mnist import trainer
+
+    base = tmp_path_factory.mktemp("predict")
+    values = {
+        "model": {"name": "fc", "hidden_sizes": [32]},
+        "train": {"epochs": 4},
+        "checkpoint": {"dir": str(base / "checkpoints")},
+        "log": {"dir": str(base / "log")},
+    }
+    trainer.train(configs.Config.model_validate(values), small(train=600))
+    (base / "scans" / "deep").mkdir(parents=True)
+    for number, digit in enumerate(small().eval.images[:4]):
+        cv2.imwrite(str(base / "scans" / f"{number}.png"), 255 - digit)
+    cv2.imwrite(str(base / "scans" / "deep" / "4.png"), small().eval.images[4])
+    cv2.imwrite(str(base / "blank.png"), np.full((90, 90), 250, np.uint8))
+    return base
+
+
+def rows_of(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_quoted_patterns_folders_and_top(folder):
+    done = verb("predict", "scans/**/*.png", "--json", "--top", 5, cwd=folder, check=0)
+    found = rows_of(done)
+    assert [row["path"] for row in found] == [
+        "scans/0.png", "scans/1.png", "scans/2.png", "scans/3.png", "scans/deep/4.png",
+    ]  # fmt: skip
+    assert all(len(row["top"]) == 5 and row["is_digit"] in (True, False) for row in found)
+
+
+def test_a_pattern_without_a_match_is_one_line(folder):
+    done = verb("predict", "scans/*.tiff", cwd=folder, check=2)
+    assert done.stderr == "error: scans/*.tiff: no file has such a name\n"
+
+
+def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
+    (tmp_path / "a[1].png").write_bytes(b"")
+    assert picture_files.find([str(tmp_path / "a[1].png")]) == [str(tmp_path / "a[1].png")]
+    with pytest.raises(InputError, match="no file has such a name"):
+        picture_files.find([str(tmp_path / "b[1].png")])
+
+
+def test_standard_input(folder):
+    data = (SAMPLES / "seven.png").read_bytes()
+    for given, code in ((data, 0), (b"", 2), (data[:200], 2)):
+        done = subprocess.run(
+            [sys.executable, "-m", "mnist.predict", "-", "--json"], input=given,
+            cwd=str(folder), env=environment(), capture_output=True, timeout=120,
+        )  # fmt: skip
+        (row,) = map(json.loads, done.stdout.splitlines())
+        assert done.returncode == code and row["path"] == "-" and ("error" in row) == (code == 2)
+
+
+def test_csv(folder):
+    done = verb("predict", "scans/0.png", "blank.png", "nowhere.png", "--format", "csv",
+                "--top", 2, cwd=folder, check=2)  # fmt: skip
+    digit, blank, missing = csv.DictReader(io.StringIO(done.stdout))
+    assert digit["digit"] in set("0123456789") and digit["error"] == ""
+    assert float(digit["confidence"]) >= float(digit["confidence_2"])
+    assert blank["is_digit"] == "false" and "no ink" in blank["error"]
+    assert missing["is_digit"] == "" and "no such file" in missing["error"]
+
+
+def test_what_is_no_digit_is_marked_in_every_format(folder):
+    board = np.indices((8, 8)).sum(0) % 2 * 255
+    cv2.imwrite(str(folder / "board.png"), cv2.resize(np.uint8(board), (240, 240), interpolation=0))
+    assert "not a digit?" in verb("predict", "board.png", cwd=folder, check=0).stdout
+    (row,) = rows_of(verb("predict", "board.png", "--json", cwd=folder, check=0))
+    assert row["is_digit"] is False
+    (row,) = rows_of(verb("predict", "blank.png", "--json", cwd=folder, check=2))
+    assert row["is_digit"] is False and "digit" not in row
+
+
+def test_contradicting_options(folder):
+    done = verb("predict", "x.png", "--json", "--format", "csv", cwd=folder, check=2)
+    assert "contradict" in done.stderr
+
+
+def test_many_files_come_in_order_with_the_bad_ones_among_them(folder, tmp_path):
+    digits = small(train=200).train.images
+    for number, digit in enumerate(digits[: picture_files.FEW + 10]):
+        cv2.imwrite(str(tmp_path / f"{number:04}.png"), digit)
+    (tmp_path / "0007.png").write_bytes(b"no picture")
+    one = verb("predict", tmp_path, "--json", "--batch-size", 7, cwd=folder, check=2)
+    found = rows_of(one)
+    assert [row["path"] for row in found] == sorted(map(str, tmp_path.iterdir()))
+    assert [number for number, row in enumerate(found) if "error" in row] == [7]
+    alone = verb("predict", tmp_path / "0100.png", "--json", cwd=folder, check=0)
+    assert rows_of(alone)[0]["digit"] == found[100]["digit"]
+
+
+def test_a_bar_on_the_terminal_and_lines_in_the_file(folder, tmp_path):
+    for number, digit in enumerate(small(train=200).train.images[:120]):
+        cv2.imwrite(str(tmp_path / f"{number:04}.png"), digit)
+    terminal, other = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "mnist.predict", str(tmp_path)], cwd=str(folder),
+        env=environment({"TERM": "xterm"}), stdout=subprocess.PIPE, stderr=other, timeout=120,
+    )  # fmt: skip
+    os.close(other)
+    drawn = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    assert done.returncode == 0 and "/120" in drawn
+    assert len(done.stdout.splitlines()) == 120
+
+
+def test_no_worker_outlives_a_killed_run(tmp_path):
+    script = f"""
+import os, time
+from mnist import picture_files
+def wait(name):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+with picture_files.reading(["x"] * {picture_files.FEW}, wait) as results:
+    next(results)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], env=environment(),
+                               cwd=str(tmp_path), stdout=subprocess.PIPE, text=True)  # fmt: skip
+    worker = int(process.stdout.readline())
+    process.kill()
+    process.wait(timeout=60)
+    deadline = time.monotonic() + 30
+    while os.path.exists(f"/proc/{worker}") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not os.path.exists(f"/proc/{worker}")
+
+
+# --- several digits ---
+
+
+def test_many_reads_lines_and_draws_a_copy_and_leaves_the_input(folder, tmp_path):
+    sheet = SAMPLES / "sheets" / "ruled-paper.jpg"
+    before = sheet.read_bytes()
+    arguments = ["--many", "--checkpoint", folder / "checkpoints" / "best"]
+    (row,) = rows_of(verb("predict", sheet, *arguments, "--json", cwd=tmp_path, check=0))
+    assert [len(line) for line in row["lines"]] == [8, 4, 7]
+    assert len(row["digits"]) == 19 and row["digits"][0]["line"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["ruled-paper-digits.png"]
+    assert cv2.imread(str(tmp_path / row["annotated"])).shape == cv2.imread(str(sheet)).shape
+    assert sheet.read_bytes() == before
+    text = verb("predict", sheet, *arguments, cwd=tmp_path, check=0).stdout.splitlines()
+    assert [line.split(": ")[1] for line in text[:3]] == ["line 1", "line 2", "line 3"]
+    table = verb("predict", sheet, *arguments, "--format", "csv", cwd=tmp_path, check=0).stdout
+    assert len(list(csv.DictReader(io.StringIO(table)))) == 19
+
+
+def test_an_input_is_never_written_over(folder):
+    copy = folder / "scans" / "0.png"
+    before = copy.read_bytes()
+    done = verb("predict", copy, "--annotate", copy, cwd=folder, check=2)
+    assert "is the picture itself" in done.stderr and copy.read_bytes() == before
+    done = verb("predict", copy, copy, "--annotate", "x.png", cwd=folder, check=2)
+    assert "one file for 2 pictures" in done.stderr
