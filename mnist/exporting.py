@@ -11,6 +11,7 @@ import numpy as np
 
 from mnist import (
     __version__,
+    calibration,
     cli,
     dataset,
     inference_model,
@@ -119,8 +120,7 @@ def export(
 
 def temperature_of(source: Checkpoint) -> Optional[float]:
     """What a checkpoint's logits are divided by before the softmax; None: nothing."""
-    temperature: Optional[float] = getattr(source.state, "temperature", None)
-    return temperature
+    return source.state.temperature if source.state else None
 
 
 # --- the folder ------------------------------------------------------------------------
@@ -293,13 +293,7 @@ def _in_dygraph(
             return losses.probabilities(loss, outputs)
 
         plain = _in_batches(probabilities, images)
-    return plain if temperature is None else _tempered(plain, temperature)
-
-
-def _tempered(probabilities: "np.ndarray[Any, Any]", temperature: float) -> "np.ndarray[Any, Any]":
-    """softmax(z/T) of p = softmax(z): the T-th roots of p, made to sum to one."""
-    roots = probabilities ** (1 / temperature)
-    return np.asarray(roots / roots.sum(axis=1, keepdims=True))
+    return plain if temperature is None else calibration.at(plain, temperature)
 
 
 def _in_batches(

@@ -36,7 +36,7 @@ _GLOBAL_STEP = "global_step"
 _NO_ACCUMULATORS = (safe_pickle.NAME_TABLE, _SCHEDULE, _GLOBAL_STEP)
 
 # What Paddle's BatchNorm saves among the parameters and no optimizer trains.
-_RUNNING_STATISTICS = ("._mean", "._variance")
+RUNNING_STATISTICS = ("._mean", "._variance")
 
 _LOSSES = {10: "softmax_cross_entropy", 1: "square_error"}
 _PIXELS = 28 * 28
@@ -118,7 +118,7 @@ def optimizer_by_parameter(
     accumulators = _accumulators(state)
     if _name_of(accumulators) is None:
         return {}
-    trained = {n: array for n, array in parameters.items() if not n.endswith(_RUNNING_STATISTICS)}
+    trained = {n: array for n, array in parameters.items() if not n.endswith(RUNNING_STATISTICS)}
     pairs = {name: name_table.get(name, "") for name in trained}
     if sorted(pairs.values()) != sorted(accumulators):
         pairs = _pair_by_shape(accumulators, trained)

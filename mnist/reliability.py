@@ -79,18 +79,6 @@ def of_evaluation(result: Evaluation) -> Reliability:
     return reliability(result.labels, result.digits, result.probabilities)
 
 
-def with_temperature(
-    probabilities: "np.ndarray[Any, Any]", temperature: float
-) -> "np.ndarray[Any, Any]":
-    """Softmax of the logits over ``temperature``, from the softmax of the logits themselves.
-
-    Float64 ``[N,10]`` → the same; which digit is the likeliest does not change.
-    """
-    scores = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)) / temperature
-    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(scores / scores.sum(axis=1, keepdims=True))
-
-
 def wilson_interval(right: int, count: int) -> Tuple[float, float]:
     """The 95% interval of a fraction that was counted (Wilson 1927); (0, 1) of nothing."""
     if count == 0:

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from mnist import losses, perturbations, reliability, seeding
+from mnist import calibration, losses, perturbations, reliability, seeding
 from mnist.config import LoaderConfig
 from mnist.dataset import Split
 from mnist.evaluation import Evaluation, evaluate
@@ -111,7 +111,7 @@ def measure(run: Run, split_name: str, split: Split, say: Callable[[str], None])
 def _with_temperature(result: Evaluation, temperature: Optional[float]) -> Optional[Evaluation]:
     if temperature is None:
         return None
-    probabilities = reliability.with_temperature(result.probabilities, temperature)
+    probabilities = calibration.at(result.probabilities, temperature)
     return replace(result, probabilities=probabilities)
 
 

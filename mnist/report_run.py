@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from pydantic import BaseModel, ValidationError
 
-from mnist import checkpoint, predictor, tracking
+from mnist import checkpoint, legacy, predictor, tracking
 from mnist.checkpoint import Checkpoint, EpochRecord, RunState
 from mnist.errors import InputError
 from mnist.files import find_input, open_input
@@ -74,12 +74,16 @@ class Run:
     @property
     def temperature(self) -> Optional[float]:
         """What the logits are divided by before the softmax; None without calibration."""
-        value = getattr(self.state, "temperature", None)
-        return float(value) if value else None
+        return self.state.temperature if self.state else None
 
     @property
     def parameters(self) -> int:
-        return sum(int(array.size) for array in self.source.parameters.values())
+        """How many numbers were trained."""
+        return sum(
+            int(array.size)
+            for name, array in self.source.parameters.items()
+            if not name.endswith(legacy.RUNNING_STATISTICS)
+        )
 
     @property
     def seconds(self) -> Optional[float]:

@@ -172,7 +172,7 @@ def _reading(image: Grey, answer: Answer, explain: bool) -> Reading:
     reading = Reading(
         digit=prediction.digit,
         confidence=prediction.confidence,
-        is_digit=getattr(prediction, "is_digit", True),
+        is_digit=prediction.is_digit,
         probabilities=[probability for _, probability in sorted(prediction.ranking)],
     )
     if explain:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from mnist.reliability import BINS, reliability, wilson_interval, with_temperature
+from mnist.calibration import at
+from mnist.reliability import BINS, reliability, wilson_interval
 
 
 def random_case(seed, count, sharpness=3.0):
@@ -55,7 +56,7 @@ def test_certainty_is_in_the_last_bin_and_a_certain_error_has_a_finite_loss():
 @given(st.integers(0, 10_000), st.floats(0.2, 10))
 def test_a_temperature_divides_the_logits(seed, temperature):
     _, digits, probabilities, logits = random_case(seed, 20)
-    tempered = with_temperature(probabilities, temperature)
+    tempered = at(probabilities, temperature)
     expected = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
     expected /= expected.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(tempered, expected, atol=1e-12)
