@@ -39,10 +39,10 @@ SECTIONS = [
     Section("loading.py", "Asynchronous loading"),
     Section("checkpoint_cost.py", "Checkpoints"),
     Section("logging_cost.py", "Curves, pictures and histograms"),
-    Section("predict_files.py", "Reading many files"),
-    Section("robustness.py", "Pictures in many dresses"),
-    Section("export_speed.py", "Exported models"),
-    Section("serve_load.py", "The server under load"),
+    Section("predict_files.py --checkpoint data/pretrained", "Reading many files"),
+    Section("robustness.py --checkpoint data/pretrained", "Pictures in many dresses"),
+    Section("export_speed.py --checkpoint data/pretrained", "Exported models"),
+    Section("serve_load.py --checkpoint data/pretrained", "The server under load"),
 ]
 
 INTRODUCTION = """\
@@ -53,7 +53,8 @@ command it was made; a table's text says how many rounds or seeds are behind it,
 come with their spread. Timings hold for the machine at hand, ratios and accuracies further.
 
 Versions: {versions}. Seeds count from 1.
-"""
+
+{verdict}"""
 _PACKAGES = ("paddlepaddle", "numpy", "opencv-python-headless", "mpi4py")
 
 
@@ -125,7 +126,12 @@ def write(path: Path, texts: Dict[str, str]) -> None:
     """In the order of SECTIONS; sections of benchmarks that are no more are dropped."""
     installed = ", ".join(f"{name} {version}" for name, version in versions(_PACKAGES))
     python = ".".join(map(str, sys.version_info[:3]))
-    parts = [INTRODUCTION.format(versions=f"Python {python}, {installed}")]
+    parts = [
+        INTRODUCTION.format(
+            verdict=(BENCHMARKS / "verdict.md").read_text(),
+            versions=f"Python {python}, {installed}",
+        )
+    ]
     parts += [
         f"## {section.title}\n\n{texts[section.title]}"
         for section in SECTIONS
