@@ -53,7 +53,7 @@ def read_digit(path: PathLike) -> Grey:
     try:
         return to_mnist(grey)
     except InputError as error:
-        raise InputError(f"{os.fspath(path)}: {error}") from error
+        raise type(error)(f"{os.fspath(path)}: {error}") from error
 
 
 def load_image(source: Union[PathLike, bytes]) -> Grey:

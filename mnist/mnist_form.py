@@ -11,7 +11,7 @@ mass lies within half a pixel of the middle of pixel (14, 14), counted from 0.
 
 from functools import lru_cache
 from itertools import product
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -41,6 +41,8 @@ PAPER_AROUND = 0.75
 # How fast the logarithm of brightness must change at the ink's edge, from a pixel to the next: ink
 # a quarter darker than paper does so; in light, shadow and clouds it changes more slowly.
 SOFT_EDGE = 0.035
+# Where there is hardly any paper to compare with, ink must end as sharply as this.
+SHARP_EDGE = 0.12
 # Paper darker than this part of the brightest is too dark for faint ink to be told from noise.
 DARKEST_PAPER = 0.2
 # Blots smaller than this part of the largest one, or than so many pixels, are specks.
@@ -60,20 +62,38 @@ def to_mnist(grey: Grey) -> Grey:
     """
     if is_mnist_form(grey):
         return grey.copy()
-    ink, blots = _find_ink(with_light_paper(_work_size(grey)))
-    return form_of(ink - paper_level(ink)[0], blots)
+    return form_of(*_find_ink(with_light_paper(_work_size(grey))))
 
 
 def _find_ink(grey: Grey) -> Tuple[Floats, Mask]:
-    """How much darker than the paper each pixel of a picture is, and where the digit is."""
+    """The ink of a picture, and the part of it that is the digit, as ``form_of`` takes them."""
     # Most pictures are read at the first try. The others are for ink so wide that it could pass
     # for paper: tightly cut digits, and solid shapes.
     for picture, paper in product((grey, cv2.bitwise_not(grey)), (local_paper, _even_paper)):
         ink = ink_of(picture, paper)
         blots = _digit_blots(ink)
         if blots.any() and is_drawn(picture, blots):
-            return ink, blots
-    raise NoInk("no ink found on the picture")
+            return ink - paper_level(ink)[0], blots
+    strip = _ink_of_strip(grey)
+    if strip is None:
+        raise NoInk("no ink found on the picture")
+    return strip.astype(np.float32), strip
+
+
+def _ink_of_strip(grey: Grey) -> Optional[Mask]:
+    """The ink of a long narrow picture, cut along a 1, which leaves hardly any paper; or None."""
+    if max(grey.shape) < 2 * min(grey.shape) or min(grey.shape) < 3:
+        return None
+    _, light = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    ink: Mask = light == 0
+    # A stroke's ends are round: of the corners more are paper; or else of the longer sides.
+    sides = ink[:, [0, -1]] if ink.shape[0] > ink.shape[1] else ink[[0, -1]]
+    if ink[[0, 0, -1, -1], [0, -1, 0, -1]].mean() + 0.1 * sides.mean() > 0.55:
+        ink = ~ink
+    if ink.all() or not ink.any():
+        return None
+    _, edge = _brightness_and_edge(grey, _distance(~ink))
+    return ink if edge > SHARP_EDGE else None
 
 
 def form_of(ink: Floats, blots: Mask) -> Grey:
@@ -289,16 +309,24 @@ def is_drawn(grey: Grey, blots: Mask) -> bool:
     # Beyond the picture's edge it goes on as it is: paper as paper, ink as ink.
     around = cv2.copyMakeBorder(grey, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
     away = _distance(~np.pad(blots, reach))
-    # In what is nearly black, one level more is a step.
-    smooth = np.maximum(cv2.GaussianBlur(around, (0, 0), 1), 16)
-    brightness = np.log(smooth.astype(np.float32))
+    brightness, edge = _brightness_and_edge(around, away)
     within = np.ones(2 * [2 * (reach + half) + 1], np.uint8)
     rises = brightness - cv2.erode(brightness, within)
     rises = rises[(away > reach - 1.5) & (away <= reach)]
-    rise = float(np.percentile(rises, 75))
+    usual = float(np.percentile(rises, 75))
+    return edge > SOFT_EDGE and float(np.mean(rises > 0.5 * usual)) > PAPER_AROUND
+
+
+def _brightness_and_edge(grey: Grey, away: Floats) -> Tuple[Floats, float]:
+    """The logarithm of a picture's brightness, and how fast it changes where ink ends.
+
+    ``away``: the distance from the ink of each pixel outside it.
+    """
+    # In what is nearly black, one level more is a step.
+    smooth = np.maximum(cv2.GaussianBlur(grey, (0, 0), 1), 16)
+    brightness = np.log(smooth.astype(np.float32))
     steps = np.hypot(cv2.Sobel(brightness, -1, 1, 0), cv2.Sobel(brightness, -1, 0, 1)) / 8
-    edge = float(np.percentile(steps[(away > 0) & (away <= 2)], 75))
-    return edge > SOFT_EDGE and float(np.mean(rises > 0.5 * rise)) > PAPER_AROUND
+    return brightness, float(np.percentile(steps[(away > 0) & (away <= 2)], 75))
 
 
 def _digit(ink: Floats, blots: Mask) -> Floats:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, environment, small, verb
 
+from benchmarks import absurd
 from mnist import picture_files
 from mnist.errors import InputError
 
@@ -89,10 +90,9 @@ def test_csv(folder):
 
 
 def test_what_is_no_digit_is_marked_in_every_format(folder):
-    board = np.indices((8, 8)).sum(0) % 2 * 255
-    cv2.imwrite(str(folder / "board.png"), cv2.resize(np.uint8(board), (240, 240), interpolation=0))
-    assert "not a digit?" in verb("predict", "board.png", cwd=folder, check=0).stdout
-    (row,) = rows_of(verb("predict", "board.png", "--json", cwd=folder, check=0))
+    cv2.imwrite(str(folder / "text.png"), absurd.paragraph(np.random.RandomState(0)))
+    assert "not a digit?" in verb("predict", "text.png", cwd=folder, check=0).stdout
+    (row,) = rows_of(verb("predict", "text.png", "--json", cwd=folder, check=0))
     assert row["is_digit"] is False
     (row,) = rows_of(verb("predict", "blank.png", "--json", cwd=folder, check=2))
     assert row["is_digit"] is False and "digit" not in row
