@@ -49,7 +49,7 @@ def _measure(folder: Path, saves: int):
         for number in range(saves):
             started = time.perf_counter()
             loss = losses.compute("softmax_cross_entropy", model(images), labels)
-            loss.backward()
+            model.backward(loss)
             optimizer.minimize(loss)
             model.clear_gradients()
             trained = time.perf_counter()

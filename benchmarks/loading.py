@@ -86,7 +86,7 @@ class Steps:
         with closing(feed(batches, config, fluid.CPUPlace())) as feeding:
             for images, labels in feeding:
                 loss = losses.compute("softmax_cross_entropy", self.model(images), labels)
-                loss.backward()
+                self.model.backward(loss)
                 self.optimizer.minimize(loss)
                 self.model.clear_gradients()
                 loss.numpy()

@@ -20,8 +20,8 @@ def gradients(model):
     """What one backward pass makes; nothing if autograd is switched off."""
     images = to_variable(as_model_input(digits().train.images[:8]))
     labels = to_variable(digits().train.labels[:8].reshape(-1, 1))
-    losses.compute(model.config.loss, model(images), labels).backward()
-    found = [parameter.gradient() for parameter in model.parameters()]
+    model.backward(losses.compute(model.config.loss, model(images), labels))
+    found = [parameter.gradient() for parameter in model.trained_parameters()]
     model.clear_gradients()
     return found
 
