@@ -26,6 +26,8 @@ Array = NDArray[Any]
 # How MPICH and Open MPI, and Paddle's launcher, tell a process how many there are.
 _MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 _PADDLE_SIZE = "PADDLE_TRAINERS_NUM"
+# How many sums are exchanged beside the gradients.
+_SUMS = 3
 # How long a process with an error waits for the main one, which mostly has the same error and
 # tells it, before it tells it itself.
 _SECONDS_FOR_THE_MAIN_ONE = 5.0
@@ -59,7 +61,7 @@ class Group:
         """Average gradients (and running statistics) of a model, and add up ``sums``.
 
         ``weight`` is this process's share of the batch, all weights adding up to 1; ``sums``
-        is float32 ``[K]``. Every process leaves with the same gradients and sums.
+        is float32 ``[3]``. Every process leaves with the same gradients and sums.
         """
         return sums
 
@@ -113,6 +115,7 @@ class MpiGroup(Group):
         self._world = MPI.COMM_WORLD
         self.rank = int(self._world.Get_rank())
         self.size = int(self._world.Get_size())
+        self._buffer: Optional[Tuple[Array, List[Tuple[Any, Array]]]] = None
 
     def describe(self) -> str:
         return f"{self.size} processes (MPI)"
@@ -127,19 +130,30 @@ class MpiGroup(Group):
             )
 
     def exchange(self, model: Any, weight: float, sums: Array) -> Array:
+        buffer, parts = self._buffer_for(model)
         # Gradients count by their process's samples, statistics each alike.
-        variables = [(p._grad_ivar(), weight) for p in model.trained_parameters()]
-        variables += [(p, 1 / self.size) for p in model.parameters() if not p.trainable]
-        parts = [(variable.numpy() * np.float32(part)).ravel() for variable, part in variables]
-        buffer = np.concatenate([*parts, sums])
+        for parameter, part in parts:
+            share = weight if parameter.trainable else 1 / self.size
+            np.multiply(_exchanged(parameter).numpy(), np.float32(share), out=part)
+        buffer[-_SUMS:] = sums
         self._world.Allreduce(self._mpi.IN_PLACE, buffer)
-        start = 0
-        for variable, _ in variables:
-            end = start + int(np.prod(variable.shape))
-            _overwrite(variable, buffer[start:end].reshape(variable.shape))
-            start = end
-        summed: Array = buffer[start:]
-        return summed
+        for parameter, part in parts:
+            _overwrite(_exchanged(parameter), part)
+        return buffer[-_SUMS:].copy()
+
+    def _buffer_for(self, model: Any) -> Tuple[Array, List[Tuple[Any, Array]]]:
+        """One array for all that is exchanged in a step, and each parameter's part of it."""
+        if self._buffer is None:
+            parameters = model.parameters()
+            sizes = [int(np.prod(parameter.shape)) for parameter in parameters]
+            buffer = np.zeros(sum(sizes) + _SUMS, np.float32)
+            ends = np.cumsum(sizes)
+            parts = [
+                (parameter, buffer[end - size : end].reshape(parameter.shape))
+                for parameter, size, end in zip(parameters, sizes, ends)
+            ]
+            self._buffer = buffer, parts
+        return self._buffer
 
     def highest(self, value: int) -> int:
         return int(self._world.allreduce(value, op=self._mpi.MAX))
@@ -196,6 +210,11 @@ class GpuGroup(Group):
 
     def share_out(self, array: Array) -> Array:
         return array
+
+
+def _exchanged(parameter: Any) -> Any:
+    """What the processes average: a parameter's gradient, or a running statistic itself."""
+    return parameter._grad_ivar() if parameter.trainable else parameter
 
 
 def _overwrite(variable: Any, values: Array) -> None:
