@@ -35,10 +35,11 @@ def may_be_digit(image: "np.ndarray[Any, Any]", confidence: float) -> bool:
     if len(rows) == 0:
         return False
     height, width = (int(ends[-1] - ends[0]) + 1 for ends in (rows, columns))
-    if width > MOST_WIDTH_TO_HEIGHT * height or int(ink.sum()) > MOST_INK:
+    pixels = int(ink.sum())
+    if width > MOST_WIDTH_TO_HEIGHT * height or pixels > MOST_INK:
         return False
-    # The radius of the largest disc that fits into the ink.
-    if cv2.distanceTransform(ink, cv2.DIST_L2, 5).max() > MOST_RADIUS:
+    # The radius of the largest disc that fits into the ink, if so large a one could.
+    if pixels > 3 * MOST_RADIUS**2 and _radius(ink) > MOST_RADIUS:
         return False
     _, _, pieces, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     if (pieces[1:, cv2.CC_STAT_AREA] >= PIECE).sum() > MOST_PIECES:
@@ -47,3 +48,7 @@ def may_be_digit(image: "np.ndarray[Any, Any]", confidence: float) -> bool:
     around = cv2.copyMakeBorder(1 - ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     regions, _ = cv2.connectedComponents(around, connectivity=4)
     return bool(regions - 2 <= MOST_HOLES)
+
+
+def _radius(ink: "np.ndarray[Any, Any]") -> float:
+    return float(cv2.distanceTransform(ink, cv2.DIST_L2, 5).max())

@@ -88,7 +88,11 @@ class Predictor:
 
     def predict(self, images: "np.ndarray[Any, Any]") -> List[Prediction]:
         """uint8 ``[N,28,28]``, light ink on black → a Prediction each."""
-        return [_rank(row, image) for row, image in zip(self.probabilities(images), images)]
+        probabilities = self.probabilities(images)
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        ranked = np.take_along_axis(probabilities, order, axis=1)
+        rankings = [list(zip(*row)) for row in zip(order.tolist(), ranked.tolist())]
+        return [_prediction(ranking, image) for ranking, image in zip(rankings, images)]
 
     def _predict(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         with fluid.dygraph.guard(self._place), fluid.dygraph.no_grad():
@@ -97,8 +101,6 @@ class Predictor:
             return calibration.at(given, self.temperature)
 
 
-def _rank(row: "np.ndarray[Any, Any]", image: "np.ndarray[Any, Any]") -> Prediction:
-    order = np.argsort(-row, kind="stable")
-    ranking = list(zip(order.tolist(), row[order].tolist()))
+def _prediction(ranking: List[Tuple[int, float]], image: "np.ndarray[Any, Any]") -> Prediction:
     digit, confidence = ranking[0]
     return Prediction(digit, confidence, ranking, digit_check.may_be_digit(image, confidence))
