@@ -71,7 +71,7 @@ def last_line(text):
 def test_it_reads_what_predict_reads(checkpoint, address):
     done = verb("predict", SAMPLES, "--checkpoint", checkpoint, cwd=ROOT, check=0)
     expected = [int(line.split(": ")[1][0]) for line in done.stdout.splitlines()]
-    files = [("file", path.read_bytes()) for path in sorted(SAMPLES.iterdir())]
+    files = [("file", path.read_bytes()) for path in sorted(SAMPLES.glob("*.png"))]
     answer = httpx.post(address + "predict", files=files, params={"explain": True}).json()
     assert [reading["digit"] for reading in answer["predictions"]] == expected
     maps = answer["predictions"][0]["feature_maps"]
