@@ -31,7 +31,7 @@ class Section(NamedTuple):
 
 SECTIONS = [
     Section("speed.py", "Training speed, against PyTorch and against Paddle as it comes"),
-    Section("overheads.py", "Feeding, logging, evaluating, starting"),
+    Section("overheads.py --rounds 3", "Feeding, logging, evaluating, starting"),
     Section("accuracy.py", "Accuracy"),
     Section("time_to_99.py", "Seconds to 99 %"),
     Section("optimizers.py", "The four optimizers"),

@@ -1,7 +1,7 @@
 """The trainer's own steps, for benchmarks to time: the same code, nothing written or printed."""
 
 from contextlib import closing
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 from mnist import config as configs
 from mnist import resumption, trainer
@@ -37,24 +37,25 @@ class Stepper:
 
     def steps_on_one_batch(self) -> Iterator[Any]:
         """Steps on a batch that stays where it is: what is left without any input pipeline."""
-        with closing(feed(self._batches(), self.config.data.loader, self.place)) as feeding:
+        first = self._batches(start=0)
+        with closing(feed(first, self.config.data.loader, self.place)) as feeding:
             images, labels = next(feeding)
         while True:
-            yield self._run._step(images, labels)
-            if self._run.state.step_in_epoch == self._run.steps_per_epoch:
+            if self._run.state.step_in_epoch >= self._run.steps_per_epoch - 1:
                 self._begin_next_epoch()
+            yield self._run._step(images, labels)
 
     def batches(self) -> Iterator[Any]:
         """The batches alone, made and never trained on."""
         while True:
-            yield from self._batches()
+            yield from self._batches(start=0)
 
-    def _batches(self) -> TrainingBatches:
+    def _batches(self, start: Optional[int] = None) -> TrainingBatches:
         run, config = self._run, self.config
         self.model.train()
         return TrainingBatches(
             self.data.train, config.data, config.train.seed, run.state.epoch,
-            run.state.step_in_epoch, run.group,
+            run.state.step_in_epoch if start is None else start, run.group,
         )  # fmt: skip
 
     def _begin_next_epoch(self) -> None:

@@ -64,10 +64,10 @@ class TrainingBatches(Batches):
         self._group = group
 
     def __len__(self) -> int:
-        return count_batches(len(self._split), self._whole) - self._start
+        return max(count_batches(len(self._split), self._whole) - self._start, 0)
 
     def __iter__(self) -> Iterator[Batch]:
-        for number in range(self._start, self._start + len(self)):
+        for number in range(self._start, count_batches(len(self._split), self._whole)):
             whole = self._order[number * self._whole : (number + 1) * self._whole]
             rows, _ = self._group.share(len(whole))
             images = self._split.images[whole[rows]]
