@@ -1,6 +1,7 @@
 """Real handwriting in many dresses is read by the model of MNIST that comes with the project.
 
-A part of what ``benchmarks/robustness.py`` measures, which prints the whole table.
+A part of what ``benchmarks/robustness.py`` measures, which prints the whole table. Drawing the
+dresses takes minutes: run with -m slow.
 """
 
 import zlib
@@ -11,6 +12,8 @@ from helpers import ROOT, digits
 
 from benchmarks.dresses import DRESSES
 from mnist import images
+
+pytestmark = pytest.mark.slow
 
 COUNT = 40
 SHARE = 0.9  # of all of them it is about 95% and more; forty may do a little worse
