@@ -90,7 +90,9 @@ def measure(command: List[str]) -> Tuple[float, float]:
     settings = {**os.environ, "PYTHONPATH": str(ROOT), **device.prepare_process()}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    subprocess.run(command, env=settings, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, env=settings, cwd=ROOT, stdout=subprocess.DEVNULL)
+    # 2: some of the pictures could not be read.
+    assert done.returncode in (0, 2), done
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

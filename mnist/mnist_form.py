@@ -43,6 +43,8 @@ PAPER_AROUND = 0.75
 SOFT_EDGE = 0.035
 # Where there is hardly any paper to compare with, ink must end as sharply as this.
 SHARP_EDGE = 0.12
+# Light is so smooth that a picture with this longer side tells all of it.
+LIGHT_SIDE = 32
 # Paper darker than this part of the brightest is too dark for faint ink to be told from noise.
 DARKEST_PAPER = 0.2
 # Blots smaller than this part of the largest one, or than so many pixels, are specks.
@@ -244,22 +246,25 @@ def _light(small: Floats, ink_is_dark: bool = True) -> Floats:
     The logarithm of the brightness is fitted by a polynomial of fourth degree, again and again
     without what is darker than the last fit (or, while the ink may be light, different): ink.
     """
-    terms = _polynomial(*small.shape)
-    brightness = np.log(np.maximum(small, 4)).ravel()
+    coarse = scaled(small, min(1.0, LIGHT_SIDE / max(small.shape)))
+    terms = _polynomial(*coarse.shape)
+    brightness = np.log(np.maximum(coarse, 4)).ravel()
     weight = np.ones_like(brightness)
     for _ in range(6):
         weighted = terms * weight[:, None]
         slight = 1e-4 * weight.sum() * np.eye(terms.shape[1])
-        fit = terms @ np.linalg.solve(weighted.T @ terms + slight, weighted.T @ brightness)
-        missing = fit - brightness if ink_is_dark else np.abs(fit - brightness)
+        factors = np.linalg.solve(weighted.T @ terms + slight, weighted.T @ brightness)
+        missing = terms @ factors - brightness
+        if not ink_is_dark:
+            missing = np.abs(missing)
         weight = (missing < max(0.05, float(np.median(np.abs(missing))))).astype(np.float32)
     if weight.mean() < 0.5:
         return np.ones_like(small)
-    light = np.exp(fit).reshape(small.shape)
+    light = np.exp(_polynomial(*small.shape) @ factors).reshape(small.shape)
     return np.asarray(np.clip(light / light.max(), 0.1, 1), np.float32)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _polynomial(height: int, width: int) -> Floats:
     """The products of powers of x and y up to the fourth degree: float32 ``[H × W, 15]``."""
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
