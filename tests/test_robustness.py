@@ -1,7 +1,6 @@
 """Real handwriting in many dresses is read by the model of MNIST that comes with the project.
 
-A part of what ``benchmarks/robustness.py`` measures, which prints the whole table. Drawing the
-dresses takes minutes: run with -m slow.
+A part of what ``benchmarks/robustness.py`` measures, which prints the whole table.
 """
 
 import zlib
@@ -13,10 +12,8 @@ from helpers import ROOT, digits
 from benchmarks.dresses import DRESSES
 from mnist import images
 
-pytestmark = pytest.mark.slow
-
 COUNT = 40
-SHARE = 0.9  # of all of them it is about 95% and more; forty may do a little worse
+SHARE = 0.9  # of 400 it is 95% and more in every dress; forty may do a little worse
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +26,11 @@ def model():
 @pytest.mark.parametrize("name", sorted(DRESSES))
 def test_real_handwriting_is_read(model, name):
     data = digits().train
+    # Neighbours are from one hand, so a run of them says little of the others.
+    chosen = np.random.RandomState(1).permutation(len(data))[:COUNT]
     pictures = []
-    for digit in data.images[:COUNT]:
+    for digit in data.images[chosen]:
         rng = np.random.RandomState(zlib.crc32(name.encode() + digit.tobytes()))
         pictures.append(images.to_mnist(images.grey_of(DRESSES[name](digit, rng))))
     found = [prediction.digit for prediction in model.predict(np.stack(pictures))]
-    assert np.mean(found == data.labels[:COUNT]) >= SHARE
+    assert np.mean(found == data.labels[chosen]) >= SHARE
