@@ -56,20 +56,20 @@ def read_digit(path: PathLike) -> Grey:
         raise type(error)(f"{os.fspath(path)}: {error}") from error
 
 
-def load_image(source: Union[PathLike, bytes]) -> Grey:
+def load_image(source: Union[PathLike, bytes], max_pixels: int = MAX_PIXELS) -> Grey:
     """A picture (a file, or a file's bytes) in grey, upright, ink on paper: uint8 ``[H, W]``.
 
     ``load_pixels``, then ``grey_of``; raises what the former raises.
     """
-    return grey_of(load_pixels(source))
+    return grey_of(load_pixels(source, max_pixels))
 
 
-def load_pixels(source: Union[PathLike, bytes]) -> Grey:
+def load_pixels(source: Union[PathLike, bytes], max_pixels: int = MAX_PIXELS) -> Grey:
     """A picture (a file, or a file's bytes), upright: uint8 ``[H, W]``, or RGB ``[H, W, 3]``.
 
     Transparent parts become paper. Of an animation the first frame is taken. Raises InputError,
-    naming the path, for whatever cannot be decoded, or is larger than 64 MiB or 50 million
-    pixels.
+    naming the path, for whatever cannot be decoded, or is larger than 64 MiB or ``max_pixels``
+    (at the most 50 million), which is seen before anything is decoded.
     """
     if isinstance(source, bytes):
         name, data = "picture", source
@@ -83,7 +83,7 @@ def load_pixels(source: Union[PathLike, bytes]) -> Grey:
         with warnings.catch_warnings():
             # Of damage that Pillow can live with it says so on lines of its own.
             warnings.simplefilter("ignore")
-            return _decode(data)
+            return _decode(data, min(max_pixels, MAX_PIXELS))
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except Exception as error:
@@ -112,25 +112,25 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _decode(data: bytes) -> Grey:
+def _decode(data: bytes, max_pixels: int) -> Grey:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _plain(_decode_webp(data))
+        return _plain(_decode_webp(data, max_pixels))
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
-        raise _too_many_pixels() from None
+        raise _too_many_pixels(max_pixels) from None
     except Image.UnidentifiedImageError:
         known = ", ".join([*FORMATS, "WebP"])
         raise InputError(f"not a picture that can be read (known are {known})") from None
     with picture:
-        _check_pixels(*picture.size)
+        _check_pixels(picture.size, max_pixels)
         turn = _turn(picture)
         upright = picture.transpose(turn) if turn is not None else picture
         return _plain(_as_array(upright))
 
 
-def _decode_webp(data: bytes) -> "NDArray[Any]":
-    _check_pixels(*_webp_size(data))
+def _decode_webp(data: bytes, max_pixels: int) -> "NDArray[Any]":
+    _check_pixels(_webp_size(data), max_pixels)
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise InputError("a damaged or animated WebP picture; convert it to PNG")
@@ -155,15 +155,16 @@ def _webp_size(data: bytes) -> Tuple[int, int]:
     raise InputError("a damaged WebP picture")
 
 
-def _check_pixels(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise _too_many_pixels(f" ({width}×{height})")
+def _check_pixels(size: Tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise _too_many_pixels(max_pixels, f" ({width}×{height})")
     if width < 1 or height < 1:
         raise InputError(f"a picture without pixels ({width}×{height})")
 
 
-def _too_many_pixels(size: str = "") -> InputError:
-    limit = MAX_PIXELS // 1_000_000
+def _too_many_pixels(max_pixels: int, size: str = "") -> InputError:
+    limit = max_pixels // 1_000_000
     return InputError(f"too many pixels{size}: the limit is {limit} million; make it smaller")
 
 

@@ -27,6 +27,10 @@ from mnist import cli
     help="The largest request, in MiB.",
 )  # fmt: skip
 @click.option(
+    "--max-megapixels", default=16, show_default=True, type=click.IntRange(1, 50),
+    help="The largest picture, in millions of pixels.",
+)  # fmt: skip
+@click.option(
     "--timeout", default=10.0, show_default=True, type=click.FloatRange(0.1, 600),
     help="Seconds for a request to arrive, and again for its answer.",
 )  # fmt: skip
@@ -36,7 +40,13 @@ from mnist import cli
 )  # fmt: skip
 @cli.debug_option
 def main(
-    host: str, port: int, checkpoint: Optional[str], max_mib: int, timeout: float, queue: int
+    host: str,
+    port: int,
+    checkpoint: Optional[str],
+    max_mib: int,
+    max_megapixels: int,
+    timeout: float,
+    queue: int,
 ) -> None:
     """Serve a page on which to draw a digit and watch the network read it."""
     from mnist import device
@@ -48,7 +58,8 @@ def main(
     from mnist import web_server
     from mnist.web_api import Limits
 
-    web_server.serve(host, port, checkpoint, Limits(max_mib << 20, timeout, queue))
+    limits = Limits(max_mib << 20, max_megapixels * 1_000_000, timeout, queue)
+    web_server.serve(host, port, checkpoint, limits)
 
 
 if __name__ == "__main__":

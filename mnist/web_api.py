@@ -42,10 +42,12 @@ class Limits:
     """What one request may ask for, and how much may be under way at once.
 
     ``timeout`` is in seconds, and counts twice: for the body to arrive, and for the answer.
-    ``images`` counts those of all requests that are not answered yet.
+    ``images`` counts those of all requests that are not answered yet; ``max_pixels`` is for
+    each, and bounds the memory that decoding takes, up to 45 bytes a pixel.
     """
 
     max_bytes: int = 8 << 20
+    max_pixels: int = 16_000_000
     timeout: float = 10.0
     images: int = 256
 
@@ -86,7 +88,7 @@ REFUSALS: Dict[int, str] = {
     408: "The body did not arrive in time",
     413: "The body is too large, or has too many pictures",
     415: "The body is none of the types below",
-    422: "A picture cannot be read or has no ink on it, or a field is wrong",
+    422: "A picture cannot be read, has too many pixels or no ink, or a field is wrong",
     503: "Too much is under way; try again after Retry-After seconds",
     504: "It took too long",
 }
@@ -161,7 +163,9 @@ class Predictions:
         deadline = time.monotonic() + self._limits.timeout
         pictures = await self._on_thread(web_requests.pictures, body, self._limits.images)
         with self.places.taken(len(pictures) - 1):
-            images = await self._on_thread(web_requests.digits, pictures, deadline)
+            images = await self._on_thread(
+                web_requests.digits, pictures, self._limits.max_pixels, deadline
+            )
             futures = [self._batcher.submit(Question(image, explain)) for image in images]
             answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
         return [_reading(image, answer, explain) for image, answer in zip(images, answers)]

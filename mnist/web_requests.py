@@ -146,8 +146,8 @@ def _picture(number: int, item: Union[str, List[List[int]]]) -> Picture:
         raise HTTPException(422, f"images.{number}: not base64 ({error})") from error
 
 
-def digits(sent: List[Picture], deadline: float) -> List[Grey]:
-    """Decode pictures as ``mnist.predict`` does: uint8 ``[28,28]`` each.
+def digits(sent: List[Picture], max_pixels: int, deadline: float) -> List[Grey]:
+    """Decode pictures of up to ``max_pixels`` as ``mnist.predict`` does: uint8 ``[28,28]`` each.
 
     Stops at ``deadline`` (of ``time.monotonic``), when nobody waits for them any more.
     """
@@ -156,14 +156,14 @@ def digits(sent: List[Picture], deadline: float) -> List[Grey]:
         if time.monotonic() > deadline:
             raise TimeoutError
         try:
-            found.append(_digit(picture))
+            found.append(_digit(picture, max_pixels))
         except InputError as error:
             name = f"images.{number}: " if len(sent) > 1 else ""
             raise HTTPException(422, f"{name}{error}") from error
     return found
 
 
-def _digit(picture: Picture) -> Grey:
+def _digit(picture: Picture, max_pixels: int) -> Grey:
     if isinstance(picture, bytes):
-        return images.to_mnist(images.load_image(picture))
+        return images.to_mnist(images.load_image(picture, max_pixels))
     return picture

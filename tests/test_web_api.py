@@ -259,8 +259,10 @@ def test_a_large_body_is_refused_whether_or_not_it_says_so():
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(app):
     buffer = io.BytesIO()
-    Image.new("1", (8000, 7000)).save(buffer, "PNG")
-    assert "million" in error_of(post(app, content=buffer.getvalue(), headers=PNG), 422)
+    Image.new("1", (4001, 4000)).save(buffer, "PNG")
+    assert "16 million" in error_of(post(app, content=buffer.getvalue(), headers=PNG), 422)
+    with application(max_pixels=17_000_000) as other:
+        assert "no ink" in error_of(post(other, content=buffer.getvalue(), headers=PNG), 422)
 
 
 def test_more_pictures_than_there_are_places_are_never_taken():
