@@ -60,7 +60,9 @@ def _source(path: Optional[str], scratch: Path) -> Checkpoint:
 
 def _ways(source: Checkpoint, folder: Path) -> Dict[str, Way]:
     with fluid.dygraph.guard(fluid.CPUPlace()):
-        classifier = inference_model.Classifier(predictor.load_model(source))
+        classifier = inference_model.Classifier(
+            predictor.load_model(source), source.state.temperature
+        )
         classifier.eval()
         traced = inference_model.trace(predictor.load_model(source))
     paddle_folder = folder / exporting.PADDLE_FOLDER
