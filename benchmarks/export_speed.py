@@ -64,7 +64,7 @@ def _ways(source: Checkpoint, folder: Path) -> Dict[str, Way]:
             predictor.load_model(source), source.state.temperature
         )
         classifier.eval()
-        traced = inference_model.trace(predictor.load_model(source))
+        traced = inference_model.trace(predictor.load_model(source), source.state.temperature)
     paddle_folder = folder / exporting.PADDLE_FOLDER
     onnx_file = folder / exporting.ONNX_FILE
 
