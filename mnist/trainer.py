@@ -337,7 +337,8 @@ class _Run:
             self.tracker.scalars(values, state.step)
             self.observer.after_valid(valid)
         if self._save(f"epoch{record.epoch}"):
-            self._point_at_best()
+            with self._failing_if_it_must():
+                self._point_at_best()
         self.reporter.epoch(record, is_best=checkpoint.best_record(state.history) is record)
 
     def _begin_next_epoch(self, record: EpochRecord) -> None:
@@ -374,16 +375,22 @@ class _Run:
                 self._fail(f"{parameter} holds NaN or infinity")
         if not self.group.is_main:
             return None
+        saved = None
+        with self._failing_if_it_must(must), self._averaged() as training:
+            saved = self.store.save(
+                name, self.model.state_dict(), self.optimizer.state_dict(), self.state, training
+            )
+        return saved
+
+    @contextmanager
+    def _failing_if_it_must(self, must: bool = False) -> Iterator[None]:
+        """Warn of what cannot be written and go on, where the config says so."""
         try:
-            with self._averaged() as training:
-                return self.store.save(
-                    name, self.model.state_dict(), self.optimizer.state_dict(), self.state, training
-                )
+            yield
         except Failure as error:
             if must or self.config.checkpoint.on_failure == "stop":
                 raise
             cli.warn(f"{error}; going on without this checkpoint (checkpoint.on_failure)")
-            return None
 
     def _agree_and_stop_if_asked(self) -> None:
         """Stop if a signal has come to any process since the last step's exchange."""

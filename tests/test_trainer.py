@@ -272,10 +272,24 @@ def test_a_checkpoint_folder_deleted_under_a_running_training(tmp_path):
         finally:
             deleter.join()
 
-    with pytest.raises(Failure, match="cannot be saved"):
+    # Deleted between two checkpoints, or before the pointer to the best one is set.
+    with pytest.raises(Failure, match=r"cannot be (saved|set)"):
         run_with_deletion()
     assert checkpoint.load(tmp_path / "gone" / "epoch1").state.epoch == 1
     shutil.rmtree(tmp_path / "gone")
     result = run_with_deletion("checkpoint.on_failure=warn")
     assert len(result["history"]) == 40
     assert checkpoint.load(tmp_path / "gone" / "epoch1").state.epoch == 1
+
+
+def test_a_pointer_that_cannot_be_set_is_treated_as_a_checkpoint_that_cannot_be_saved(
+    tmp_path, monkeypatch, capsys
+):
+    def refuse(store, name):
+        raise Failure(f"{store.folder / 'best'}: cannot be set (No space left on device)")
+
+    monkeypatch.setattr(checkpoint.CheckpointStore, "mark_best", refuse)
+    with pytest.raises(Failure, match="cannot be set"):
+        run(tmp_path)
+    result = run(tmp_path / "on", "checkpoint.on_failure=warn")
+    assert result["history"] and "cannot be set" in capsys.readouterr().err
