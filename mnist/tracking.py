@@ -48,6 +48,7 @@ class Tracker:
 
         self._folder = folder
         self._error: Union[OSError, Failure, None] = None
+        self._told = False
         self._together = False
         self.is_new = not any(folder.glob(_EVENT_FILES))
         try:
@@ -215,13 +216,16 @@ class Tracker:
         self._attempt(add)
 
     def _attempt(self, call: Callable[[], None]) -> None:
-        if self._error is not None:
-            return
-        try:
-            call()
-        except (OSError, Failure) as error:
-            self._error = error
-        if self._error is not None:
+        """Call, unless an error has ended the curves: the call's, or one of the writer's thread,
+        which may come between two calls. It is told once.
+        """
+        if self._error is None:
+            try:
+                call()
+            except (OSError, Failure) as error:
+                self._error = error
+        if self._error is not None and not self._told:
+            self._told = True
             reason = getattr(self._error, "strerror", None) or self._error
             cli.warn(f"{self._folder}: curves are not written any more ({reason})")
 

@@ -129,6 +129,31 @@ print("went on")
     assert len(points(tmp_path)) > 5
 
 
+def test_an_error_of_the_writers_thread_between_two_calls_is_told(tmp_path):
+    script = """
+import resource, sys, time
+from pathlib import Path
+import numpy as np
+from mnist.tracking import Tracker
+tracker = Tracker(Path(sys.argv[1]))
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+noise = np.random.default_rng(1).integers(0, 255, (200, 200)).astype(np.uint8)
+with tracker.together():
+    tracker.image("train/inputs", noise, 1)
+    # The thread meets the limit now; nobody has called since.
+    while tracker._error is None:
+        time.sleep(0.01)
+tracker.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=str(ROOT), env=environment(),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr.count("curves are not written any more (File too large)") == 1
+
+
 def test_a_disk_that_fills_up_while_pictures_and_vectors_are_written(tmp_path):
     """One warning, the run goes on, and the projector is given whole files or none."""
     script = """

@@ -20,6 +20,16 @@ from .report import Broken, Options, Row, Skip, tally
 CHECKPOINT_BYTES = 115_000
 EPOCHS_ONLY = ("--set", "checkpoint.every_steps=null", "--set", "checkpoint.keep_last=null")
 GO_ON = ("--set", "checkpoint.on_failure=warn")
+# Without pictures an epoch's curves take less room than a checkpoint, with them more.
+NO_PICTURES = [
+    argument
+    for key in (
+        "inputs_every_epochs", "histograms_every_epochs", "filters_every_epochs",
+        "confusion_every_epochs", "mistakes_every_epochs", "pr_curves_every_epochs",
+        "norms_every_steps", "projector_points",
+    )
+    for argument in ("--set", f"log.{key}=null")
+] + ["--set", "log.graph=false", "--set", "log.hparams=false"]  # fmt: skip
 NO_SPACE, TOO_LARGE, READ_ONLY = "No space left", "File too large", "Read-only file system"
 DENIED = "Permission denied"
 
@@ -193,7 +203,7 @@ class World:
 
     def limited_and_warned(self) -> None:
         training = self.training("limited, warned")
-        training.finish(*EPOCHS_ONLY, "--set", "train.epochs=1")
+        training.finish(*EPOCHS_ONLY, *NO_PICTURES, "--set", "train.epochs=1")
         ended = run(
             "train", *training.arguments(*EPOCHS_ONLY, *GO_ON),
             cwd=training.folder, before=limit_file_size(10_000), code=0,
