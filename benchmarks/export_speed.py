@@ -59,12 +59,11 @@ def _source(path: Optional[str], scratch: Path) -> Checkpoint:
 
 
 def _ways(source: Checkpoint, folder: Path) -> Dict[str, Way]:
+    temperature = exporting.temperature_of(source)
     with fluid.dygraph.guard(fluid.CPUPlace()):
-        classifier = inference_model.Classifier(
-            predictor.load_model(source), source.state.temperature
-        )
+        classifier = inference_model.Classifier(predictor.load_model(source), temperature)
         classifier.eval()
-        traced = inference_model.trace(predictor.load_model(source), source.state.temperature)
+        traced = inference_model.trace(predictor.load_model(source), temperature)
     paddle_folder = folder / exporting.PADDLE_FOLDER
     onnx_file = folder / exporting.ONNX_FILE
 
