@@ -26,7 +26,7 @@ import filelock
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mnist import cli, legacy, safe_pickle
+from mnist import legacy, notes, safe_pickle
 from mnist.errors import Failure, InputError
 from mnist.files import PathLike, atomic_write, fsync_folder, sha256_of
 
@@ -156,7 +156,7 @@ def newest(folder: Path) -> Path:
         try:
             verify(path)
         except InputError as error:
-            cli.warn(f"passing over a damaged checkpoint: {error}")
+            notes.warn(f"passing over a damaged checkpoint: {error}")
         else:
             return path
     raise InputError(f"{folder}: there is no checkpoint to go on from")

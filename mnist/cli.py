@@ -9,9 +9,8 @@ import click
 from mnist import signals
 from mnist.errors import MnistError
 
-# What `on_failure` was given, and whether this process prints at all (`be_silent`).
+# What `on_failure` was given.
 _at_failure: List[Callable[[int], None]] = []
-_silent = False
 
 debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
@@ -56,20 +55,8 @@ def on_failure(call: Callable[[int], None]) -> None:
     _at_failure.append(call)
 
 
-def be_silent() -> None:
-    """Print no warnings from here on: another process of the run does."""
-    global _silent
-    _silent = True
-
-
 def _report(message: str, code: int, debug: bool) -> int:
     if debug:
         sys.excepthook(*sys.exc_info())
     print(f"error: {message}", file=sys.stderr, flush=True)
     return code
-
-
-def warn(message: str) -> None:
-    """Print a warning that cannot be missed, on standard error."""
-    if not _silent:
-        print(f"WARNING: {message}", file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
-from mnist import cli
+from mnist import notes
 from mnist.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def choose_place(config: "DeviceConfig") -> Any:
     if config.place == "auto":
         return fluid.CPUPlace()
     if config.fallback == "cpu":
-        cli.warn(f"device.place is gpu, but {missing}; training on the CPU (device.fallback)")
+        notes.warn(f"device.place is gpu, but {missing}; training on the CPU (device.fallback)")
         return fluid.CPUPlace()
     raise InputError(
         f"device.place: gpu, but {missing}; use --set device.place=cpu,"

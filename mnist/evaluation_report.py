@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 
 from rich.table import Table
 
-from mnist import calibration, checkpoint, cli, dataset, predictor
+from mnist import calibration, checkpoint, dataset, notes, predictor
 from mnist.config import LoaderConfig
 from mnist.console import make_console, make_table, percent
 from mnist.errors import InputError
@@ -38,7 +38,7 @@ def data_set_of(source: checkpoint.Checkpoint, path: Optional[str]) -> dataset.D
         raise InputError(f"{source.path}: does not say what it was trained on; name --data FILE")
     data = dataset.load(find_input(chosen))
     if path is None and source.state and data.sha256 != source.state.data_sha256:
-        cli.warn(f"{chosen} has changed since {source.path} was trained on it")
+        notes.warn(f"{chosen} has changed since {source.path} was trained on it")
     return data
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from mnist import (
     __version__,
     calibration,
-    cli,
     dataset,
     inference_model,
     losses,
+    notes,
     onnx_model,
     predictor,
     preflight,
@@ -227,12 +227,12 @@ def _sample(source: Checkpoint, data_path: Optional[str]) -> _Sample:
     chosen = data_path or trained_on
     if data_path is None and not (trained_on and find_input(trained_on).exists()):
         missing = f"{trained_on} is not there" if trained_on else "it does not name its data set"
-        cli.warn(f"{source.path}: {missing}, so checked on random images; name --data FILE")
+        notes.warn(f"{source.path}: {missing}, so checked on random images; name --data FILE")
         images = np.random.default_rng(0).integers(0, 256, (CHECKED_IMAGES, SIDE, SIDE), np.uint8)
         return _Sample(images, f"{len(images):,} random images")
     data = dataset.load(find_input(chosen))
     if data_path is None and source.state and data.sha256 != source.state.data_sha256:
-        cli.warn(f"{chosen} has changed since {source.path} was trained on it")
+        notes.warn(f"{chosen} has changed since {source.path} was trained on it")
     images = data.eval.images[:CHECKED_IMAGES]
     return _Sample(images, f"{len(images):,} images of {chosen}, split eval")
 
@@ -261,10 +261,10 @@ def _compare_in_opencv(
         found = compare("OpenCV", ONNX_FILE, expected, _in_batches(model.probabilities, images))
     except cv2.error as error:
         reason = " ".join(str(error).split())[:200]
-        cli.warn(f"OpenCV {cv2.__version__} cannot run {ONNX_FILE} of this model ({reason})")
+        notes.warn(f"OpenCV {cv2.__version__} cannot run {ONNX_FILE} of this model ({reason})")
         return []
     if not found.holds:
-        cli.warn(
+        notes.warn(
             f"OpenCV {cv2.__version__} gives other results with {ONNX_FILE} of this model:"
             " do not use it there"
         )

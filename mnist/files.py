@@ -52,6 +52,18 @@ def open_input(path: PathLike) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def read_input(path: PathLike, max_bytes: int) -> bytes:
+    """The whole content of a regular file; raises as ``open_input``, and for a larger file."""
+    try:
+        with open_input(path) as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if len(content) > max_bytes:
+        raise InputError(f"{path}: is too large (more than {max_bytes:,} bytes)")
+    return content
+
+
 @contextmanager
 def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces ``path`` only when all of it is on disk.

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import cli, drawing, hparams, internals
+from mnist import drawing, hparams, internals, notes
 from mnist.checkpoint import RunState
 from mnist.config import Config
 from mnist.dataset import Dataset, Split
@@ -138,7 +138,7 @@ class Observer:
         try:
             self._tracker.graph(internals.trace(self._model))
         except fluid.core.EnforceNotMet:
-            cli.warn("Paddle cannot trace this model: no graph is drawn (log.graph)")
+            notes.warn("Paddle cannot trace this model: no graph is drawn (log.graph)")
 
     def _draw_inputs(self, images: NDArray[Any], labels: NDArray[Any], step: int) -> None:
         """The first images of a batch, just as they go into the model, and their labels."""

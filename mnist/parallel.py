@@ -18,7 +18,7 @@ from typing import Any, Iterator, List, NoReturn, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import cli, preflight
+from mnist import cli, notes, preflight
 from mnist.errors import Failure, InputError, Interrupted
 
 Array = NDArray[Any]
@@ -244,7 +244,7 @@ def join() -> Iterator[Group]:
     if group.is_main:
         yield group
         return
-    cli.be_silent()
+    notes.be_silent()
     try:
         yield group
     except Interrupted as error:
@@ -283,7 +283,7 @@ def launch(workers: int) -> NoReturn:
         )
     cores = len(os.sched_getaffinity(0))
     if workers > cores:
-        cli.warn(f"parallel.workers is {workers}, but there are {cores} cores: this will be slow")
+        notes.warn(f"parallel.workers is {workers}, but there are {cores} cores: this will be slow")
     command = [sys.executable, "-m", _module(), *sys.argv[1:]]
     sys.stdout.flush()
     os.execv(launcher, [launcher, "-n", str(workers), *command])

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import cli, projector
+from mnist import notes, projector
 from mnist.errors import Failure
 from mnist.files import atomic_write, open_input
 
@@ -227,7 +227,7 @@ class Tracker:
         if self._error is not None and not self._told:
             self._told = True
             reason = getattr(self._error, "strerror", None) or self._error
-            cli.warn(f"{self._folder}: curves are not written any more ({reason})")
+            notes.warn(f"{self._folder}: curves are not written any more ({reason})")
 
 
 def precision_recall_table(

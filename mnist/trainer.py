@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from mnist import checkpoint, cli, device, losses, models, optimizers, resumption, tracking
+from mnist import checkpoint, device, losses, models, notes, optimizers, resumption, tracking
 from mnist import config as configs
 from mnist.averaging import WeightAverage
 from mnist.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
@@ -390,7 +390,7 @@ class _Run:
         except Failure as error:
             if must or self.config.checkpoint.on_failure == "stop":
                 raise
-            cli.warn(f"{error}; going on without this checkpoint (checkpoint.on_failure)")
+            notes.warn(f"{error}; going on without this checkpoint (checkpoint.on_failure)")
 
     def _agree_and_stop_if_asked(self) -> None:
         """Stop if a signal has come to any process since the last step's exchange."""

@@ -7,7 +7,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mnist import cli
+from mnist import notes
 from mnist.web_metrics import Metrics
 
 HEADERS = {
@@ -46,7 +46,7 @@ class Boundary:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:
-            cli.warn(f"{scope['path']!r}: {type(error).__name__}: {' '.join(str(error).split())}")
+            notes.warn(f"{scope['path']!r}: {type(error).__name__}: {' '.join(str(error).split())}")
             if not status:
                 answer = JSONResponse({"error": "an error inside the server"}, 500)
                 await answer(scope, receive, send_with_headers)

@@ -12,7 +12,7 @@ from typing import List, Optional
 import uvicorn
 from fastapi import FastAPI
 
-from mnist import cli, predictor, web_api
+from mnist import notes, predictor, web_api
 from mnist.batching import Batcher
 from mnist.errors import Failure, InputError, Interrupted
 from mnist.explanation import ExplainingPredictor
@@ -118,7 +118,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
             f"--host {host} --port {port}: cannot be used ({error.strerror}); choose another --port"
         ) from error
     if not ipaddress.ip_address(address[0]).is_loopback:
-        cli.warn(
+        notes.warn(
             f"--host {host}: whoever reaches this machine over a network can use the page; there"
             " is no password and no encryption (the default, 127.0.0.1, is for this machine only)"
         )
