@@ -25,6 +25,7 @@ from mnist.course_json import Content
 from mnist.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Arrays
 from mnist.errors import Failure, InputError
 from mnist.files import PathLike, atomic_write, find_input, open_input, sha256_of
+from mnist.notes import warn
 
 _log = logging.getLogger("mnist")
 
@@ -68,7 +69,7 @@ def load(path: PathLike, cache: bool = True) -> Dataset:
     """Read a file in the course's format, from its cache where that is up to date.
 
     Without ``cache`` none is read or written. A cache that cannot be written is a
-    warning in the log. Raises InputError for a file that is missing or not a whole and
+    warning. Raises InputError for a file that is missing or not a whole and
     valid data set.
     """
     source = find_input(path)
@@ -117,7 +118,7 @@ def _write_cache(path: Path, content: Content) -> None:
                 _write_member(archive, f"{split}_images", images)
                 _write_member(archive, f"{split}_labels", labels)
     except Failure as error:
-        _log.warning("no cache, reading the data will be slow again next time: %s", error)
+        warn(f"no cache, reading the data will be slow again next time: {error}")
 
 
 def _write_member(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # Only trainings need the config, which takes long to import.
 Say = Callable[[str], None]
 
 BUNDLED_DIGITS = "data/digits.json.gz"
+MADE = "mnist.json.gz"
 
 
 def _print(line: str) -> None:
@@ -50,7 +51,8 @@ def obtain(config: "DataConfig") -> Tuple[dataset.Dataset, Optional[str]]:
 
 def _make(config: "DataConfig", path: Path) -> Optional[str]:
     """Try to make the data file; why there is none all the same."""
-    if "mnist" not in path.name:  # A mistyped name must not bring a download under it.
+    # Under another name, be it mistyped or that of another data set, MNIST would be a lie.
+    if path.name != MADE:
         return f"does not exist{_nearest_file(path)}"
     if not config.prepare:
         return "does not exist (python -m mnist.prepare makes it)"
@@ -64,7 +66,7 @@ def _make(config: "DataConfig", path: Path) -> Optional[str]:
 
 
 def _nearest_file(path: Path) -> str:
-    names = [file.name for file in path.parent.glob("*.json.gz")]
+    names = [MADE, *(file.name for file in path.parent.glob("*.json.gz"))]
     close = get_close_matches(path.name, names, n=1)
     return f" (nearest: {path.parent / close[0]})" if close else ""
 

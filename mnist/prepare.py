@@ -4,10 +4,6 @@ from mnist import preflight
 
 preflight.check_or_exit()
 
-from mnist import preflight
-
-preflight.check_or_exit()
-
 from typing import Optional, Tuple
 
 import click
@@ -19,9 +15,12 @@ from mnist import cli
 @click.option(
     "--source",
     metavar="DIR",
+    type=cli.path,
     help="Folder with the four IDX files, gzipped or not. Without it they are downloaded.",
 )
-@click.option("--output", metavar="FILE", default="data/mnist.json.gz", show_default=True)
+@click.option(
+    "--output", metavar="FILE", type=cli.path, default="data/mnist.json.gz", show_default=True
+)
 @click.option(
     "--pixels",
     type=click.Choice(["floats", "integers"]),

@@ -396,6 +396,16 @@ def test_a_mistyped_name_brings_no_download_under_it(small):
         preparation.obtain(DataConfig(path=str(mistyped)))
 
 
+@pytest.mark.parametrize(
+    "name", ["fashion-mnist.json.gz", "MNIST.json.gz", "mnist2.json.gz", "mnist.json", "mnist.gz"]
+)
+def test_mnist_is_made_under_its_own_name_only(tmp_path, no_mirrors, name):
+    nearest = tmp_path / "mnist.json.gz"
+    with pytest.raises(InputError, match=rf"does not exist \(nearest: {nearest}\)"):
+        preparation.obtain(DataConfig(path=str(tmp_path / name)))
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_damaged_file_is_never_covered_up_by_the_fallback(tmp_path, small):
     damaged = tmp_path / "mnist.json.gz"
     damaged.write_bytes(small.read_bytes()[:-1])
