@@ -24,7 +24,7 @@ from mnist import (
 from mnist.checkpoint import PARAMETERS, Checkpoint
 from mnist.digits import CLASSES, SIDE
 from mnist.errors import Failure, InputError
-from mnist.files import PathLike, find_input, open_input, sha256_of, staged_folder
+from mnist.files import PathLike, find_input, read_input, sha256_of, staged_folder
 from mnist.framework import fluid
 from mnist.loader import as_model_input
 
@@ -139,9 +139,8 @@ def _require_room(target: Path, force: bool) -> None:
 
 def _is_export(folder: Path) -> bool:
     try:
-        with open_input(folder / MODEL_JSON) as file:
-            values = json.loads(file.read(MAX_JSON_BYTES))
-    except (InputError, OSError, ValueError, RecursionError):
+        values = json.loads(read_input(folder / MODEL_JSON, MAX_JSON_BYTES))
+    except (InputError, ValueError, RecursionError):
         return False
     return isinstance(values, dict) and values.get("kind") == KIND
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from mnist import checkpoint, legacy, predictor, tracking
 from mnist.checkpoint import Checkpoint, EpochRecord, RunState
 from mnist.errors import InputError
-from mnist.files import find_input, open_input
+from mnist.files import find_input, read_input
 
 Points = List[Tuple[float, float]]
 
@@ -142,9 +142,9 @@ def _latest_history(path: Path) -> List[EpochRecord]:
 def _result_of(folder: Path, state: RunState) -> Optional[_Result]:
     """The ``result.json`` beside a checkpoint, if it is of the same run."""
     try:
-        with open_input(folder / checkpoint.RESULT) as file:
-            result = _Result.model_validate_json(file.read(checkpoint.MAX_JSON_BYTES))
-    except (InputError, OSError, ValidationError):
+        content = read_input(folder / checkpoint.RESULT, checkpoint.MAX_JSON_BYTES)
+        result = _Result.model_validate_json(content)
+    except (InputError, ValidationError):
         return None  # not there yet, or none of ours: the checkpoint has its own history
     return result if _goes_on(state.history, result.history) else None
 
