@@ -12,6 +12,9 @@ from mnist.errors import MnistError
 # What `on_failure` was given.
 _at_failure: List[Callable[[int], None]] = []
 
+# The type of an option that names a file or folder: the shell leaves the ~ of --to=~/x to us.
+path = os.path.expanduser
+
 debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
 )

@@ -25,7 +25,7 @@ def find_input(path: PathLike) -> Path:
     there is looked for in the project's own folder, so that the configs and the
     bundled data are found from any working directory. The result may not exist.
     """
-    given = Path(path).expanduser()
+    given = Path(os.path.expanduser(path))
     if given.is_absolute() or given.exists():
         return given
     in_project = PROJECT_ROOT / given

@@ -66,12 +66,10 @@ def _keys(
     """Every key with its JSON schema; one that several choices have comes several times."""
     for name, field in section.model_fields.items():
         key = f"{path}.{name}" if path else name
-        if key in configs.CHOICES:
-            for choice in configs.CHOICES[key].values():
-                yield from _keys(choice, key, schemas)
-        elif isinstance(field.default, BaseModel):
-            yield from _keys(type(field.default), key, schemas)
-        else:
+        kinds = configs.sections_in(field)
+        for kind in kinds:
+            yield from _keys(kind, key, schemas)
+        if not kinds:
             yield key, schemas[section.__name__]["properties"][name]
 
 

@@ -111,11 +111,11 @@ def feed(batches: Batches, config: LoaderConfig, place: Any) -> Feed:
 def _feed_from_thread(batches: Batches, config: LoaderConfig, place: Any) -> Feed:
     caught: List[BaseException] = []
     loader = fluid.io.DataLoader.from_generator(
-        feed_list=config.feed_list,
+        feed_list=None,
         capacity=config.capacity,
         use_double_buffer=config.use_double_buffer,
-        iterable=config.iterable,
-        return_list=config.return_list,
+        iterable=True,
+        return_list=True,
     )
     if config.mode == "sample_list_generator":
         reader = paddle.batch(_samples(batches), batch_size=batches.batch_size, drop_last=False)

@@ -76,7 +76,7 @@ class Observer:
                 self._draw_graph()
             if self._cadence.histograms_every_epochs:
                 self._draw_histograms("weights", self._parameters(), step)
-            if self._cadence.filters_every_epochs:
+            if self._cadence.pictures_every_epochs:
                 self._draw_filters(step)
 
     @contextmanager
@@ -87,7 +87,7 @@ class Observer:
         """
         step = self._state.step + 1
         is_first = self._state.step_in_epoch == 0
-        if is_first and _due(self._state.epoch, self._cadence.inputs_every_epochs):
+        if is_first and _due(self._state.epoch, self._cadence.pictures_every_epochs):
             self._draw_inputs(images.numpy(), labels.numpy(), step)
         norms = _due(step, self._cadence.norms_every_steps)
         before = self._parameters() if norms else {}
@@ -102,23 +102,15 @@ class Observer:
         with self._tracker.together():
             epoch, step = self._state.epoch, self._state.step
             self._tracker.scalars(_accuracy_by_digit(result), step)
-            if _due(epoch, self._cadence.confusion_every_epochs):
-                self._draw_confusion("valid", result, step)
-            if _due(epoch, self._cadence.mistakes_every_epochs):
-                self._draw_mistakes("valid", result, self._data.valid, step)
-            if _due(epoch, self._cadence.pr_curves_every_epochs):
-                self._draw_precision_recall("valid", result, step)
+            if _due(epoch, self._cadence.pictures_every_epochs):
+                self._draw_answers("valid", result, self._data.valid, step)
 
     def after_eval(self, result: Evaluation) -> None:
         """At the end, the model being the one that was evaluated."""
         with self._tracker.together():
             step = self._state.step
-            if self._cadence.confusion_every_epochs:
-                self._draw_confusion("eval", result, step)
-            if self._cadence.mistakes_every_epochs:
-                self._draw_mistakes("eval", result, self._data.eval, step)
-            if self._cadence.pr_curves_every_epochs:
-                self._draw_precision_recall("eval", result, step)
+            if self._cadence.pictures_every_epochs:
+                self._draw_answers("eval", result, self._data.eval, step)
             if self._cadence.projector_points:
                 self._draw_vectors(result, self._cadence.projector_points)
             if self._cadence.hparams:
@@ -131,7 +123,7 @@ class Observer:
             if _due(epoch, self._cadence.histograms_every_epochs):
                 self._draw_histograms("weights", self._parameters(), step)
                 self._draw_histograms("gradients", self._gradients(), step)
-            if _due(epoch, self._cadence.filters_every_epochs):
+            if _due(epoch, self._cadence.pictures_every_epochs):
                 self._draw_filters(step)
 
     def _draw_graph(self) -> None:
@@ -172,9 +164,11 @@ class Observer:
             picture = drawing.filters(filters[:_FILTERS])
             self._tracker.image("train/first_layer", picture, step)
 
-    def _draw_confusion(self, split: str, result: Evaluation, step: int) -> None:
+    def _draw_answers(self, split: str, result: Evaluation, data: Split, step: int) -> None:
         picture = drawing.confusion(result.confusion)
         self._tracker.image(f"{split}/confusion_matrix", picture, step)
+        self._draw_mistakes(split, result, data, step)
+        self._draw_precision_recall(split, result, step)
 
     def _draw_mistakes(self, split: str, result: Evaluation, data: Split, step: int) -> None:
         """The wrong answers that the model was surest of."""

@@ -12,10 +12,11 @@ from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
+@click.argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…", type=cli.path)
 @click.option(
     "--checkpoint",
     metavar="CHECKPOINT",
+    type=cli.path,
     help="A checkpoint folder or a course prefix [default: checkpoints/best].",
 )
 @click.option(
@@ -26,6 +27,7 @@ from mnist import cli
 @click.option(
     "--annotate",
     metavar="FILE",
+    type=cli.path,
     help="The copy with boxes [default: NAME-digits.png in the working folder]; implies --many.",
 )
 @click.option(

@@ -57,12 +57,19 @@ def _train(
 def _config_and_checkpoint(
     config_path: Optional[str], resume: Optional[str], overrides: Tuple[str, ...]
 ) -> Tuple[Config, Optional[Checkpoint]]:
+    if config_path is None and resume is not None:
+        return _from_checkpoint(resume, overrides)
     given = configs.load(config_path, overrides) if config_path else configs.default(overrides)
     if resume is None:
         return given, None
-    source = checkpoint.load(checkpoint.locate(resume, given.checkpoint.dir))
-    if config_path:
-        return given, source
+    return given, checkpoint.load(checkpoint.locate(resume, given.checkpoint.dir))
+
+
+def _from_checkpoint(resume: str, overrides: Tuple[str, ...]) -> Tuple[Config, Checkpoint]:
+    """A checkpoint with its own config, to which the overrides apply."""
+    # Of them only the folder matters before that config is known.
+    folder = [o for o in overrides if o.partition("=")[0].strip() == "checkpoint.dir"]
+    source = checkpoint.load(checkpoint.locate(resume, configs.default(folder).checkpoint.dir))
     if source.state is None:
         raise InputError(f"{source.path}: has no config in it; name one with --config")
     state = str(source.path / checkpoint.STATE)

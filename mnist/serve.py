@@ -20,6 +20,7 @@ from mnist import cli
 @click.option(
     "--checkpoint",
     metavar="CHECKPOINT",
+    type=cli.path,
     help="A checkpoint folder or a course prefix [default: checkpoints/best].",
 )
 @click.option(

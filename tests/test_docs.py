@@ -63,7 +63,7 @@ def defined_by(node):
 
 def named_places(text):
     """(file, name) for each name that follows a link to a file, as in [`mnist/x.py`](…) `name`."""
-    link = r"\[`(mnist/\w+\.py)`\]\([^)]*\)((?:(?:,| and)?\s+`[A-Za-z_][\w.]*`)+)"
+    link = r"\[`(mnist/[\w/]+\.py)`\]\([^)]*\)((?:(?:,| and)?\s+`[A-Za-z_][\w.]*`)+)"
     for file, names in re.findall(link, text):
         for name in re.findall(r"`([^`]+)`", names):
             yield file, name

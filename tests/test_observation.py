@@ -77,7 +77,7 @@ def test_every_tab_has_what_it_should_at_the_steps_where_it_should(tmp_path):
         "train/update_norm": ([5, 10], "scalars"),
         "gradient_norm/conv1.weight": ([5, 10], "scalars"),
         "update_ratio/fc.bias": ([5, 10], "scalars"),
-        "train/inputs": ([1], "images"),
+        "train/inputs": ([1, 8], "images"),
         "train/first_layer": ([0, 7, 14], "images"),
         "weights/conv2.weight": ([0, 7, 14], "histograms"),
         "gradients/conv2.weight": ([7, 14], "histograms"),
@@ -105,12 +105,15 @@ def test_every_tab_has_what_it_should_at_the_steps_where_it_should(tmp_path):
 
 
 def test_the_cadences_are_the_configs(tmp_path):
-    run(tmp_path, "model.name=lenet", "train.epochs=4", *OFF, "log.filters_every_epochs=2",
-        "log.histograms_every_epochs=3", "log.inputs_every_epochs=3")  # fmt: skip
+    run(tmp_path, "model.name=lenet", "train.epochs=4", *OFF, "log.pictures_every_epochs=2",
+        "log.histograms_every_epochs=3")  # fmt: skip
     found = shown(tmp_path / "log")
     assert steps_of(found, "train/first_layer") == [0, 14, 28]
     assert steps_of(found, "gradients/fc.bias") == [21]
-    assert steps_of(found, "train/inputs") == [1, 22]
+    assert steps_of(found, "train/inputs") == [1, 15]
+    assert steps_of(found, "valid/confusion_matrix") == [14, 28]
+    assert steps_of(found, "valid/worst_mistakes") == [14, 28]
+    assert steps_of(found, "valid_precision_recall/0") == [14, 28]
 
 
 def test_all_of_it_can_be_off(tmp_path):

@@ -1,13 +1,16 @@
 """The verbs as a user runs them: real processes, real files, exit codes and last lines."""
 
+import importlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import click
 import pytest
 from helpers import DIGITS, ROOT, environment, same, verb
 
@@ -364,6 +367,30 @@ assert not heavy, heavy
                           capture_output=True, text=True, timeout=60)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Usage:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["train", "prepare", "predict", "evaluate", "report", "export", "serve"]
+)
+def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(name, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    module = importlib.import_module(f"mnist.{name}")
+    command = next(value for value in vars(module).values() if isinstance(value, click.Command))
+    is_path = re.compile("FILE|DIR|CHECKPOINT|FOLDER|RUN")
+    paths = [param for param in command.params if is_path.search(param.metavar or "")]
+    assert paths
+    for param in paths:
+        assert param.type.convert("~/x", param, None) == "/home/somebody/x", param.name
+
+
+def test_what_is_written_goes_into_the_home_folder(tmp_path):
+    home = {"HOME": str(tmp_path / "home")}
+    paths = ["--set", "checkpoint.dir=~/c", "--set", "log.dir=~/l"]
+    verb("train", "--config", "configs/quickstart.yaml", *TINY, *paths, cwd=tmp_path, env=home,
+         check=0)  # fmt: skip
+    verb("report", "~/c/best", "--output=~/r.html", cwd=tmp_path, env=home, check=0)
+    assert sorted(path.name for path in (tmp_path / "home").glob("[!.]*")) == ["c", "l", "r.html"]
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def test_the_config_a_checkpoint_holds_is_the_one_it_was_trained_with(trained):

@@ -1,32 +1,28 @@
-"""What a run is: the schema of a config, its YAML file and the ``--set`` overrides.
+"""What a run is: every key of a config with its type, its default and what it may be.
 
-A config is read with the safe YAML loader only, checked completely before anything
-else happens, and immutable afterwards. ``docs/config.md`` lists every key.
+A config is immutable, and checked completely when it is made. ``docs/config.md`` lists every key.
 """
 
-import difflib
-import re
-from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Tuple, Type, Union
+import os
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Type, Union
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from typing_extensions import Annotated, Literal
-
-from mnist.errors import InputError
-from mnist.files import PathLike, find_input
-
-MAX_CONFIG_BYTES = 64 * 1024
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+from typing_extensions import Annotated, Literal, get_args
 
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-# A path: not empty, and without the NUL that no file name can hold.
-Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
+# Not empty, and without the NUL that no file name can hold; ~ is the home folder.
+PathText = Annotated[
+    str, Field(min_length=1, pattern=r"^[^\x00]+$"), AfterValidator(os.path.expanduser)
+]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Keys that belong together; no other is allowed."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, protected_namespaces=(),
         # Predicting needs one of the sections: each is made ready when it is first used.
@@ -34,22 +30,15 @@ class _Section(BaseModel):
     )  # fmt: skip
 
 
-class LoaderConfig(_Section):
-    """The parameters of ``fluid.io.DataLoader.from_generator``, and how it is fed.
-
-    ``feed_list``, ``iterable`` and ``return_list`` are handed on as they are; in dygraph
-    Paddle 1.8.5 keeps the first unused and takes the other two as true, with a warning.
-    """
+class LoaderConfig(Section):
+    """How ``fluid.io.DataLoader.from_generator`` is fed, and its parameters that do something."""
 
     mode: Literal["batch_generator", "sample_list_generator", "sync"] = "batch_generator"
-    feed_list: Optional[List[str]] = None
     capacity: Annotated[int, Field(gt=0, le=10_000)] = 8
     use_double_buffer: bool = True
-    iterable: bool = True
-    return_list: bool = True
 
 
-class AugmentationConfig(_Section):
+class AugmentationConfig(Section):
     """How strongly training images are distorted; all zero: not at all.
 
     ``shift`` is in pixels, ``rotation`` in degrees, ``scaling`` and ``shear`` in parts, all of
@@ -70,11 +59,11 @@ class AugmentationConfig(_Section):
         return any((self.shift, self.rotation, self.scaling, self.shear, self.elastic))
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Which data set, how it is cut into batches, and how its training images are distorted."""
 
-    path: Text = "data/mnist.json.gz"
-    fallback: Optional[Text] = None
+    path: PathText = "data/mnist.json.gz"
+    fallback: Optional[PathText] = None
     prepare: bool = True
     cache: bool = True
     batch_size: Annotated[int, Field(gt=0, le=1_000_000)] = 100
@@ -86,7 +75,7 @@ Loss = Literal["softmax_cross_entropy", "square_error"]
 Activation = Literal["relu", "sigmoid", "tanh"]
 
 
-class FcConfig(_Section):
+class FcConfig(Section):
     """Fully connected layers; with no hidden ones, softmax regression."""
 
     name: Literal["fc"] = "fc"
@@ -96,7 +85,7 @@ class FcConfig(_Section):
     loss: Loss = "softmax_cross_entropy"
 
 
-class LenetConfig(_Section):
+class LenetConfig(Section):
     """The course's network: two padded 5×5 convolutions, each with ReLU and max-pooling."""
 
     name: Literal["lenet"] = "lenet"
@@ -106,7 +95,7 @@ class LenetConfig(_Section):
     loss: Loss = "softmax_cross_entropy"
 
 
-class Lenet5Config(_Section):
+class Lenet5Config(Section):
     """LeNet-5's layout of 1998: 6 and 16 filters, then 120, 84 and 10 units."""
 
     name: Literal["lenet5"] = "lenet5"
@@ -115,7 +104,7 @@ class Lenet5Config(_Section):
     loss: Loss = "softmax_cross_entropy"
 
 
-class ConvNetConfig(_Section):
+class ConvNetConfig(Section):
     """Five convolutions with batch normalisation: 5×5, then 3×3, two poolings, one dense layer."""
 
     name: Literal["convnet"] = "convnet"
@@ -125,7 +114,7 @@ class ConvNetConfig(_Section):
     loss: Loss = "softmax_cross_entropy"
 
 
-class EmbeddingConfig(_Section):
+class EmbeddingConfig(Section):
     """Ink as tokens: one ``Embedding`` row for each (position, grey level of the ink)."""
 
     name: Literal["embedding"] = "embedding"
@@ -142,14 +131,14 @@ ModelConfig = Annotated[
 ]
 
 
-class ConstantSchedule(_Section):
+class ConstantSchedule(Section):
     """The learning rate as given (after the warm-up, if any)."""
 
     name: Literal["constant"] = "constant"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
 
 
-class PolynomialSchedule(_Section):
+class PolynomialSchedule(Section):
     """``PolynomialDecay`` over the whole run, down to ``end_learning_rate``."""
 
     name: Literal["polynomial"] = "polynomial"
@@ -158,14 +147,14 @@ class PolynomialSchedule(_Section):
     warmup_steps: Annotated[int, Field(ge=0)] = 0
 
 
-class CosineSchedule(_Section):
+class CosineSchedule(Section):
     """Half a cosine over the whole run, down to zero."""
 
     name: Literal["cosine"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
 
 
-class PiecewiseSchedule(_Section):
+class PiecewiseSchedule(Section):
     """``factors[i]`` times the learning rate between ``boundaries[i-1]`` and ``[i]``, in epochs."""
 
     name: Literal["piecewise"] = "piecewise"
@@ -188,7 +177,7 @@ ScheduleConfig = Annotated[
 ]
 
 
-class _Optimizer(_Section):
+class _Optimizer(Section):
     l2_decay: NonNegativeFloat = 0.0
     clip_norm: Optional[PositiveFloat] = None
     schedule: ScheduleConfig = ConstantSchedule()
@@ -233,7 +222,7 @@ OptimizerConfig = Annotated[
 ]
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """How long, from which seed, and what is done to labels and weights on the way.
 
     ``averaging_decay``: evaluate and save an exponential moving average of the weights with
@@ -247,13 +236,13 @@ class TrainConfig(_Section):
     averaging_decay: Optional[Fraction] = None
 
 
-class ParallelConfig(_Section):
+class ParallelConfig(Section):
     """How many processes train together, each on its share of every batch."""
 
     workers: Annotated[int, Field(gt=0, le=1024)] = 1
 
 
-class DeviceConfig(_Section):
+class DeviceConfig(Section):
     """Where the run computes. ``threads`` are CPU threads of one process."""
 
     place: Literal["cpu", "gpu", "auto"] = "cpu"
@@ -262,40 +251,36 @@ class DeviceConfig(_Section):
     threads: Annotated[int, Field(gt=0, le=1024)] = 1
 
 
-class CheckpointConfig(_Section):
+class CheckpointConfig(Section):
     """Where checkpoints go, and how many stay. ``best`` and ``latest`` always stay.
 
     ``on_failure``: what a save that the disk refuses does to the run, end it or be passed
     over with a warning.
     """
 
-    dir: Text = "checkpoints"
+    dir: PathText = "checkpoints"
     every_steps: Optional[PositiveInt] = None
     keep_last: Optional[PositiveInt] = 10
     on_failure: Literal["stop", "warn"] = "stop"
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     """Where TensorBoard's event files go, and how often what is drawn; null: never.
 
     Steps are batches. ``projector_points`` are digits of eval, at the end.
     """
 
-    dir: Text = "log/data"
+    dir: PathText = "log/data"
     every_steps: PositiveInt = 100
     norms_every_steps: Optional[PositiveInt] = 100
-    inputs_every_epochs: Optional[PositiveInt] = 5
+    pictures_every_epochs: Optional[PositiveInt] = 1
     histograms_every_epochs: Optional[PositiveInt] = 1
-    filters_every_epochs: Optional[PositiveInt] = 1
-    confusion_every_epochs: Optional[PositiveInt] = 1
-    mistakes_every_epochs: Optional[PositiveInt] = 1
-    pr_curves_every_epochs: Optional[PositiveInt] = 1
     projector_points: Optional[Annotated[int, Field(gt=1, le=5000)]] = 1000
     graph: bool = True
     hparams: bool = True
 
 
-class Config(_Section):
+class Config(Section):
     """A whole run."""
 
     data: DataConfig = DataConfig()
@@ -319,29 +304,30 @@ class Config(_Section):
         return self
 
 
-# The sections whose other keys depend on their ``name``.
-CHOICES: Dict[str, Dict[str, Type[_Section]]] = {
-    "model": {
-        "fc": FcConfig,
-        "lenet": LenetConfig,
-        "lenet5": Lenet5Config,
-        "convnet": ConvNetConfig,
-        "embedding": EmbeddingConfig,
-    },
-    "optimizer": {
-        "sgd": SgdConfig,
-        "momentum": MomentumConfig,
-        "adagrad": AdagradConfig,
-        "adam": AdamConfig,
-    },
-    "optimizer.schedule": {
-        "constant": ConstantSchedule,
-        "polynomial": PolynomialSchedule,
-        "cosine": CosineSchedule,
-        "piecewise": PiecewiseSchedule,
-    },
+def sections_in(field: FieldInfo) -> List[Type[Section]]:
+    """The section that a field is, or those it is one of; none for a plain value."""
+    kinds = get_args(field.annotation) if field.discriminator else (field.annotation,)
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
+
+
+def _choices(section: Type[Section], path: str) -> Iterator[Tuple[str, FieldInfo]]:
+    for name, field in section.model_fields.items():
+        if field.discriminator:
+            yield path + name, field
+        for kind in sections_in(field):
+            yield from _choices(kind, f"{path}{name}.")
+
+
+_CHOICE_FIELDS = dict(_choices(Config, ""))
+# The sections whose other keys depend on their ``name``, and the names that they have by default.
+CHOICES: Dict[str, Dict[str, Type[Section]]] = {
+    path: {kind.model_fields["name"].default: kind for kind in sections_in(field)}
+    for path, field in _CHOICE_FIELDS.items()
 }
-_DEFAULT_NAMES = {"model": "lenet", "optimizer": "adam", "optimizer.schedule": "constant"}
+DEFAULT_NAMES: Dict[str, str] = {path: f.default.name for path, f in _CHOICE_FIELDS.items()}
+
+
+# --- comparing -------------------------------------------------------------------------
 
 # What a run may change when it goes on from a checkpoint and still be the same run, number
 # for number: where things lie and how they are shown.
@@ -358,30 +344,6 @@ FREE_ON_RESUME = (
     "checkpoint",
     "log",
 )
-
-
-def load(path: PathLike, overrides: Iterable[str] = ()) -> Config:
-    """Read a YAML config and apply ``key=value`` overrides in their order.
-
-    Raises InputError naming the file, the key, the value and the nearest valid key.
-    """
-    source = find_input(path)
-    return _build(_read_yaml(source), list(overrides), str(path))
-
-
-def default(overrides: Iterable[str] = ()) -> Config:
-    """The defaults of every key, with overrides applied."""
-    return _build({}, list(overrides), "defaults")
-
-
-def from_dict(values: Dict[str, Any], source: str, overrides: Iterable[str] = ()) -> Config:
-    """A config from plain values, as a checkpoint's ``state.json`` holds them."""
-    return _build(values, list(overrides), source)
-
-
-def to_yaml(config: Config) -> str:
-    """The whole config as YAML, every default spelt out."""
-    return str(yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True))
 
 
 def flatten(config: Config) -> Dict[str, Any]:
@@ -407,232 +369,10 @@ def changes_the_run(key: str, config: Config) -> bool:
     return not any(key == free or key.startswith(free + ".") for free in FREE_ON_RESUME)
 
 
-# --- YAML ------------------------------------------------------------------------------
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader, without YAML 1.1's surprises for people who write numbers."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
-            raise yaml.YAMLError("aliases (*name) are not allowed in a config")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if key_node.tag != "tag:yaml.org,2002:str":
-                raise yaml.YAMLError(f"key {key!r} is not a word")
-            if key in seen:
-                raise yaml.YAMLError(f"key {key!r} stands twice")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.1 reads `1e-3` as a string, because it has no dot.
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
-
-
-def _parse_yaml(text: Union[str, bytes]) -> Any:
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 (a subclass of the safe loader)
-
-
-def _read_yaml(path: Path) -> Dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(raw) > MAX_CONFIG_BYTES:
-        raise InputError(f"{path}: too large for a config (more than {MAX_CONFIG_BYTES} bytes)")
-    try:
-        values = _parse_yaml(raw)
-    except (yaml.YAMLError, UnicodeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid YAML: {_one_line(error)}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: a config is a mapping of sections, not {_kind(values)}")
-    return values
-
-
-def _one_line(error: BaseException) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    return " ".join(str(problem).split())[:200] + where
-
-
-# --- overrides -------------------------------------------------------------------------
-
-
-def _build(values: Dict[str, Any], overrides: List[str], source: str) -> Config:
-    merged = _copy(values)
-    for override in overrides:
-        _apply(merged, override)
-    _fill_in_names(merged)
-    try:
-        return Config.model_validate(merged)
-    except ValidationError as error:
-        named = _describe(error, merged, source, overrides)
-        raise InputError(named) from error
-
-
-def _fill_in_names(values: Dict[str, Any]) -> None:
-    """A section that names no choice means the default one."""
-    for path, name in _DEFAULT_NAMES.items():
-        section: Any = values
-        for part in path.split("."):
-            section = section.get(part) if isinstance(section, dict) else None
-        if isinstance(section, dict):
-            section.setdefault("name", name)
-
-
-def _copy(value: Any) -> Any:
-    return {k: _copy(v) for k, v in value.items()} if isinstance(value, dict) else value
-
-
-def _apply(values: Dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    key = key.strip()
-    if not equals or not key:
-        raise InputError(f"--set {override}: write it as key=value")
-    try:
-        value = _parse_yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"--set {override}: {_one_line(error)}") from error
-    parts = key.split(".")
-    section = values
-    for part in parts[:-1]:
-        inner = section.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise InputError(f"--set {override}: {part} is not a section")
-        section = inner
-    if parts[-1] == "name":
-        _forget_keys_of_the_former_choice(section, ".".join(parts[:-1]), value)
-    section[parts[-1]] = value
-
-
-def _forget_keys_of_the_former_choice(section: Dict[str, Any], path: str, name: Any) -> None:
-    """``--set model.name=fc`` on a lenet config drops ``filters``, which fc does not have."""
-    chosen = CHOICES.get(path, {}).get(name) if isinstance(name, str) else None
-    former = CHOICES.get(path, {}).get(str(section.get("name", _DEFAULT_NAMES.get(path))))
-    if chosen is None or former is None:
-        return
-    for key in list(section):
-        if key in former.model_fields and key not in chosen.model_fields:
-            del section[key]
-
-
-# --- errors ----------------------------------------------------------------------------
-
-
-def _describe(
-    error: ValidationError, values: Dict[str, Any], source: str, overrides: List[str]
-) -> str:
-    valid = _valid_keys(values)
-    lines = [_describe_one(dict(item), valid, source, overrides) for item in error.errors()]
-    shown = "; ".join(dict.fromkeys(lines[:4]))
-    return shown + (f"; and {len(lines) - 4} more" if len(lines) > 4 else "")
-
-
-def _describe_one(item: Dict[str, Any], valid: List[str], source: str, overrides: List[str]) -> str:
-    key = _dotted(item["loc"])
-    named = key.split("[")[0]
-    overridden = any(o.split("=")[0].strip() == named for o in overrides)
-    where = f"{source} with --set" if overridden else source
-    if item["type"] == "extra_forbidden":
-        return f"{where}: {key}: there is no such key{_nearest(key, valid)}"
-    if item["type"] == "missing":
-        return f"{where}: {key}: is missing"
-    if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return f"{where}: {key}.name: {_describe_choice(key, item)}"
-    if item["type"] in ("model_type", "model_attributes_type"):
-        return f"{where}: {key}: must be a section of keys, not {_shown(item['input'])}"
-    message = item["msg"].replace("Value error, ", "").replace("Input should be", "must be")
-    if not key:
-        return f"{where}: {message}"
-    return f"{where}: {key}: {message}, not {_shown(item.get('input'))}"
-
-
-def _describe_choice(key: str, item: Dict[str, Any]) -> str:
-    names = list(CHOICES[key])
-    given = item["input"].get("name") if isinstance(item["input"], dict) else item["input"]
-    close = difflib.get_close_matches(str(given), names, n=1)
-    nearest = f" (nearest: {close[0]})" if close else ""
-    return f"must be one of {', '.join(names)}, not {_shown(given)}{nearest}"
-
-
-def _dotted(location: Tuple[Union[str, int], ...]) -> str:
-    """A pydantic location as a dotted key, without the tags that unions add to it."""
-    key = ""
-    for part in location:
-        if isinstance(part, int):
-            key += f"[{part}]"
-        elif part not in CHOICES.get(key, {}):
-            key = f"{key}.{part}" if key else part
-    return key
-
-
-def _valid_keys(values: Dict[str, Any]) -> List[str]:
-    """Every dotted key that the choices made in ``values`` allow."""
-    return list(_section_keys(Config, values, ""))
-
-
-def _section_keys(section: Type[BaseModel], values: Any, path: str) -> Iterable[str]:
-    for name, field in section.model_fields.items():
-        key = f"{path}.{name}" if path else name
-        inner = values.get(name) if isinstance(values, dict) else None
-        if key in CHOICES:
-            chosen = inner.get("name") if isinstance(inner, dict) else None
-            options = CHOICES[key]
-            kind = options.get(str(chosen), options[_DEFAULT_NAMES[key]])
-            yield from _section_keys(kind, inner, key)
-        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _section_keys(field.annotation, inner, key)
-        else:
-            yield key
-
-
-def _nearest(key: str, valid: List[str]) -> str:
-    """A hint at what was meant: the likeliest key, or the keys that there are."""
-    section, _, last = key.rpartition(".")
-    siblings = [name for name in valid if name.rpartition(".")[0] == section]
-    by_last = {name.rpartition(".")[2]: name for name in reversed(valid)}
-    by_initials = {"".join(word[0] for word in name.split("_")): by_last[name] for name in by_last}
-    for names in ({n.rpartition(".")[2]: n for n in siblings}, by_last):
-        close = difflib.get_close_matches(last, list(names), n=1, cutoff=0.6)
-        if close:
-            return f" (nearest: {names[close[0]]})"
-    if last in by_initials:
-        return f" (nearest: {by_initials[last]})"
-    if siblings and section:
-        return f" (there are: {', '.join(siblings)})"
-    sections = dict.fromkeys(name.partition(".")[0] for name in valid)
-    close = difflib.get_close_matches(key.partition(".")[0], list(sections), n=1, cutoff=0.6)
-    return f" (nearest: {close[0]})" if close else f" (sections: {', '.join(sections)})"
-
-
-def _flatten(value: Dict[str, Any], path: str) -> Iterable[Tuple[str, Any]]:
+def _flatten(value: Dict[str, Any], path: str) -> Iterator[Tuple[str, Any]]:
     for name, inner in value.items():
         key = f"{path}.{name}" if path else name
         if isinstance(inner, dict):
             yield from _flatten(inner, key)
         else:
             yield key, inner
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, (list, str)):
-        return "a list" if isinstance(value, list) else "a text"
-    return f"a {type(value).__name__}"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

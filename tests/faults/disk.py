@@ -24,9 +24,8 @@ GO_ON = ("--set", "checkpoint.on_failure=warn")
 NO_PICTURES = [
     argument
     for key in (
-        "inputs_every_epochs", "histograms_every_epochs", "filters_every_epochs",
-        "confusion_every_epochs", "mistakes_every_epochs", "pr_curves_every_epochs",
-        "norms_every_steps", "projector_points",
+        "pictures_every_epochs", "histograms_every_epochs", "norms_every_steps",
+        "projector_points",
     )
     for argument in ("--set", f"log.{key}=null")
 ] + ["--set", "log.graph=false", "--set", "log.hparams=false"]  # fmt: skip

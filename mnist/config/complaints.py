@@ -1,0 +1,177 @@
+"""What is wrong with a config, said in one line that names the key and how to write it."""
+
+import difflib
+import re
+import unicodedata
+from typing import Any, Dict, Iterator, List, Sequence, Tuple, Type, Union
+
+from pydantic import ValidationError
+
+from mnist.config.schema import CHOICES, DEFAULT_NAMES, Config, Section, sections_in
+
+_SHOWN = 4  # complaints at a time
+
+# What a keyboard or editor for Chinese or Japanese, or a web page, gives in place of ASCII.
+_FULL_WIDTH = re.compile("[\uff01-\uff5e\u3000\u00a0\u2018\u2019\u201c\u201d\u3001\u3002]")
+_ASCII = {"‘": "'", "’": "'", "“": '"', "”": '"', "、": ",", "。": "."}
+_COMMENT = re.compile(r"(^|\s)#.*", re.MULTILINE)
+
+
+def of_schema(
+    error: ValidationError, values: Dict[str, Any], source: str, overrides: Sequence[str]
+) -> str:
+    """What pydantic has found in ``values``, which came from ``source`` and ``overrides``."""
+    valid = list(_keys(Config, values))
+    lines = [_of_item(dict(item), valid, source, overrides) for item in error.errors()]
+    shown = "; ".join(dict.fromkeys(lines[:_SHOWN]))
+    return shown + (f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else "")
+
+
+def of_yaml(error: BaseException, text: str) -> str:
+    """Why ``text`` is not YAML."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error)
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    return " ".join(str(problem).split())[:200] + where + full_width(text)
+
+
+def full_width(text: str) -> str:
+    """A remark on the first full-width character outside comments; empty if there is none."""
+    bare = _COMMENT.sub(r"\1", text)
+    found = _FULL_WIDTH.search(bare)
+    if found is None:
+        return ""
+    character = found.group()
+    meant = _ASCII.get(character) or unicodedata.normalize("NFKC", character)
+    name = unicodedata.name(character).lower()
+    line = bare.count("\n", 0, found.start()) + 1
+    where = f" in line {line}" if "\n" in text else ""
+    return f" (mind the {name} {character!r}{where}: YAML knows only {meant!r})"
+
+
+def place_of(key: str, source: str, overrides: Sequence[str]) -> str:
+    """Where the value of ``key`` comes from."""
+    overridden = {override.partition("=")[0].strip() for override in overrides}
+    parts = key.split("[")[0].split(".")
+    above = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    return f"{source} with --set" if overridden & above else source
+
+
+def _of_item(item: Dict[str, Any], valid: List[str], source: str, overrides: Sequence[str]) -> str:
+    key = dotted(item["loc"])
+    where = place_of(key, source, overrides)
+    kind, value = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        return f"{where}: {_of_unknown_key(key, str(item['loc'][-1]), value, valid)}"
+    if kind == "missing":
+        return f"{where}: {key}: is missing"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{where}: {key}.name: {_of_choice(key, value)}"
+    if kind in ("model_type", "model_attributes_type"):
+        message = "must be a section of keys"
+    else:
+        message = item["msg"].replace("Value error, ", "").replace("Input should be", "must be")
+    if not key:
+        return f"{where}: {message}"
+    return f"{where}: {key}: {message}, not {_shown(value)}{_hint(kind, value)}"
+
+
+def _of_unknown_key(key: str, last: str, value: Any, valid: List[str]) -> str:
+    if "." in last:
+        nested = _shown(value)
+        for part in reversed(key.split(".")):
+            nested = f"{{{part}: {nested}}}"
+        return f"{key}: only --set has keys with dots; in YAML write {nested[1:-1]}"
+    return f"{key}: there is no such key{_nearest(key, valid)}{full_width(key)}"
+
+
+def _of_choice(key: str, value: Any) -> str:
+    names = list(CHOICES[key])
+    given = value.get("name") if isinstance(value, dict) else value
+    close = difflib.get_close_matches(str(given), names, n=1)
+    nearest = f" (nearest: {close[0]})" if close else full_width(str(given))
+    return f"must be one of {', '.join(names)}, not {_shown(given)}{nearest}"
+
+
+# Texts where a number is due, and how to write it; YAML 1.1 takes the first two for other numbers.
+_NO_NUMBERS = (
+    (r"[-+]?0+(\d.*)", r" (a leading 0 means octal to some; write \1)"),
+    (r"[-+]?\d+(:\d+)+(\.\d*)?", " (colons mean base 60 to some; write one number)"),
+    (r"0o[0-7]+", " (write a decimal number)"),
+    (r"[-+]?[\d.,_]+(e[-+]?\d+)?", " (write it without quotes, commas and underscores)"),
+)
+
+
+def _hint(kind: str, value: Any) -> str:
+    """How to write what YAML has understood in another way than was meant; mostly empty."""
+    if isinstance(value, bool):
+        return " (yes, no, on and off are true and false in YAML; put quotes around a text)"
+    if not isinstance(value, (str, int, float)):
+        return ""
+    text = str(value)
+    if _FULL_WIDTH.search(text):
+        return full_width(text)
+    if kind == "list_type":
+        return f" (write [{text}])"
+    if kind == "string_type":
+        return " (put quotes around a text)"
+    if kind in ("int_type", "float_type"):
+        matches = ((re.fullmatch(pattern, text, re.I), advice) for pattern, advice in _NO_NUMBERS)
+        return next((match.expand(advice) for match, advice in matches if match), "")
+    return " (a space must follow the colon)" if re.fullmatch(r"\w+:\S.*", text) else ""
+
+
+def dotted(location: Tuple[Union[str, int], ...]) -> str:
+    """A pydantic location as a dotted key.
+
+    After the key of a choice pydantic puts the name chosen, which is left out.
+    """
+    key, is_name = "", False
+    for part in location:
+        if is_name:
+            is_name = False
+        elif isinstance(part, int):
+            key += f"[{part}]"
+        else:
+            key = f"{key}.{part}" if key else part
+            is_name = key in CHOICES
+    return key
+
+
+def _keys(section: Type[Section], values: Any, path: str = "") -> Iterator[str]:
+    """Every dotted key that the choices made in ``values`` allow."""
+    for name, field in section.model_fields.items():
+        key = path + name
+        inner = values.get(name) if isinstance(values, dict) else None
+        kinds = sections_in(field)
+        if key in CHOICES:
+            chosen = str(inner.get("name")) if isinstance(inner, dict) else ""
+            kinds = [CHOICES[key].get(chosen) or CHOICES[key][DEFAULT_NAMES[key]]]
+        for kind in kinds:
+            yield from _keys(kind, inner, f"{key}.")
+        if not kinds:
+            yield key
+
+
+def _nearest(key: str, valid: List[str]) -> str:
+    """A hint at what was meant: the likeliest key, or the keys that there are."""
+    section, _, last = key.rpartition(".")
+    siblings = [name for name in valid if name.rpartition(".")[0] == section]
+    by_last = {name.rpartition(".")[2]: name for name in reversed(valid)}
+    by_initials = {"".join(word[0] for word in name.split("_")): by_last[name] for name in by_last}
+    for names in ({n.rpartition(".")[2]: n for n in siblings}, by_last):
+        close = difflib.get_close_matches(last, list(names), n=1, cutoff=0.6)
+        if close:
+            return f" (nearest: {names[close[0]]})"
+    if last in by_initials:
+        return f" (nearest: {by_initials[last]})"
+    if siblings and section:
+        return f" (there are: {', '.join(siblings)})"
+    sections = dict.fromkeys(name.partition(".")[0] for name in valid)
+    close = difflib.get_close_matches(key.partition(".")[0], list(sections), n=1, cutoff=0.6)
+    return f" (nearest: {close[0]})" if close else f" (sections: {', '.join(sections)})"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

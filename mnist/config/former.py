@@ -1,0 +1,75 @@
+"""Keys that configs of earlier versions have, and what became of them.
+
+What was written for a run to come is told of, and refused where leaving the key out would change
+something. A checkpoint goes on as it was: of its own config the keys are taken without a word.
+"""
+
+from typing import Any, Callable, Dict, NamedTuple
+
+from mnist.errors import InputError
+from mnist.notes import warn
+
+PICTURES = "pictures_every_epochs"
+
+
+class _Former(NamedTuple):
+    """A key's default at its time, and why there is none any more."""
+
+    default: Any
+    fate: str
+
+
+_IGNORED = "Paddle's DataLoader never heeded it in dygraph; leave it out"
+_ONE_CADENCE = f"all pictures have one cadence now, log.{PICTURES}"
+
+FORMER_KEYS: Dict[str, _Former] = {
+    "data.loader.feed_list": _Former(None, _IGNORED),
+    "data.loader.iterable": _Former(True, _IGNORED),
+    "data.loader.return_list": _Former(True, _IGNORED),
+    "log.confusion_every_epochs": _Former(1, _ONE_CADENCE),
+    "log.mistakes_every_epochs": _Former(1, _ONE_CADENCE),
+    "log.filters_every_epochs": _Former(1, _ONE_CADENCE),
+    "log.pr_curves_every_epochs": _Former(1, _ONE_CADENCE),
+    "log.inputs_every_epochs": _Former(5, _ONE_CADENCE),
+}
+
+
+def pass_over(values: Dict[str, Any], place_of: Callable[[str], str]) -> None:
+    """Take the former keys out of a config's values, which loses nothing if they are defaults.
+
+    A note names them; another value is an InputError. ``place_of`` a key is where it stands.
+    """
+    found = _take(values)
+    for key, value in found.items():
+        if value != FORMER_KEYS[key].default:
+            fate = FORMER_KEYS[key].fate
+            raise InputError(f"{place_of(key)}: {key}: there is no such key any more: {fate}")
+    if found:
+        where = place_of(next(iter(found)))
+        keys = ", ".join(found)
+        warn(f"{where}: keys of an earlier version, passed over (they had their defaults): {keys}")
+
+
+def bring_up_to_date(values: Dict[str, Any]) -> None:
+    """The same for a config that a checkpoint holds, whose pictures keep their cadence.
+
+    Where they had several, it is that of the confusion matrix, or else the first of the others.
+    """
+    found = _take(values)
+    cadences = [value for key, value in found.items() if key.startswith("log.")]
+    if cadences:
+        drawn = (value for value in cadences if value is not None)
+        values["log"].setdefault(PICTURES, next(drawn, None))
+
+
+def _take(values: Dict[str, Any]) -> Dict[str, Any]:
+    """Take the former keys out of plain values; those that were there, in the table's order."""
+    found = {}
+    for key in FORMER_KEYS:
+        *path, name = key.split(".")
+        section: Any = values
+        for part in path:
+            section = section.get(part) if isinstance(section, dict) else None
+        if isinstance(section, dict) and name in section:
+            found[key] = section.pop(name)
+    return found
