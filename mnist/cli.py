@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from typing import Callable, List, NoReturn
 
 import click
@@ -12,8 +13,9 @@ from mnist.errors import MnistError
 # What `on_failure` was given.
 _at_failure: List[Callable[[int], None]] = []
 
-# The type of an option that names a file or folder: the shell leaves the ~ of --to=~/x to us.
-path = os.path.expanduser
+# For files and folders: the shell leaves the ~ of --to=~/x to us.
+path_option = partial(click.option, type=os.path.expanduser)
+path_argument = partial(click.argument, type=os.path.expanduser)
 
 debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."

@@ -12,17 +12,15 @@ from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
+@cli.path_option(
     "--checkpoint",
     metavar="CHECKPOINT",
-    type=cli.path,
     help="A checkpoint folder or a course prefix [default: checkpoints/best].",
 )
 @click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
-@click.option(
+@cli.path_option(
     "--data",
     metavar="FILE",
-    type=cli.path,
     help="A mnist.json.gz [default: the data set the checkpoint was trained on].",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")

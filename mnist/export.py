@@ -12,24 +12,17 @@ from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
+@cli.path_option(
     "--checkpoint",
     metavar="CHECKPOINT",
-    type=cli.path,
     help="A checkpoint folder, a course prefix or 'best' [default: checkpoints/best].",
 )
-@click.option(
-    "--to",
-    metavar="DIR",
-    type=cli.path,
-    default="exported",
-    show_default=True,
-    help="The folder to make.",
+@cli.path_option(
+    "--to", metavar="DIR", default="exported", show_default=True, help="The folder to make."
 )
-@click.option(
+@cli.path_option(
     "--data",
     metavar="FILE",
-    type=cli.path,
     help="A mnist.json.gz to check on [default: the data set the checkpoint was trained on].",
 )
 @click.option("--force", is_flag=True, help="Replace an earlier export.")

@@ -12,11 +12,10 @@ from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…", type=cli.path)
-@click.option(
+@cli.path_argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
+@cli.path_option(
     "--checkpoint",
     metavar="CHECKPOINT",
-    type=cli.path,
     help="A checkpoint folder or a course prefix [default: checkpoints/best].",
 )
 @click.option(
@@ -24,10 +23,9 @@ from mnist import cli
     is_flag=True,
     help="Several digits on a picture, read line by line; draws boxes into a copy.",
 )
-@click.option(
+@cli.path_option(
     "--annotate",
     metavar="FILE",
-    type=cli.path,
     help="The copy with boxes [default: NAME-digits.png in the working folder]; implies --many.",
 )
 @click.option(

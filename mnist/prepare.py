@@ -12,15 +12,12 @@ from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
+@cli.path_option(
     "--source",
     metavar="DIR",
-    type=cli.path,
     help="Folder with the four IDX files, gzipped or not. Without it they are downloaded.",
 )
-@click.option(
-    "--output", metavar="FILE", type=cli.path, default="data/mnist.json.gz", show_default=True
-)
+@cli.path_option("--output", metavar="FILE", default="data/mnist.json.gz", show_default=True)
 @click.option(
     "--pixels",
     type=click.Choice(["floats", "integers"]),

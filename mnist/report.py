@@ -12,19 +12,17 @@ from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("runs", nargs=-1, metavar="[RUN]…", type=cli.path)
+@cli.path_argument("runs", nargs=-1, metavar="[RUN]…")
 @click.option("--compare", is_flag=True, help="Set several runs side by side: --compare RUN RUN…")
 @click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
-@click.option(
+@cli.path_option(
     "--data",
     metavar="FILE",
-    type=cli.path,
     help="A mnist.json.gz [default: the data set each run was trained on].",
 )
-@click.option(
+@cli.path_option(
     "--output",
     metavar="FILE",
-    type=cli.path,
     default="report.html",
     show_default=True,
     help="The HTML file to write; an earlier report is replaced, nothing else.",

@@ -17,10 +17,9 @@ from mnist import cli
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535),
     help="The port to listen on; 0 is any free one.",
 )  # fmt: skip
-@click.option(
+@cli.path_option(
     "--checkpoint",
     metavar="CHECKPOINT",
-    type=cli.path,
     help="A checkpoint folder or a course prefix [default: checkpoints/best].",
 )
 @click.option(

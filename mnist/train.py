@@ -12,17 +12,12 @@ from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--config",
-    "config_path",
-    metavar="FILE",
-    type=cli.path,
-    help="What to train, e.g. configs/lenet5.yaml.",
+@cli.path_option(
+    "--config", "config_path", metavar="FILE", help="What to train, e.g. configs/lenet5.yaml."
 )
-@click.option(
+@cli.path_option(
     "--resume",
     metavar="CHECKPOINT",
-    type=cli.path,
     help="Go on from a checkpoint folder, a course prefix (mnist_epoch3), or 'latest'."
     " Without --config the checkpoint's own config is used.",
 )

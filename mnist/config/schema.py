@@ -75,54 +75,49 @@ Loss = Literal["softmax_cross_entropy", "square_error"]
 Activation = Literal["relu", "sigmoid", "tanh"]
 
 
-class FcConfig(Section):
+class _Model(Section):
+    dropout: Fraction = 0.0
+    loss: Loss = "softmax_cross_entropy"
+
+
+class FcConfig(_Model):
     """Fully connected layers; with no hidden ones, softmax regression."""
 
     name: Literal["fc"] = "fc"
     hidden_sizes: List[PositiveInt] = [200, 100]
     activation: Activation = "relu"
-    dropout: Fraction = 0.0
-    loss: Loss = "softmax_cross_entropy"
 
 
-class LenetConfig(Section):
+class LenetConfig(_Model):
     """The course's network: two padded 5×5 convolutions, each with ReLU and max-pooling."""
 
     name: Literal["lenet"] = "lenet"
     filters: Annotated[List[PositiveInt], Field(min_length=2, max_length=2)] = [20, 20]
     hidden_sizes: List[PositiveInt] = []
-    dropout: Fraction = 0.0
-    loss: Loss = "softmax_cross_entropy"
 
 
-class Lenet5Config(Section):
+class Lenet5Config(_Model):
     """LeNet-5's layout of 1998: 6 and 16 filters, then 120, 84 and 10 units."""
 
     name: Literal["lenet5"] = "lenet5"
     activation: Activation = "relu"
-    dropout: Fraction = 0.0
-    loss: Loss = "softmax_cross_entropy"
 
 
-class ConvNetConfig(Section):
+class ConvNetConfig(_Model):
     """Five convolutions with batch normalisation: 5×5, then 3×3, two poolings, one dense layer."""
 
     name: Literal["convnet"] = "convnet"
     filters: Annotated[List[PositiveInt], Field(min_length=5, max_length=5)] = [16, 32, 32, 48, 64]
     activation: Activation = "relu"
-    dropout: Fraction = 0.0
-    loss: Loss = "softmax_cross_entropy"
 
 
-class EmbeddingConfig(Section):
+class EmbeddingConfig(_Model):
     """Ink as tokens: one ``Embedding`` row for each (position, grey level of the ink)."""
 
     name: Literal["embedding"] = "embedding"
     levels: Annotated[int, Field(ge=2, le=256)] = 4
     embedding_size: PositiveInt = 64
     scale: PositiveFloat = 0.05
-    dropout: Fraction = 0.0
-    loss: Loss = "softmax_cross_entropy"
 
 
 ModelConfig = Annotated[
@@ -131,36 +126,36 @@ ModelConfig = Annotated[
 ]
 
 
-class ConstantSchedule(Section):
-    """The learning rate as given (after the warm-up, if any)."""
-
-    name: Literal["constant"] = "constant"
+class _Schedule(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = 0
 
 
-class PolynomialSchedule(Section):
+class ConstantSchedule(_Schedule):
+    """The learning rate as given (after the warm-up, if any)."""
+
+    name: Literal["constant"] = "constant"
+
+
+class PolynomialSchedule(_Schedule):
     """``PolynomialDecay`` over the whole run, down to ``end_learning_rate``."""
 
     name: Literal["polynomial"] = "polynomial"
     end_learning_rate: NonNegativeFloat = 0.0
     power: PositiveFloat = 1.0
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
 
 
-class CosineSchedule(Section):
+class CosineSchedule(_Schedule):
     """Half a cosine over the whole run, down to zero."""
 
     name: Literal["cosine"] = "cosine"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
 
 
-class PiecewiseSchedule(Section):
+class PiecewiseSchedule(_Schedule):
     """``factors[i]`` times the learning rate between ``boundaries[i-1]`` and ``[i]``, in epochs."""
 
     name: Literal["piecewise"] = "piecewise"
     boundaries: List[PositiveFloat]
     factors: List[PositiveFloat]
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _check(self) -> "PiecewiseSchedule":
