@@ -23,6 +23,7 @@ from mnist import (
     models,
     notes,
     optimizers,
+    processors,
     resumption,
     tracking,
 )
@@ -91,6 +92,7 @@ class _Run:
     def __init__(
         self, config: Config, data: Dataset, place: Any, state: RunState, group: Group
     ) -> None:
+        processors.keep_opencv_to_one()
         self.config = config
         self.data = data
         self.place = place
