@@ -39,7 +39,7 @@ ENV LD_LIBRARY_PATH=/usr/local/cuda/lib64 \
 FROM ${DEVICE}
 WORKDIR /mnist
 COPY . .
-# HOME: Paddle's import writes ~/.cache/paddle, under any user given by `docker run --user`.
+# HOME: Matplotlib keeps its fonts there, under any user given by `docker run --user`.
 ENV HOME=/tmp PYTHONPATH=/mnist PYTHONUNBUFFERED=1
 RUN python -m compileall -q mnist \
     && useradd --no-create-home --uid 1000 mnist \

@@ -41,11 +41,11 @@ from stepping import Stepper, without_collector  # noqa: E402
 
 from mnist import dataset, device  # noqa: E402
 from mnist.config import LogConfig  # noqa: E402
-from mnist.console import Reporter  # noqa: E402
 from mnist.dataset import Dataset  # noqa: E402
 from mnist.evaluation import evaluate  # noqa: E402
 from mnist.framework import fluid  # noqa: E402
 from mnist.tracking import Tracker  # noqa: E402
+from mnist.training_report import Reporter  # noqa: E402
 
 DISTORTIONS = ("shift=2", "rotation=10", "scaling=0.1", "shear=0.1", "elastic=1")
 AUGMENTED = tuple(f"data.augmentation.{distortion}" for distortion in DISTORTIONS)

@@ -1,14 +1,15 @@
 """What every verb shares: the ``--debug`` flag, one-line errors, exit codes."""
 
 import os
+import re
 import sys
 from functools import partial
 from typing import Callable, List, NoReturn
 
 import click
 
-from mnist import ranks, signals
-from mnist.errors import MnistError
+from mnist import ranks, signals, streams
+from mnist.errors import MnistError, one_line
 
 # What `on_failure` was given.
 _at_failure: List[Callable[[int], None]] = []
@@ -16,6 +17,15 @@ _at_failure: List[Callable[[int], None]] = []
 # For files and folders: the shell leaves the ~ of --to=~/x to us.
 path_option = partial(click.option, type=os.path.expanduser)
 path_argument = partial(click.argument, type=os.path.expanduser)
+
+# So many characters of an error that nobody has foreseen.
+_LONGEST_SUMMARY = 300
+# Before the reason, Paddle's errors have the stacks of C++ and Python, screens long; and where
+# Paddle knows no reason but a hint, a request to report that.
+_PADDLE_STACKS = re.compile(r".*\nError Message Summary:\n-*\n", re.DOTALL)
+_PADDLE_REQUEST = re.compile(
+    r"An error occurred here\..*?Recommended issue content: all error stack information", re.DOTALL
+)
 
 debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
@@ -29,6 +39,7 @@ def run(command: click.Command) -> NoReturn:
     ``--debug`` the traceback comes first.
     """
     debug = "--debug" in sys.argv[1:]
+    streams.prepare()
     signals.exit_on_terminate()
     try:
         code = command.main(standalone_mode=False)
@@ -37,17 +48,15 @@ def run(command: click.Command) -> NoReturn:
         code = _report(str(error), error.exit_code, debug)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        hint = f" (see: python -m {context.info_name} --help)" if context else ""
+        hint = f" (see: {context.command_path} --help)" if context else ""
         code = _report(error.format_message() + hint, 2, debug)
     except (KeyboardInterrupt, click.Abort):
         code = _report("interrupted", 130, debug)
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except Exception as error:
-        summary = " ".join(str(error).split())[:300]
-        message = f"{type(error).__name__}: {summary} (add --debug for the traceback)"
+        message = f"{_summary(error)} (add --debug for the traceback)"
         code = _report(message, 1, debug)
     if code:
         for call in _at_failure:
@@ -59,6 +68,12 @@ def run(command: click.Command) -> NoReturn:
 def on_failure(call: Callable[[int], None]) -> None:
     """Have ``call`` called with the exit code, after the error's line, if the verb fails."""
     _at_failure.append(call)
+
+
+def _summary(error: Exception) -> str:
+    """An error of any kind on one line, its reason before what is cut off."""
+    text = _PADDLE_REQUEST.sub("", _PADDLE_STACKS.sub("", str(error)))
+    return one_line(f"{type(error).__name__}: {' '.join(text.split())[:_LONGEST_SUMMARY]}")
 
 
 def _report(message: str, code: int, debug: bool) -> int:

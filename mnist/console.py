@@ -1,152 +1,71 @@
-"""What a training prints: summary, progress, epoch lines, closing table.
+"""What is printed for people, and how: consoles, tables, progress bars, percentages.
 
-A progress bar with speed, loss and time to go on a terminal; plain lines elsewhere.
+A terminal gets progress bars and its own width; a file or a pipe plain lines, whatever the
+environment says of colours (JupyterLab sets ``FORCE_COLOR`` for all that it starts).
 """
 
-import time
-from types import TracebackType
-from typing import Any, List, Optional, Tuple, Type
+import os
+import sys
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, ProgressColumn
 from rich.table import Table
-
-from mnist.checkpoint import EpochRecord, best_record
 
 _REDRAWS_PER_SECOND = 10
 _PLAIN_WIDTH = 100
 
 
-def percent(fraction: float) -> str:
+def percent(fraction: float, digits: int = 2) -> str:
     """0.9912 → ``"99.12%"``: two digits, as the test set of 10,000 resolves them."""
-    return f"{100 * fraction:.2f}%"
+    return f"{100 * fraction:.{digits}f}%"
 
 
-def make_console() -> Console:
-    """A console on standard output: as wide as the terminal, or 100 columns in a file."""
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
+def make_console(stderr: bool = False) -> Console:
+    """A console on standard output or error: as wide as the terminal, or 100 columns in a file.
+
+    Lines are printed as they are: never cut, and nothing in them is an instruction.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    can_draw = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    console = Console(
+        stderr=stderr,
+        force_terminal=can_draw,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
+    if not can_draw:
         console.width = _PLAIN_WIDTH
     return console
 
 
-def make_table(title: str, *headings: str) -> Table:
-    """A table with right-aligned columns under a title."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+def make_table(*headings: str) -> Table:
+    """A table with right-aligned columns."""
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True)
     for heading in headings:
         table.add_column(heading, justify="right")
     return table
 
 
-class Reporter:
-    """Tells the user how a run goes. Use as a context manager."""
+def print_table(console: Console, title: str, table: Table) -> None:
+    """Print a table under a title, never cut: a narrow terminal breaks its lines in two."""
+    console.print(title, style="bold")
+    room = console.options.update(max_width=_PLAIN_WIDTH)
+    table.width = console.measure(table, options=room).maximum
+    console.print(table)
 
-    def __init__(
-        self, epochs: int, steps_per_epoch: int, plain_every: int, prints: bool = True
-    ) -> None:
-        self._console = make_console()
-        self._console.quiet = not prints
-        self._epochs = epochs
-        self._steps_per_epoch = steps_per_epoch
-        self._plain_every = plain_every
-        self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} images/s"),
-            TimeRemainingColumn(),
-            console=self._console,
-            refresh_per_second=_REDRAWS_PER_SECOND,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._task: Optional[Any] = None
-        self._drawn = 0.0
 
-    def __enter__(self) -> "Reporter":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self._bar.stop()
-
-    def line(self, text: str) -> None:
-        """Print one line, above the progress bar where there is one."""
-        self._console.print(text, markup=False)
-
-    def model(self, name: str, rows: List[Tuple[str, str, int]], total: int) -> None:
-        """The layers that have parameters, with their shapes and counts."""
-        title = f"{name}: {total:,} parameters"
-        table = make_table(title, "layer", "weight and bias", "parameters")
-        for layer, shapes, count in rows:
-            table.add_row(layer, shapes, f"{count:,}")
-        self._console.print(table)
-
-    def begin_epoch(self, epoch: int, step: int) -> None:
-        """An epoch starts, or goes on after ``step`` of its batches."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(
-            "",
-            total=self._steps_per_epoch,
-            completed=step,
-            epoch=f"{epoch}/{self._epochs}",
-            loss=0.0,
-            speed=0.0,
-        )
-
-    def step(self, epoch: int, step: int, loss: float, speed: float) -> None:
-        """One more batch is trained; ``step`` counts within the epoch."""
-        if self._console.is_terminal:
-            self._draw(step, loss, speed)
-        elif step % self._plain_every == 0:
-            self.line(
-                f"epoch {epoch}/{self._epochs}  step {step}/{self._steps_per_epoch}"
-                f"  loss {loss:.4f}  {speed:,.0f} images/s"
-            )
-
-    def _draw(self, step: int, loss: float, speed: float) -> None:
-        now = time.perf_counter()
-        if self._task is None or now - self._drawn < 1 / _REDRAWS_PER_SECOND:
-            return
-        self._drawn = now
-        self._bar.update(self._task, completed=step, loss=loss, speed=speed)
-
-    def epoch(self, record: EpochRecord, is_best: bool) -> None:
-        """An epoch is finished and evaluated on valid."""
-        self.line(
-            f"epoch {record.epoch}/{self._epochs}"
-            f"  train loss {record.train_loss:.4f} accuracy {percent(record.train_accuracy)}"
-            f"  valid loss {record.valid_loss:.4f} accuracy {percent(record.valid_accuracy)}"
-            f"  {record.seconds:.1f} s" + ("  best so far" if is_best else "")
-        )
-
-    def closing_table(self, history: List[EpochRecord], notes: List[Tuple[str, str]]) -> None:
-        """Every epoch, the best one marked, and where things were written."""
-        best = best_record(history)
-        table = make_table(
-            "The run (* best on valid)",
-            *("epoch", "train loss", "accuracy", "valid loss", "accuracy"),
-            *("learning rate", "images/s", "seconds"),
-        )
-        for record in history:
-            table.add_row(
-                f"{record.epoch}{' *' if record is best else ''}",
-                f"{record.train_loss:.4f}",
-                percent(record.train_accuracy),
-                f"{record.valid_loss:.4f}",
-                percent(record.valid_accuracy),
-                f"{record.learning_rate:.2g}",
-                f"{record.images_per_second:,.0f}",
-                f"{record.seconds:.1f}",
-            )
-        self._console.print(table)
-        width = max(len(name) for name, _ in notes)
-        for name, text in notes:
-            self.line(f"{name:<{width}}  {text}")
+def make_progress(console: Console, *columns: ProgressColumn) -> Progress:
+    """A progress bar, drawn below what is printed meanwhile; no bar where it cannot be drawn."""
+    return Progress(
+        *columns,
+        console=console,
+        refresh_per_second=_REDRAWS_PER_SECOND,
+        transient=True,
+        disable=not console.is_terminal,
+        # What goes to a file is none of the terminal's.
+        redirect_stdout=sys.stdout.isatty(),
+        redirect_stderr=sys.stderr.isatty(),
+    )

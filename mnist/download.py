@@ -2,7 +2,6 @@
 
 import os
 import queue
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -11,8 +10,10 @@ from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 import requests
 import urllib3
+from rich import progress
 
 from mnist import idx
+from mnist.console import make_console, make_progress
 from mnist.errors import Failure, InputError
 from mnist.idx import OFFICIAL_FILES, IdxFile
 
@@ -206,12 +207,6 @@ def _progress(
     part: Path, start: int, response: requests.Response
 ) -> Iterator[Callable[[int], None]]:
     """A progress bar on a terminal, nothing elsewhere; call it with each block's length."""
-    if not sys.stderr.isatty():
-        yield lambda length: None
-        return
-    from rich import progress
-    from rich.console import Console
-
     length = response.headers.get("Content-Length", "")
     total = start + int(length) if length.isdigit() else None
     columns = (
@@ -221,7 +216,7 @@ def _progress(
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+    with make_progress(make_console(stderr=True), *columns) as bar:
         task = bar.add_task(part.stem, total=total, completed=start)
         yield lambda length: bar.advance(task, length)
 

@@ -11,10 +11,10 @@ class MnistError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(_one_line(message))
+        super().__init__(one_line(message))
 
 
-def _one_line(message: str) -> str:
+def one_line(message: str) -> str:
     """Escape what a file name or a value may bring: line breaks, terminal control codes."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message

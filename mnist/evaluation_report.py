@@ -8,7 +8,7 @@ from rich.table import Table
 
 from mnist import calibration, checkpoint, dataset, notes, predictor
 from mnist.config import LoaderConfig
-from mnist.console import make_console, make_table, percent
+from mnist.console import make_console, make_table, percent, print_table
 from mnist.errors import InputError
 from mnist.evaluation import Evaluation, evaluate
 from mnist.files import find_input
@@ -75,15 +75,17 @@ def _print_tables(
     console = make_console()
     wrong = int((result.labels != result.digits).sum())
     resolved = Path(source.path).resolve().name
-    console.print(f"checkpoint  {source.path} ({resolved})", markup=False)
+    console.print(f"checkpoint  {source.path} ({resolved})")
     console.print(
         f"data        {data.source}, split {split}: {result.count:,} images", markup=False
     )
     console.print(f"accuracy    {percent(result.accuracy)} ({wrong:,} wrong)")
     console.print(f"loss        {result.loss:.4f}")
     console.print(f"confidence  {_describe(_calibration(source, result))}")
-    console.print(_class_table(result))
-    console.print(_confusion_table(result))
+    print_table(console, "per digit", _class_table(result))
+    print_table(
+        console, "confusion: true digit (rows) taken for (columns)", _confusion_table(result)
+    )
 
 
 def _describe(found: Dict[str, Any]) -> str:
@@ -94,7 +96,7 @@ def _describe(found: Dict[str, Any]) -> str:
 
 
 def _class_table(result: Evaluation) -> Table:
-    table = make_table("per digit", "digit", "images", "precision", "recall", "F1")
+    table = make_table("digit", "images", "precision", "recall", "F1")
     for row in result.per_class():
         figures = [row["precision"], row["recall"], row["f1"]]
         shown = ["–" if figure is None else percent(figure) for figure in figures]
@@ -103,8 +105,7 @@ def _class_table(result: Evaluation) -> Table:
 
 
 def _confusion_table(result: Evaluation) -> Table:
-    title = "confusion: true digit (rows) taken for (columns)"
-    table = make_table(title, "", *map(str, range(10)))
+    table = make_table("", *map(str, range(10)))
     for digit, row in enumerate(result.confusion):
         table.add_row(str(digit), *(str(count) if count else "·" for count in row))
     return table

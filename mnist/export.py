@@ -8,7 +8,7 @@ from typing import Optional
 
 import click
 
-from mnist import cli
+from mnist import cli, streams
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,6 +29,7 @@ from mnist import cli
 @cli.debug_option
 def main(checkpoint: Optional[str], to: str, data: Optional[str], force: bool) -> None:
     """Write a model as ONNX, Paddle's inference model and plain weights, each one checked."""
+    streams.outlive_output()
     preflight.require("export", "onnx", "onnxruntime", "paddle2onnx", "safetensors")
     from mnist import device
 

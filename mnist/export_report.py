@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 from rich.table import Table
 
 from mnist import checkpoint, exporting, predictor, weight_files
-from mnist.console import make_console, make_table
+from mnist.console import make_console, make_table, print_table
 from mnist.exporting import Export
 
 _CONTENTS = {
@@ -34,9 +34,9 @@ def print_export(name: Optional[str], to: str, data_path: Optional[str], force: 
         ("checked on", description["checked"]["on"]),
     ]
     for heading, text in rows:
-        console.print(f"{heading:<11} {text}", markup=False)
-    console.print(_agreement_table(done))
-    console.print(f"written to {done.folder}/", markup=False)
+        console.print(f"{heading:<11} {text}")
+    print_table(console, "against dygraph", _agreement_table(done))
+    console.print(f"written to {done.folder}/")
     for file, purpose in _CONTENTS.items():
         console.print(f"  {file:<19} {_kilobytes(done.folder / file):>9}  {purpose}")
 
@@ -47,7 +47,7 @@ def _tensor(description: Dict[str, Any]) -> str:
 
 
 def _agreement_table(done: Export) -> Table:
-    table = make_table("against dygraph", "runtime", "largest difference", "same digit")
+    table = make_table("runtime", "largest difference", "same digit")
     for row in done.agreements:
         table.add_row(row.runtime, f"{row.largest_difference:.1e}", f"{row.same_digit:,}")
     return table

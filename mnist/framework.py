@@ -4,10 +4,11 @@ Every room that computes imports ``fluid`` from here, so that the installed pack
 been checked and the environment has been set before Paddle is loaded, whoever asks first.
 """
 
+import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -43,9 +44,34 @@ def _without_example_data() -> Iterator[None]:
         del sys.modules[name]
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep Paddle's import from failing over what it does not need.
+
+    It makes ``~/.cache/paddle/dataset``, which a home that cannot be written refuses; and it
+    takes any word on ``ldd``'s standard error, such as a shell's on a locale that is not
+    installed (ssh brings ``LC_ALL`` along), for no glibc at all.
+    """
+    makedirs, locale = os.makedirs, os.environ.get("LC_ALL")
+
+    def makedirs_if_possible(*arguments: Any, **options: Any) -> None:
+        with suppress(OSError):
+            makedirs(*arguments, **options)
+
+    os.makedirs = makedirs_if_possible
+    os.environ["LC_ALL"] = "C"
+    try:
+        yield
+    finally:
+        os.makedirs = makedirs
+        del os.environ["LC_ALL"]
+        if locale is not None:
+            os.environ["LC_ALL"] = locale
+
+
 import numpy as np  # noqa: E402
 
-with _without_example_data():
+with _without_example_data(), _undisturbed():
     import paddle as _paddle
     import paddle.fluid as _fluid
 

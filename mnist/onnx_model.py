@@ -1,8 +1,10 @@
 """ONNX: made of Paddle's inference model, tidied and annotated; and the runtimes for it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Dict
 
 import cv2
@@ -44,9 +46,13 @@ def _run_converter(folder: Path, target: Path) -> None:
     command = [sys.executable, "-m", "paddle2onnx.command", "--model_dir", str(folder.resolve())]
     command += ["--model_filename", PROGRAM, "--params_filename", PARAMETERS]
     command += ["--save_file", str(target.resolve()), "--opset_version", str(OPSET)]
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=str(folder)
-    )
+    with TemporaryDirectory() as home:
+        # It imports Paddle, which wants a home to write to and a locale that is installed.
+        environment = {**os.environ, "HOME": home, "LC_ALL": "C"}
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            cwd=str(folder), env=environment,
+        )  # fmt: skip
     if done.returncode != 0 or not target.exists():
         raise Failure(f"paddle2onnx cannot convert this model to ONNX: {_reason(done.stdout)}")
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import connection, parent_process
 from pathlib import Path
@@ -54,7 +54,10 @@ def _find(path: str) -> List[str]:
 
 
 def _pictures_in(folder: Path) -> List[str]:
-    return sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    try:
+        return sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
 
 
 @contextmanager
@@ -68,7 +71,7 @@ def reading(names: Sequence[str], read: Reader) -> Iterator[Iterator[Read]]:
         yield ((name, _read_one(name, read)) for name in names)
         return
     workers = processors.count()
-    executor = ProcessPoolExecutor(workers, initializer=_begin_worker)
+    executor = _make_executor(workers)
     chunks = (list(names[i : i + CHUNK]) for i in range(0, len(names), CHUNK))
     waiting: Deque[Tuple[List[str], Future[List[Any]]]] = deque()
 
@@ -94,6 +97,17 @@ def reading(names: Sequence[str], read: Reader) -> Iterator[Iterator[Read]]:
         executor.shutdown()
 
 
+def _make_executor(workers: int) -> Executor:
+    """Processes, or threads where there is no shared memory for the processes' locks.
+
+    A small container has no /dev/shm, or one that is full.
+    """
+    try:
+        return ProcessPoolExecutor(workers, initializer=_begin_worker)
+    except OSError:
+        return ThreadPoolExecutor(workers)
+
+
 def _read_chunk(names: List[str], read: Reader) -> List[Any]:
     return [_read_one(name, read) for name in names]
 
@@ -113,6 +127,7 @@ def _standard_input() -> bytes:
 def _begin_worker() -> None:
     """Leave signals to the parent, and end when it does, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     processors.keep_opencv_to_one()

@@ -4,6 +4,7 @@ Paddle is imported only after the first pictures are on their way to the workers
 """
 
 import csv
+import io
 import json
 import os
 import sys
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mnist import images, picture_files
-from mnist.errors import InputError
+from mnist.console import make_console, make_progress, percent
+from mnist.errors import InputError, one_line
 from mnist.mnist_form import NoInk
 from mnist.picture_files import Read, Source
 
@@ -45,9 +48,9 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
         from mnist.predictor import Predictor
 
         model = Predictor(predictor.find_checkpoint(options.checkpoint))
-        with _progress(len(names), options.format) as show:
-            writer = _WRITERS[options.format](show, options)
-            return _predict_all(results, model, options, writer, targets)
+        writer = _WRITERS[options.format](options)
+        with _progress(len(names)) as advance:
+            return _predict_all(_counted(results, advance), model, options, writer, targets)
 
 
 def read_one(source: Source) -> Any:
@@ -146,15 +149,13 @@ def _write_many(
 
 # --- printing --------------------------------------------------------------------------
 
-Show = Callable[[str], None]
 Pairs = List[Tuple[Any, Any]]
 
 
 class _Writer:
     """Prints what was found on a picture in one format."""
 
-    def __init__(self, show: Show, options: Options) -> None:
-        self.show = show
+    def __init__(self, options: Options) -> None:
         self.top = options.top
 
     def one(self, name: str, prediction: Any) -> None:
@@ -166,25 +167,26 @@ class _Writer:
     def error(self, name: str, error: InputError) -> None:
         raise NotImplementedError
 
+    def show(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+
     def flush(self) -> None:
         sys.stdout.flush()
 
 
 class _Text(_Writer):
     def one(self, name: str, prediction: Any) -> None:
-        ranked = "  ".join(f"{d}: {100 * p:.1f}%" for d, p in prediction.ranking[: self.top])
+        ranked = "  ".join(f"{d}: {percent(p, 1)}" for d, p in prediction.ranking[: self.top])
         doubt = "" if prediction.is_digit else "  not a digit?"
-        self.show(f"{name}: {prediction.digit}  ({ranked}){doubt}")
+        self.show(one_line(f"{name}: {prediction.digit}  ({ranked}){doubt}"))
 
     def many(self, name: str, pairs: Pairs, target: Path) -> None:
         for number, line in _lines(pairs):
             text = "".join(str(p.digit) if p.is_digit else "?" for _, p in line)
             least = min((p for _, p in line), key=lambda p: float(p.confidence))
-            self.show(
-                f"{name}: line {number}: {text}"
-                f"  (least sure: {least.digit}, {100 * least.confidence:.1f}%)"
-            )
-        self.show(f"{name}: boxes drawn in {target}")
+            sure = f"(least sure: {least.digit}, {percent(least.confidence, 1)})"
+            self.show(one_line(f"{name}: line {number}: {text}  {sure}"))
+        self.show(one_line(f"{name}: boxes drawn in {target}"))
 
     def error(self, name: str, error: InputError) -> None:
         sys.stdout.flush()
@@ -219,14 +221,20 @@ class _Json(_Writer):
         }
 
     def _show(self, values: Dict[str, Any]) -> None:
-        self.show(json.dumps(values, ensure_ascii=False))
+        line = json.dumps(values, ensure_ascii=False)
+        try:
+            line.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:
+            # A name in another encoding than the terminal's; escaped, it can be read back.
+            line = json.dumps(values)
+        self.show(line)
 
 
 class _Csv(_Writer):
     """A row a picture, or with several digits on it a row a digit; the names of columns first."""
 
-    def __init__(self, show: Show, options: Options) -> None:
-        super().__init__(show, options)
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
         self._place = ["line", "left", "top", "width", "height"] if options.many else []
         others = [f"{what}_{i}" for i in range(2, self.top + 1) for what in ("digit", "confidence")]
         found = ["digit", "confidence", "is_digit"]
@@ -252,18 +260,10 @@ class _Csv(_Writer):
         return [*ranked[:2], "true" if prediction.is_digit else "false", *ranked[2:]]
 
     def _row(self, values: Sequence[Any]) -> None:
-        line = _Line()
-        csv.writer(line, lineterminator="").writerow(values)
-        self.show(line.text)
-
-
-class _Line:
-    """What the csv module writes one row to."""
-
-    text = ""
-
-    def write(self, text: str) -> None:
-        self.text += text
+        row = io.StringIO()
+        # A line break of either kind has to be quoted, so both are in the terminator.
+        csv.writer(row, lineterminator="\r\n").writerow(values)
+        self.show(row.getvalue()[:-2])
 
 
 _WRITERS = {"text": _Text, "json": _Json, "csv": _Csv}
@@ -279,28 +279,15 @@ def _lines(pairs: Pairs) -> Iterator[Tuple[int, Pairs]]:
 
 
 @contextmanager
-def _progress(total: int, format: str) -> Iterator[Show]:
-    """How to print a line: on a terminal, with many pictures, above a bar on standard error."""
-    if total < LONG or not sys.stderr.isatty():
-        yield _print
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True, highlight=False)
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """Call what is yielded for each picture: with many of them, a bar on standard error."""
     columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task("", total=total + (format == "csv"))
-
-        def show(line: str) -> None:
-            if sys.stdout.isatty():
-                console.print(line, markup=False, emoji=False, soft_wrap=True)
-            else:
-                _print(line)
-            bar.advance(task)
-
-        yield show
+    with make_progress(make_console(stderr=True), *columns) as bar:
+        task = bar.add_task("", total=total, visible=total >= LONG)
+        yield lambda: bar.advance(task)
 
 
-def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
+def _counted(results: Iterator[Read], advance: Callable[[], None]) -> Iterator[Read]:
+    for result in results:
+        yield result
+        advance()

@@ -8,7 +8,7 @@ from typing import Optional, Tuple
 
 import click
 
-from mnist import cli
+from mnist import cli, streams
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,6 +43,7 @@ def prepare(
     The first 50,000 training images become the split "train", the other 10,000 "valid",
     and the 10,000 test images "eval".
     """
+    streams.outlive_output()
     # Imported here to keep --help quick.
     from mnist import preparation
 

@@ -8,7 +8,7 @@ from typing import Optional, Tuple
 
 import click
 
-from mnist import cli
+from mnist import cli, streams
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,6 +36,7 @@ def main(
     A RUN is a checkpoint folder, a course prefix, or a folder of checkpoints (its best one)
     [default: checkpoints/best].
     """
+    streams.outlive_output()
     from mnist import device
 
     device.prepare_process()

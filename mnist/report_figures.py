@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import ticker
 
 from mnist.checkpoint import EpochRecord
+from mnist.console import percent
 from mnist.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure
 from mnist.reliability import Reliability
 from mnist.report_measures import ChangeResult, Measures
@@ -134,8 +135,8 @@ def reliability_diagram(plain: Reliability, tempered: Optional[Reliability]) -> 
     below.yaxis.set_minor_locator(ticker.NullLocator())
     below.set_ylabel("digits")
     below.set_xlabel("confidence, %")
-    label = f"Reliability diagram. Expected calibration error {100 * plain.ece:.2f}%"
-    label += f", with temperature {100 * tempered.ece:.2f}%." if tempered else "."
+    label = f"Reliability diagram. Expected calibration error {percent(plain.ece)}"
+    label += f", with temperature {percent(tempered.ece)}." if tempered else "."
     caption = (
         "Above: accuracy of the digits that were named with a certain confidence, bars for the"
         " 95% interval. Below: how many there were, on a logarithmic scale."
@@ -327,7 +328,7 @@ def _say(name: str, train: Points, valid: Points, form: str) -> str:
 
 def _say_change(found: ChangeResult) -> str:
     shown = [
-        f"{100 * accuracy:.1f}% at {found.change.show(strength)}"
+        f"{percent(accuracy, 1)} at {found.change.show(strength)}"
         for strength, accuracy in zip(found.change.strengths, found.accuracies)
     ]
     return f"{found.change.name}: accuracy {', '.join(shown)}."

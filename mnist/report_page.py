@@ -232,7 +232,7 @@ def _changes(measures: Measures) -> List[Dict[str, Any]]:
             "name": found.change.name,
             "figure": report_figures.change(found, number),
             "steps": [
-                (_png(image), found.change.show(strength), f"{100 * accuracy:.1f}%")
+                (_png(image), found.change.show(strength), percent(accuracy, 1))
                 for image, strength, accuracy in zip(
                     found.example, found.change.strengths, found.accuracies
                 )

@@ -38,7 +38,7 @@ def write(
     content = page.encode()
     with atomic_write(output) as file:
         file.write(content)
-    say(f"report  {output} ({len(content) / 1000:,.0f} kB; open it in a browser)", markup=False)
+    say(f"report  {output} ({len(content) / 1000:,.0f} kB; open it in a browser)")
 
 
 def _check_count(names: Sequence[str], compare: bool) -> None:
@@ -66,11 +66,9 @@ def _entry(run: Run, split: str, data_path: Optional[str]) -> Entry:
     except InputError as error:
         if data_path is not None or run.state is None:
             raise
-        say(f"note    {run.name} is not measured: {error}", markup=False)
+        say(f"note    {run.name} is not measured: {error}")
         return Entry(run, None, unmeasured=str(error))
-    measures = report_measures.measure(
-        run, split, data.split(split), lambda text: say(text, markup=False)
-    )
+    measures = report_measures.measure(run, split, data.split(split), lambda text: say(text))
     return Entry(
         run, measures, data_path=str(data.source), data_sha256=data.sha256,
         warnings=_warnings(run, data, data_path),

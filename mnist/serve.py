@@ -8,7 +8,7 @@ from typing import Optional
 
 import click
 
-from mnist import cli
+from mnist import cli, streams
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,6 +49,7 @@ def main(
     queue: int,
 ) -> None:
     """Serve a page on which to draw a digit and watch the network read it."""
+    streams.outlive_output()
     from mnist import device
 
     device.prepare_process()

@@ -1,24 +1,35 @@
-"""SIGINT and SIGTERM: ask for a stop the first time, exit at once the second."""
+"""SIGINT, SIGTERM and SIGHUP: ask for a stop the first time, exit at once the second."""
 
 import os
 import signal
 from types import FrameType, TracebackType
-from typing import Any, Dict, Optional, Type
+from typing import Any, Callable, Dict, Optional, Type
 
+from mnist import streams
 from mnist.errors import Interrupted
 
 
 def exit_on_terminate() -> None:
-    """Let SIGTERM end a verb like Ctrl-C does: clean-up runs, exit code 143."""
-    signal.signal(signal.SIGTERM, _raise)
+    """Let SIGTERM, and a terminal's end, end a verb like Ctrl-C does: clean-up runs, 128 + n."""
+    listen(_raise, signal.SIGTERM)
 
 
 def _raise(number: int, frame: Optional[FrameType]) -> None:
-    raise Interrupted("terminated", number)
+    raise Interrupted(str(signal.strsignal(number)).lower(), number)
+
+
+def listen(handler: Callable[..., None], *numbers: int) -> Dict[int, Any]:
+    """Have these signals and SIGHUP handled; returns who handled them before.
+
+    Not SIGHUP if it is ignored: ``nohup`` has asked for that.
+    """
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers = (*numbers, signal.SIGHUP)
+    return {number: signal.signal(number, handler) for number in numbers}
 
 
 class StopRequest:
-    """While active, a first SIGINT or SIGTERM only sets ``signal_number``.
+    """While active, a first SIGINT, SIGTERM or SIGHUP only sets ``signal_number``.
 
     The training loop looks at it between steps: a KeyboardInterrupt inside Paddle's
     ``minimize`` leaves half of the parameters updated. A second signal exits at once.
@@ -32,8 +43,7 @@ class StopRequest:
         self._former: Dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._former[number] = signal.signal(number, self._handle)
+        self._former = listen(self._handle, signal.SIGINT, signal.SIGTERM)
         return self
 
     def __exit__(
@@ -46,12 +56,23 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: Optional[FrameType]) -> None:
-        if self.signal_number is not None:
+        if is_repeated(self.signal_number, number):
             os._exit(128 + number)
-        self.signal_number = number
-        if not self._announces:
-            return
-        name = signal.Signals(number).name
-        message = f"\n{name}: finishing this step, then saving (once more: exit at once)\n"
-        # print() could be interrupted inside its own lock by this very handler.
-        os.write(2, message.encode())
+        if self.signal_number in (None, signal.SIGHUP):
+            self.signal_number = number
+        if self._announces:
+            announce(number, "finishing this step, then saving")
+
+
+def is_repeated(first: Optional[int], number: int) -> bool:
+    """Whether somebody has asked for a second time.
+
+    A terminal that ends says so twice, as its shell and as the system, and no one insists.
+    """
+    return first is not None and signal.SIGHUP not in (first, number)
+
+
+def announce(number: int, what_comes: str) -> None:
+    """Say, from inside a handler, that a signal was heard."""
+    name = signal.Signals(number).name
+    streams.tell(f"\n{name}: {what_comes} (once more: exit at once)\n")

@@ -50,8 +50,8 @@ class Tracker:
         self._error: Union[OSError, Failure, None] = None
         self._told = False
         self._together = False
-        self.is_new = not any(folder.glob(_EVENT_FILES))
         try:
+            self.is_new = not any(folder.glob(_EVENT_FILES))
             folder.mkdir(parents=True, exist_ok=True)
             # Sorts by time within the second, and no two processes share it.
             suffix = f".{time.time_ns()}.{os.getpid()}"
@@ -261,13 +261,20 @@ def _hparam_info(key: str, column: Union[type, List[str]]) -> Any:
 def set_aside(folder: Path, name: str) -> bool:
     """Move an earlier run's files to the sub-folder ``name``; False if there are none.
 
-    TensorBoard shows a sub-folder as a run of its own, so nothing is lost from sight.
+    TensorBoard shows a sub-folder as a run of its own, so nothing is lost from sight. Raises
+    Failure for what the disk refuses.
     """
-    earlier = [*projector.files_in(folder), *sorted(folder.glob(_EVENT_FILES))]
-    for path in earlier:
-        target = folder / name
-        target.mkdir(exist_ok=True)
-        path.rename(target / path.name)
+    target = folder / name
+    try:
+        earlier = [*projector.files_in(folder), *sorted(folder.glob(_EVENT_FILES))]
+        for path in earlier:
+            target.mkdir(exist_ok=True)
+            path.rename(target / path.name)
+    except OSError as error:
+        raise Failure(
+            f"{folder}: curves of an earlier run cannot be moved to {name} ({error.strerror});"
+            " name another folder with --set log.dir=…"
+        ) from error
     return bool(earlier)
 
 
@@ -276,16 +283,21 @@ def purge_after(folder: Path, step: int, epoch_finished: bool) -> None:
 
     Those are all points beyond ``step``; and at ``step`` itself the results on eval, and
     those on valid unless the epoch was finished when the checkpoint was written. The
-    projector's files are made at the end of a run.
+    projector's files are made at the end of a run. Raises InputError for a file that cannot
+    be read, Failure for one that cannot be written or removed.
     """
     projector.remove(folder)
     again = _OF_THE_END if epoch_finished else _OF_THE_END + _OF_VALID
-    for path in sorted(folder.glob(_EVENT_FILES)):
-        _purge_file(path, step, again)
+    try:
+        for path in sorted(folder.glob(_EVENT_FILES)):
+            _purge_file(path, step, again)
+    except OSError as error:
+        raise Failure(f"{folder}: curves cannot be gone on with ({error.strerror})") from error
 
 
 def _purge_file(path: Path, step: int, again: Tuple[str, ...]) -> None:
-    content = path.read_bytes()
+    with open_input(path) as file:
+        content = file.read()
     kept = []
     for record, event in _events(content):
         repeated = any(value.tag.startswith(again) for value in event.summary.value)
@@ -293,14 +305,15 @@ def _purge_file(path: Path, step: int, again: Tuple[str, ...]) -> None:
             kept.append(record)
     if sum(map(len, kept)) == len(content):
         return
-    with atomic_write(path) as file:
-        file.writelines(kept)
+    with atomic_write(path) as target:
+        target.writelines(kept)
 
 
 def curves_in(folder: Path) -> Dict[str, List[Tuple[int, float]]]:
     """The (step, value) points of every curve in a folder's event files, by the curve's name.
 
-    Empty where there are no such files. What cannot be read of one is left out.
+    Empty where there are no such files; what is damaged in one is left out. Raises InputError,
+    or OSError, for one that cannot be read.
     """
     curves: Dict[str, List[Tuple[int, float]]] = {}
     for path in sorted(folder.glob(_EVENT_FILES)):

@@ -8,7 +8,7 @@ from typing import Optional, Tuple
 
 import click
 
-from mnist import cli
+from mnist import cli, streams
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,6 +43,7 @@ def main(
     if config_path is None and resume is None:
         raise click.UsageError("name a --config to train, or a checkpoint to --resume")
     settings = (*overrides, f"train.seed={seed}") if seed is not None else overrides
+    streams.outlive_output()
     from mnist import runs
 
     runs.start(config_path, resume, settings, allow_changes)

@@ -33,7 +33,7 @@ from mnist import config as configs
 from mnist.averaging import WeightAverage
 from mnist.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
 from mnist.config import Config
-from mnist.console import Reporter, percent
+from mnist.console import percent
 from mnist.dataset import Dataset
 from mnist.errors import Failure, InputError, Interrupted
 from mnist.evaluation import Evaluation, evaluate
@@ -43,6 +43,7 @@ from mnist.observation import Observer
 from mnist.parallel import ALONE, Group
 from mnist.resumption import Resumption
 from mnist.signals import StopRequest
+from mnist.training_report import Reporter
 
 
 def train(

@@ -12,7 +12,7 @@ from typing import List, Optional
 import uvicorn
 from fastapi import FastAPI
 
-from mnist import notes, predictor, processors, web_api
+from mnist import notes, predictor, processors, signals, web_api
 from mnist.batching import Batcher
 from mnist.errors import Failure, InputError, Interrupted
 from mnist.explanation import ExplainingPredictor
@@ -28,7 +28,7 @@ OWN_MAPPING_BYTES = 1 << 20
 
 
 def serve(host: str, port: int, checkpoint: Optional[str], limits: web_api.Limits) -> None:
-    """Serve until SIGINT or SIGTERM, then finish what is under way and raise Interrupted."""
+    """Serve until a signal comes, then finish what is under way and raise Interrupted."""
     path = predictor.find_checkpoint(checkpoint)
     _give_memory_back()
     # The decoders' threads share the processors out already.
@@ -41,6 +41,7 @@ def serve(host: str, port: int, checkpoint: Optional[str], limits: web_api.Limit
             app = web_api.build(batcher, decoders, model.model_name, limits, metrics)
             greeting = f"{model.model_name} of {path} reads digits at {_url(listener)}"
             server = _Server(_config(app, limits), greeting)
+            signals.listen(server.handle_exit)
             server.run([listener])
         batcher.close()
     if server.stop_signal is not None:
@@ -91,12 +92,10 @@ class _Server(uvicorn.Server):
         print(f"{self._greeting} (its interface: /docs; Ctrl-C stops)", flush=True)
 
     def handle_exit(self, sig: int, frame: Optional[FrameType]) -> None:
-        if self.should_exit:
+        if signals.is_repeated(self.stop_signal, sig):
             os._exit(128 + sig)
         self.should_exit, self.stop_signal = True, sig
-        name = signal.Signals(sig).name
-        # print() could be interrupted inside its own lock by this very handler.
-        os.write(2, f"\n{name}: finishing what is under way (once more: exit at once)\n".encode())
+        signals.announce(sig, "finishing what is under way")
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

@@ -1,15 +1,18 @@
 """Event files: each step once, whatever was killed and resumed."""
 
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 from helpers import ROOT, environment
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist import tracking
+from mnist.errors import Failure, InputError
 from mnist.tracking import Tracker
 
 
@@ -104,6 +107,20 @@ def test_an_earlier_runs_curves_are_set_aside_whole(tmp_path):
     write(tmp_path, [5])
     assert [step for _, step, _ in points(tmp_path)] == [5]
     assert [step for _, step, _ in points(tmp_path / "earlier-x")] == [1, 2]
+
+
+def test_curves_that_cannot_be_moved_or_read_are_told_in_one_line(tmp_path):
+    write(tmp_path, [1])
+    (tmp_path / "earlier-x").write_text("in the way")
+    with pytest.raises(Failure, match=r"curves .* moved to earlier-x .*log\.dir"):
+        tracking.set_aside(tmp_path, "earlier-x")
+    assert [step for _, step, _ in points(tmp_path)] == [1]
+    os.mkfifo(tmp_path / "events.out.tfevents.1.pipe")
+    with pytest.raises(InputError, match="not a regular file"):
+        tracking.purge_after(tmp_path, 0, epoch_finished=True)
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(Failure, match=r"a file.*log\.dir"):
+        Tracker(tmp_path / "a file")
 
 
 def test_a_full_disk_ends_the_curves_with_a_warning_and_not_the_run(tmp_path):

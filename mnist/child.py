@@ -1,0 +1,58 @@
+"""A program that runs in this one's place, with manners that it lacks itself.
+
+mpirun dies, and its processes with it, when the reader of its output goes or its terminal hangs
+up; a SIGTERM it passes on.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from threading import Thread
+from types import FrameType
+from typing import IO, List, Optional, TextIO
+
+from mnist import signals
+
+# prctl's option to be sent a signal when the parent dies.
+_PR_SET_PDEATHSIG = 1
+
+
+def run(command: List[str]) -> int:
+    """Run a command to its end; the exit code, 128 + n after signal n.
+
+    What it prints is passed on, and so are signals, SIGHUP as SIGTERM. It reads nothing, and is
+    killed when this process is.
+    """
+    libc = ctypes.CDLL(None)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+    )
+
+    def pass_on(number: int, frame: Optional[FrameType]) -> None:
+        process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
+
+    signals.listen(pass_on, signal.SIGINT, signal.SIGTERM)
+    assert process.stdout is not None and process.stderr is not None
+    threads = [
+        Thread(target=_relay, args=(process.stdout, sys.stdout)),
+        Thread(target=_relay, args=(process.stderr, sys.stderr)),
+    ]
+    for thread in threads:
+        thread.start()
+    code = process.wait()
+    for thread in threads:
+        thread.join()
+    return code if code >= 0 else 128 - code
+
+
+def _relay(source: IO[bytes], target: TextIO) -> None:
+    for data in iter(lambda: os.read(source.fileno(), 1 << 16), b""):
+        target.buffer.write(data)
+        target.flush()
