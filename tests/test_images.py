@@ -292,9 +292,10 @@ def test_webp_lossless_and_transparent():
     assert alike(digit_of(data), REFERENCE) > 0.95
 
 
-def test_the_first_frame_of_an_animation():
+@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
+def test_the_first_frame_of_an_animation(kind):
     frames = [Image.fromarray(seven()), Image.new("L", (120, 120), 255)]
-    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
     assert alike(digit_of(data), REFERENCE) > 0.95
 
 
@@ -374,10 +375,21 @@ def test_bombs(size):
 
 
 def test_webp_bombs():
-    body = b"VP8X" + struct.pack("<I", 10) + bytes(4) + b"\xff\xff\x00" * 2
-    data = b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
-    with pytest.raises(InputError, match="too many pixels \\(65536×65536\\)"):
-        images.load_image(data)
+    def claiming(width, height):
+        sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+        frame = WHOLE["WEBP"][12:]
+        body = b"VP8X" + struct.pack("<I", 10) + b"\2\0\0\0" + sides
+        body += b"ANIM" + struct.pack("<I", 6) + bytes(6)
+        body += b"ANMF" + struct.pack("<I", 16 + len(frame)) + bytes(6) + b"\x77\0\0" * 2
+        body += bytes(4) + frame
+        return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+    assert images.load_image(claiming(120, 120)).shape == (120, 120)
+    with pytest.raises(InputError, match="too many pixels \\(8000×7000\\)"):
+        images.load_image(claiming(8_000, 7_000))
+    # Four bytes a pixel, twice: more than libwebp, or the machine, gives.
+    with pytest.raises(InputError):
+        images.load_image(claiming(65_536, 65_536))
 
 
 def refused(path, message):
