@@ -246,7 +246,7 @@ def test_samples():
 
 def test_samples_are_what_their_script_draws(tmp_path):
     subprocess.run(
-        [sys.executable, str(ROOT / "data" / "make_samples.py"), str(tmp_path)],
+        [sys.executable, str(ROOT / "tools" / "make_samples.py"), str(tmp_path)],
         check=True,
         timeout=120,
     )
