@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
-from helpers import ROOT, environment
+from helpers import PROJECT, environment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,7 +37,7 @@ print(json.dumps(rows))
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder)],
-        cwd=str(ROOT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
+        cwd=str(PROJECT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
     )  # fmt: skip
     return [tuple(row) for row in json.loads(done.stdout)]
 
@@ -121,7 +121,7 @@ tracker.close()
 print("went on")
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], cwd=str(ROOT), env=environment(),
+        [sys.executable, "-c", script, str(tmp_path)], cwd=str(PROJECT), env=environment(),
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.stdout == "went on\n"
@@ -147,7 +147,7 @@ with tracker.together():
 tracker.close()
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], cwd=str(ROOT), env=environment(),
+        [sys.executable, "-c", script, str(tmp_path)], cwd=str(PROJECT), env=environment(),
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0
@@ -180,7 +180,7 @@ print("went on")
     for limit, whole in ((10_000, False), (60_000, True)):
         folder = tmp_path / str(limit)
         done = subprocess.run(
-            [sys.executable, "-c", script, str(folder), str(limit)], cwd=str(ROOT),
+            [sys.executable, "-c", script, str(folder), str(limit)], cwd=str(PROJECT),
             env=environment(), capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         assert done.stdout == "went on\n"
@@ -266,7 +266,7 @@ for event in EventFileLoader(str(path)).Load():
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
-        cwd=str(ROOT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
+        cwd=str(PROJECT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
     )  # fmt: skip
     found = {row[0]: row[1:] for row in map(json.loads, done.stdout.splitlines())}
     assert found["a/grey"] == [7, 5, grey.tolist()]
