@@ -4,10 +4,10 @@
     ./run python benchmarks/robustness.py --checkpoint checkpoints/best --mnist 2000
 
 The 1,797 real digits that lie in this repository (data/digits.json.gz), drawn inverted, coloured,
-framed, thin, thick, turned, in uneven light, as photos of paper, … (benchmarks/dresses.py). Each is
-encoded as a PNG file and read as ``mnist.predict`` would read it. ``--mnist N`` draws
-the first N of MNIST's own eval digits besides, as a ceiling: the bundled digits come from 8×8
-pixels and some are hard in any dress.
+framed, thin, thick, turned, in uneven light, as photos of paper, … (tests/material/dresses.py).
+Each is encoded as a PNG file and read as ``mnist.predict`` would read it. ``--mnist N`` draws the
+first N of MNIST's own eval digits besides, as a ceiling: the bundled digits come from 8×8 pixels
+and some are hard in any dress.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from typing import List, Optional, Tuple
 
 import cv2
 import numpy as np
-from dresses import DRESSES
 
 from mnist import course_json, images, processors
 from mnist.errors import InputError
 from mnist.files import PROJECT_ROOT
+from tests.material.dresses import DRESSES
 
 
 def main() -> None:

@@ -129,10 +129,10 @@ def problems(versions: Mapping[str, str], pure_python_protobuf: bool = False) ->
             f"numpy {numpy} no longer has np.int, which PaddlePaddle {PADDLE} uses (1.23 and older"
             " have); " + _fix("numpy==1.23.5")
         )
-    if _beyond(versions["pillow"], (10,)):
+    if _older(versions["pillow"], (10, 0, 1)):
         found.append(
-            f"pillow {versions['pillow']} no longer has Image.ANTIALIAS, which tb-paddle uses (9.5"
-            " and older have); " + _fix("Pillow==9.5.0")
+            f"pillow {versions['pillow']} reads WebP pictures with a libwebp that has a known hole"
+            " (CVE-2023-4863; 10.0.1 and newer have none); " + _fix("Pillow==10.4.0")
         )
     return found
 

@@ -1,16 +1,44 @@
 """What several tests need: the bundled digits, Paddle's dygraph mode, the verbs."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from mnist import files
+
 ROOT = Path(__file__).resolve().parents[1]
-DIGITS = ROOT / "data" / "digits.json.gz"
+"""The repository: its documents, tests and tools."""
+
+
+def _fresh_clone():
+    """What the verbs use of the project, copied to a folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="mnist-project-"))
+    atexit.register(shutil.rmtree, str(folder), ignore_errors=True)
+    half_written = shutil.ignore_patterns("*.pyc.*")
+    for name in ("mnist", "configs", "data/pretrained", "data/samples"):
+        shutil.copytree(str(ROOT / name), str(folder / name), ignore=half_written)
+    shutil.copy2(str(ROOT / "data" / "digits.json.gz"), str(folder / "data"))
+    return folder
+
+
+PROJECT = _fresh_clone()
+"""The project as the tests and their processes know it, without anything of its user's.
+
+Relative inputs are also looked for in the project's own folder; there lie, after a training,
+the user's data and checkpoints, which are nothing to test with.
+"""
+
+files.PROJECT_ROOT = PROJECT
+
+DIGITS = PROJECT / "data" / "digits.json.gz"
 
 
 @lru_cache(maxsize=None)
@@ -89,6 +117,6 @@ def verb(name, *arguments, cwd, env=None, check=None, timeout=240):
 
 def environment(extra=None):
     """The environment for a verb run from any folder; None in ``extra`` removes a variable."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     merged = {**os.environ, "PYTHONPATH": path, **(extra or {})}
     return {name: value for name, value in merged.items() if value is not None}

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import ROOT, dygraph, environment, same
+from helpers import PROJECT, dygraph, environment, same
 
 from mnist import checkpoint, optimizers
 from mnist import config as configs
@@ -253,7 +253,7 @@ with CheckpointStore(Path(sys.argv[1]), None):
 """
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(folder)],
-        cwd=str(ROOT), env=environment(), stdout=subprocess.PIPE, text=True,
+        cwd=str(PROJECT), env=environment(), stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout.readline() == "held\n"
     return process

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 
 import pytest
-from helpers import ROOT, environment
+from helpers import PROJECT, environment
 
 from mnist import config as configs
 from mnist import device
@@ -21,7 +21,7 @@ def device_config(**values):
 def in_fresh_process(script, **variables):
     env = {k: v for k, v in environment().items() if k not in device._settings(1)}
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=str(ROOT), env={**env, **variables},
+        [sys.executable, "-c", script], cwd=str(PROJECT), env={**env, **variables},
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from helpers import digits
 
-from benchmarks import absurd
 from mnist import digit_check, images
 from mnist.mnist_form import NoInk
+from tests.material import absurd
 
 
 def caught(kind, count):

@@ -147,6 +147,16 @@ def test_every_training_command_has_a_config_that_is_valid(document):
             assert configs.default(overrides)
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_first_commands_are_what_continuous_integration_runs_in_a_fresh_clone(name):
+    block = re.search(
+        r"^```console\n(.*?)^```", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE
+    )
+    commands = re.findall(r"^\$ (.+)$", block.group(1), re.MULTILINE)
+    steps = re.findall(r"^step (.+)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert steps[-2:] == commands and len(commands) == 2
+
+
 # --- docs/config.md --------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from helpers import ROOT, digits, dygraph, save_checkpoint, verb
+from helpers import PROJECT, digits, dygraph, save_checkpoint, verb
 from safetensors.numpy import load_file
 
 from mnist import checkpoint, exporting, inference_model, layers, models, onnx_model, weight_files
@@ -324,7 +324,7 @@ def test_what_it_needs_is_named_where_it_is_missing(lenet5, tmp_path):
         "        if name == 'paddle2onnx': raise ImportError(name)\n"
         "sys.meta_path.insert(0, Hide())\n"
     )
-    env = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    env = {"PYTHONPATH": f"{tmp_path}:{PROJECT}"}
     done = verb("export", "--to", "other", cwd=folder, env=env, check=2)
     assert (
         done.stderr.startswith("error: not installed: paddle2onnx") and ".[export]" in done.stderr

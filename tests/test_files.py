@@ -1,8 +1,11 @@
 """Files that appear whole or not at all, and errors that stay on one line."""
 
 import os
+import subprocess
+import sys
 
 import pytest
+from helpers import PROJECT, ROOT, environment
 
 from mnist import files
 from mnist.errors import Failure, InputError, Interrupted
@@ -45,6 +48,16 @@ def test_inputs_are_found_in_the_working_directory_first_then_in_the_project(tmp
     (tmp_path / name).write_text("")
     assert not files.find_input(name).is_absolute()
     assert str(files.find_input("nowhere.yaml")) == "nowhere.yaml"
+
+
+def test_the_tests_and_their_processes_know_only_a_copy_of_the_project(tmp_path):
+    assert ROOT != PROJECT == files.PROJECT_ROOT
+    code = "from mnist import files; print(files.PROJECT_ROOT)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=str(tmp_path), env=environment(), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert done.stdout == f"{PROJECT}\n"
 
 
 def test_an_error_is_one_line_whatever_is_in_it():

@@ -12,7 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from helpers import ROOT, digits, environment, save_checkpoint
+from helpers import PROJECT, ROOT, digits, environment, save_checkpoint
 
 from mnist import checkpoint, exporting
 from mnist.predictor import Predictor
@@ -81,7 +81,7 @@ def test_what_runs_here(exported, needed):
 
 
 def test_a_picture_in_mnist_form(tmp_path):
-    (tmp_path / "data").symlink_to(ROOT / "data")
+    (tmp_path / "data").symlink_to(PROJECT / "data")
     snippet = snippet_with("read_digit")
     run(sys.executable, snippet, tmp_path, environment())
     digit = np.load(tmp_path / "digit.npy")

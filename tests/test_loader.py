@@ -179,7 +179,7 @@ def test_a_process_that_leaves_an_epoch_early_exits_cleanly():
     """Paddle alone aborts at exit (rc 134) in a third or more of such runs."""
     script = """
 import sys
-sys.path.insert(0, "tests")
+sys.path.insert(0, sys.argv[1])
 from contextlib import closing
 from itertools import chain
 from helpers import dygraph
@@ -194,6 +194,6 @@ with dygraph() as fluid:
 """
     for _ in range(3):
         done = subprocess.run(
-            [sys.executable, "-c", script], cwd=str(ROOT), env=environment(), timeout=120
+            [sys.executable, "-c", script, str(ROOT / "tests")], env=environment(), timeout=120
         )
         assert done.returncode == 0

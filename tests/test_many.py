@@ -6,9 +6,9 @@ import pytest
 from helpers import ROOT, digits
 from PIL import Image
 
-from benchmarks import dresses
 from mnist import annotation, images, many, mnist_form
 from mnist.predictor import Prediction
+from tests.material import dresses
 
 SHEETS = ROOT / "data" / "samples" / "sheets"
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from helpers import ROOT, dygraph, environment, small
+from helpers import PROJECT, dygraph, environment, small
 from test_tracking import points
 from test_trainer import assert_same_checkpoint, config_for, final, run
 
@@ -47,7 +47,7 @@ print(json.dumps(rows))
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder)],
-        cwd=str(ROOT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
+        cwd=str(PROJECT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
     )  # fmt: skip
     rows = json.loads(done.stdout)
     found = {(tag, step): (plugin, tuple(shape)) for tag, step, plugin, shape in rows}

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from helpers import ROOT, environment, small, verb
 
-from benchmarks import absurd
 from mnist import picture_files
 from mnist.errors import InputError
+from tests.material import absurd
 
 SAMPLES = ROOT / "data" / "samples"
 

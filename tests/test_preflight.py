@@ -17,7 +17,7 @@ GOOD = {
     "numpy": "1.23.5",
     "protobuf": "3.20.3",
     "opencv-python-headless": "4.10.0.84",
-    "pillow": "9.5.0",
+    "pillow": "10.4.0",
     "scipy": "1.10.1",
     "tb-paddle": "0.4.0",
     "pydantic": "2.10.6",
@@ -43,7 +43,7 @@ def without(*names):
         GPU,
         {**GOOD, "protobuf": "3.20.0", "numpy": "1.19.5"},
         {**GOOD, "protobuf": "3.12.0", "numpy": "1.17.3"},
-        {**GOOD, "pillow": "6.2.2"},
+        {**GOOD, "pillow": "11.0.0"},
         {**without("opencv-python-headless"), "opencv-python": "4.2.0.32"},
         dict.fromkeys(GOOD, preflight.UNKNOWN),
     ],
@@ -65,8 +65,8 @@ def test_sets_that_work_are_let_through(versions):
         ("numpy", "1.24.0", "numpy==1.23.5"),
         ("numpy", "1.24.4", "numpy==1.23.5"),
         ("numpy", "2.0.0rc1", "numpy==1.23.5"),
-        ("pillow", "10.0.0", "Pillow==9.5.0"),
-        ("pillow", "10.4.0", "Pillow==9.5.0"),
+        ("pillow", "9.5.0", "Pillow==10.4.0"),
+        ("pillow", "10.0.0", "Pillow==10.4.0"),
     ],
 )
 def test_a_wrong_version_is_named_with_its_fix(name, version, fix):

@@ -15,7 +15,7 @@ from math import cos, pi, sin
 
 import httpx
 import pytest
-from helpers import ROOT, environment, verb
+from helpers import PROJECT, ROOT, environment, verb
 
 from mnist import web_server
 from mnist.errors import Failure, InputError
@@ -69,7 +69,7 @@ def last_line(text):
 
 
 def test_it_reads_what_predict_reads(checkpoint, address):
-    done = verb("predict", SAMPLES, "--checkpoint", checkpoint, cwd=ROOT, check=0)
+    done = verb("predict", SAMPLES, "--checkpoint", checkpoint, cwd=PROJECT, check=0)
     expected = [int(line.split(": ")[1][0]) for line in done.stdout.splitlines()]
     files = [("file", path.read_bytes()) for path in sorted(SAMPLES.glob("*.png"))]
     answer = httpx.post(address + "predict", files=files, params={"explain": True}).json()

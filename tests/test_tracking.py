@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import ROOT, environment
+from helpers import PROJECT, environment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,7 +40,7 @@ print(json.dumps(rows))
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder)],
-        cwd=str(ROOT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
+        cwd=str(PROJECT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
     )  # fmt: skip
     return [tuple(row) for row in json.loads(done.stdout)]
 
@@ -138,7 +138,7 @@ tracker.close()
 print("went on")
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], cwd=str(ROOT), env=environment(),
+        [sys.executable, "-c", script, str(tmp_path)], cwd=str(PROJECT), env=environment(),
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.stdout == "went on\n"
@@ -164,7 +164,7 @@ with tracker.together():
 tracker.close()
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], cwd=str(ROOT), env=environment(),
+        [sys.executable, "-c", script, str(tmp_path)], cwd=str(PROJECT), env=environment(),
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0
@@ -197,7 +197,7 @@ print("went on")
     for limit, whole in ((10_000, False), (60_000, True)):
         folder = tmp_path / str(limit)
         done = subprocess.run(
-            [sys.executable, "-c", script, str(folder), str(limit)], cwd=str(ROOT),
+            [sys.executable, "-c", script, str(folder), str(limit)], cwd=str(PROJECT),
             env=environment(), capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         assert done.stdout == "went on\n"
@@ -283,7 +283,7 @@ for event in EventFileLoader(str(path)).Load():
 """
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
-        cwd=str(ROOT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
+        cwd=str(PROJECT), env=environment(), stdout=subprocess.PIPE, check=True, timeout=120,
     )  # fmt: skip
     found = {row[0]: row[1:] for row in map(json.loads, done.stdout.splitlines())}
     assert found["a/grey"] == [7, 5, grey.tolist()]

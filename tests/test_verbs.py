@@ -12,7 +12,7 @@ import time
 
 import click
 import pytest
-from helpers import DIGITS, ROOT, environment, same, verb
+from helpers import DIGITS, PROJECT, ROOT, environment, same, verb
 
 from mnist import checkpoint, legacy
 from mnist import config as configs
@@ -227,7 +227,7 @@ with fluid.dygraph.guard():
     fluid.save_dygraph(adam.state_dict(), sys.argv[1])
 """
     prefix = tmp_path / "mnist_epoch3"
-    subprocess.run([sys.executable, "-c", script, str(prefix)], env=environment(), cwd=str(ROOT),
+    subprocess.run([sys.executable, "-c", script, str(prefix)], env=environment(), cwd=str(PROJECT),
                    check=True, timeout=120)  # fmt: skip
     return prefix
 

@@ -2,7 +2,7 @@
 
 Run by hand, from the project's folder:
 
-    python data/make_samples.py data/samples
+    python tools/make_samples.py data/samples
 
 Each digit is a pen's path through a few points, smoothed by a spline, with a little wobble and a
 width that varies along the stroke. The pictures are our own; they are taken from no data set.

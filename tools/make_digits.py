@@ -3,7 +3,7 @@
 Run by hand, from the project's folder, in an environment of its own (scikit-learn is needed
 for nothing else), which data/README.md describes:
 
-    python data/make_digits.py data/digits.json.gz
+    python tools/make_digits.py data/digits.json.gz
 
 The source is ``sklearn.datasets.load_digits``: the test set of "Optical Recognition of
 Handwritten Digits" (Alpaydin and Kaynak 1998, UCI), 1,797 images of 8×8 pixels, each of which
