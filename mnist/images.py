@@ -6,9 +6,7 @@ program.
 
 import io
 import os
-import stat
 import warnings
-from pathlib import Path
 from typing import Any, Optional, Tuple, Union
 
 import cv2
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from mnist.errors import InputError
-from mnist.files import PathLike
+from mnist.files import PathLike, read_input
 from mnist.mnist_form import Grey, to_mnist
 
 __all__ = ["grey_of", "load_image", "load_pixels", "read_digit", "to_mnist"]
@@ -73,7 +71,7 @@ def load_pixels(source: Union[PathLike, bytes], max_pixels: int = MAX_PIXELS) ->
     if isinstance(source, bytes):
         name, data = "picture", source
     else:
-        name, data = os.fspath(source), _read(Path(source))
+        name, data = os.fspath(source), read_input(source, MAX_FILE_BYTES)
     if not data:
         raise InputError(f"{name}: the file is empty")
     if len(data) > MAX_FILE_BYTES:
@@ -90,25 +88,6 @@ def load_pixels(source: Union[PathLike, bytes], max_pixels: int = MAX_PIXELS) ->
         # struct.error, KeyError, zlib.error, MemoryError, cv2.error…
         detail = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"{name}: a damaged picture ({detail})") from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with open(path, "rb", opener=_open_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InputError(f"{path}: not a file")
-            return file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except ValueError as error:
-        raise InputError(f"{str(path)!r}: not a file name ({error})") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting: a named pipe without a writer would hang."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _decode(data: bytes, max_pixels: int) -> Grey:

@@ -86,7 +86,7 @@ def test_csv(folder):
     assert digit["digit"] in set("0123456789") and digit["error"] == ""
     assert float(digit["confidence"]) >= float(digit["confidence_2"])
     assert blank["is_digit"] == "false" and "no ink" in blank["error"]
-    assert missing["is_digit"] == "" and "no such file" in missing["error"]
+    assert missing["is_digit"] == "" and "No such file" in missing["error"]
 
 
 def test_what_is_no_digit_is_marked_in_every_format(folder):
