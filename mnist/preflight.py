@@ -9,8 +9,9 @@ can ask. The bounds were measured; docs/dependencies.md says how.
 import os
 import re
 import sys
+from functools import partial
 from importlib.util import find_spec
-from typing import Dict, Iterable, List, Mapping, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from mnist import ranks
 from mnist.errors import InputError
@@ -52,8 +53,12 @@ def check_or_exit() -> None:
     """Do as ``check``, but print the line and exit with code 2: for the top of a verb's file.
 
     A verb calls it before it imports anything that is not in the standard library, since
-    in a wrong environment even ``click`` may be missing.
+    in a wrong environment even ``click`` may be missing. The working directory, which
+    ``python -m`` puts first on ``sys.path``, becomes the last, so that nobody's ``numpy.py``
+    or ``random.py`` is taken for what it is not.
     """
+    working = {"", _working_directory()} & set(sys.path)
+    sys.path[:] = [path for path in sys.path if path not in working]
     try:
         check()
     except InputError as error:
@@ -62,6 +67,15 @@ def check_or_exit() -> None:
         print(f"error: {who}{error}", file=sys.stderr, flush=True)
         ranks.end_all(error.exit_code)
         sys.exit(error.exit_code)
+    finally:
+        sys.path += working
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it has been removed
+        return ""
 
 
 def check() -> None:
@@ -69,9 +83,47 @@ def check() -> None:
     found = python_problems(sys.version_info[:3])
     # The pure Python implementation of protobuf 4 and 5 still reads Paddle's descriptors.
     pure_python = os.environ.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == "python"
-    found = found or problems(installed(sys.path), pure_python)
+    hiding = _python_path()
+    found = found or _strays(hiding)
+    found = found or problems(installed(sys.path), pure_python, _places(hiding))
     if found:
         raise InputError("; ".join(found))
+
+
+def _python_path() -> List[str]:
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [path for path in map(os.path.abspath, filter(None, entries)) if path in sys.path]
+
+
+def _places(folders: Iterable[str]) -> Dict[str, str]:
+    return {name: os.path.dirname(at) for name, (_, at) in _distributions(folders).items()}
+
+
+def _strays(folders: Iterable[str]) -> List[str]:
+    """What hides an installed package and cannot take its place, one line each."""
+    elsewhere = _distributions(path for path in sys.path if path not in folders)
+    found = []
+    for folder in folders:
+        here = _distributions([folder])
+        for module, names in _MODULES.items():
+            place = os.path.join(folder, *module.split("."))
+            if not (os.path.isfile(f"{place}.py") or os.path.isfile(f"{place}/__init__.py")):
+                continue
+            metadata = next((here[name][1] for name in names if name in here), None)
+            if metadata is None and any(name in elsewhere for name in names):
+                found.append(f"{place} hides the installed {names[0]}; " + _off(folder))
+            elif metadata and not _is_for_this_python(metadata):
+                found.append(f"{place} was built for another Python; " + _off(folder))
+    return found
+
+
+def _is_for_this_python(metadata: str) -> bool:
+    try:
+        with open(os.path.join(metadata, "WHEEL"), errors="replace") as file:
+            tags = re.findall(r"^Tag: \w+-(\w+)-", file.read(1 << 16), re.MULTILINE)
+    except OSError:
+        return True
+    return not tags or any(abi in ("none", "abi3", "cp38") for abi in tags)
 
 
 def require(extra: str, *modules: str) -> None:
@@ -99,11 +151,16 @@ def python_problems(version: Tuple[int, ...]) -> List[str]:
     ]
 
 
-def problems(versions: Mapping[str, str], pure_python_protobuf: bool = False) -> List[str]:
+def problems(
+    versions: Mapping[str, str],
+    pure_python_protobuf: bool = False,
+    python_path: Optional[Mapping[str, str]] = None,
+) -> List[str]:
     """What cannot work in this set of packages, one line each; empty if all is well.
 
     ``versions`` maps distribution names (lower case, with hyphens) to their versions;
-    ``pure_python_protobuf`` says that protobuf will use its pure Python implementation.
+    ``pure_python_protobuf`` says that protobuf will use its pure Python implementation;
+    ``python_path`` maps those that lie on PYTHONPATH to their folders.
     """
     missing = [
         names[0] for names in _MODULES.values() if not any(name in versions for name in names)
@@ -113,31 +170,32 @@ def problems(versions: Mapping[str, str], pure_python_protobuf: bool = False) ->
             f"not installed: {', '.join(missing)}; fix: start it through ./run, or"
             " `python -m pip install -e .` in the project's folder"
         ]
-    found = _paddle_problems(versions)
+    fix = partial(_fix, python_path or {})
+    found = _paddle_problems(versions, fix)
     protobuf, numpy = versions["protobuf"], versions["numpy"]
     if _beyond(protobuf, (3, 21)) and not pure_python_protobuf:
         found.append(
             f"protobuf {protobuf} cannot read PaddlePaddle {PADDLE}'s descriptors (3.20 and older"
-            " can); " + _fix("protobuf==3.20.3")
+            " can); " + fix("protobuf==3.20.3")
         )
     if _older(protobuf, (3, 12)):
         found.append(
-            f"protobuf {protobuf} is too old for TensorBoard's events; " + _fix("protobuf==3.20.3")
+            f"protobuf {protobuf} is too old for TensorBoard's events; " + fix("protobuf==3.20.3")
         )
     if _beyond(numpy, (1, 24)):
         found.append(
             f"numpy {numpy} no longer has np.int, which PaddlePaddle {PADDLE} uses (1.23 and older"
-            " have); " + _fix("numpy==1.23.5")
+            " have); " + fix("numpy==1.23.5")
         )
     if _older(versions["pillow"], (10, 0, 1)):
         found.append(
             f"pillow {versions['pillow']} reads WebP pictures with a libwebp that has a known hole"
-            " (CVE-2023-4863; 10.0.1 and newer have none); " + _fix("Pillow==10.4.0")
+            " (CVE-2023-4863; 10.0.1 and newer have none); " + fix("Pillow==10.4.0")
         )
     return found
 
 
-def _paddle_problems(versions: Mapping[str, str]) -> List[str]:
+def _paddle_problems(versions: Mapping[str, str], fix: Callable[[str], str]) -> List[str]:
     both = [name for name in _MODULES["paddle"] if name in versions]
     if len(both) == 2:
         return [
@@ -150,7 +208,7 @@ def _paddle_problems(versions: Mapping[str, str]) -> List[str]:
     if not numbers or numbers[:3] == _numbers(PADDLE):
         return []
     wanted = f"paddlepaddle=={PADDLE}" if name == "paddlepaddle" else f"{name}=={PADDLE}.post107"
-    return [f"{name} {versions[name]} is not {PADDLE}, which all is written for; " + _fix(wanted)]
+    return [f"{name} {versions[name]} is not {PADDLE}, which all is written for; " + fix(wanted)]
 
 
 def installed(paths: Iterable[str]) -> Dict[str, str]:
@@ -160,17 +218,23 @@ def installed(paths: Iterable[str]) -> Dict[str, str]:
     ``importlib.metadata`` gives the same after 40 ms of its own imports, this takes 1 ms.
     A module without such a folder counts as there, its version UNKNOWN.
     """
-    versions: Dict[str, str] = {}
+    versions = {name: version for name, (version, _) in _distributions(paths).items()}
+    for module, names in _MODULES.items():
+        if not any(name in versions for name in names) and _can_be_found(module):
+            versions[names[0]] = UNKNOWN
+    return versions
+
+
+def _distributions(paths: Iterable[str]) -> Dict[str, Tuple[str, str]]:
+    """Distribution name → version and where its metadata lie."""
+    found: Dict[str, Tuple[str, str]] = {}
     for path in paths:
         for entry in _entries(path):
             match = _METADATA.fullmatch(entry)
             if match:
                 name = re.sub(r"[-_.]+", "-", match.group("name")).lower()
-                versions.setdefault(name, match.group("version"))
-    for module, names in _MODULES.items():
-        if not any(name in versions for name in names) and _can_be_found(module):
-            versions[names[0]] = UNKNOWN
-    return versions
+                found.setdefault(name, (match.group("version"), os.path.join(path, entry)))
+    return found
 
 
 def _entries(path: str) -> List[str]:
@@ -201,5 +265,10 @@ def _older(version: str, bound: Tuple[int, ...]) -> bool:
     return () < _numbers(version) < bound
 
 
-def _fix(requirement: str) -> str:
-    return f"fix: python -m pip install {requirement}"
+def _fix(python_path: Mapping[str, str], requirement: str) -> str:
+    folder = python_path.get(requirement.partition("==")[0].lower())
+    return _off(folder) if folder else f"fix: python -m pip install {requirement}"
+
+
+def _off(folder: str) -> str:
+    return f"fix: take {folder} off PYTHONPATH"

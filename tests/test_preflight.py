@@ -2,15 +2,14 @@
 
 import glob
 import os
+import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers import DIGITS, ROOT, verb
 
 from mnist import preflight
-
-PROJECT = Path(__file__).resolve().parents[1]
 
 GOOD = {
     "paddlepaddle": "1.8.5",
@@ -173,7 +172,7 @@ def fake(folder, distribution):
     metadata.mkdir()
     name, version = distribution.split("-")
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    return os.pathsep.join([str(folder), str(PROJECT)])
+    return os.pathsep.join([str(folder), str(ROOT)])
 
 
 @pytest.mark.parametrize("distribution", ["protobuf-4.25.0", "numpy-1.24.4", "paddlepaddle-2.6.2"])
@@ -183,6 +182,46 @@ def test_a_wrong_distribution_on_the_path_ends_the_process_with_one_line(tmp_pat
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: {} {} ".format(*distribution.split("-")))
+    assert line.endswith(f"; fix: take {tmp_path} off PYTHONPATH")
+
+
+@pytest.mark.parametrize("kind", ["numpy.py", "numpy/__init__.py", "google/protobuf/__init__.py"])
+def test_a_module_on_the_path_that_hides_an_installed_package_is_named(tmp_path, kind):
+    (tmp_path / kind).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / kind).write_text("")
+    result = in_a_subprocess(CHECK, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert re.match(r"error: .*(numpy|google/protobuf) hides the installed (numpy|protobuf);", line)
+    assert line.endswith(f"; fix: take {tmp_path} off PYTHONPATH")
+
+
+@pytest.mark.parametrize("tag, is_right", [("cp311-cp311", False), ("cp38-cp38", True)])
+def test_a_package_for_another_python_is_named(tmp_path, tag, is_right):
+    path = fake(tmp_path, "numpy-1.23.5")
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text("")
+    wheel = f"Wheel-Version: 1.0\nTag: {tag}-manylinux_2_17_x86_64\nTag: {tag}-manylinux1_x86_64\n"
+    (tmp_path / "numpy-1.23.5.dist-info" / "WHEEL").write_text(wheel)
+    result = in_a_subprocess(CHECK, PYTHONPATH=path)
+    if is_right:
+        assert (result.returncode, result.stdout) == (0, "passed\n")
+    else:
+        assert result.returncode == 2
+        assert result.stderr == (
+            f"error: {tmp_path}/numpy was built for another Python; fix: take {tmp_path} off"
+            " PYTHONPATH\n"
+        )
+
+
+def test_what_lies_in_the_working_directory_hides_nothing(tmp_path):
+    """A learner's own files have the names of what we, or Paddle, import."""
+    for name in ("numpy", "paddle", "yaml", "click", "random", "queue", "cv2"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not what was meant')\n")
+    pretrained = ROOT / "data" / "pretrained"
+    verb("evaluate", "--checkpoint", pretrained, "--data", DIGITS, cwd=tmp_path, check=0)
+    done = verb("train", "--help", cwd=tmp_path, env={"PYTHONPATH": f":{ROOT}"}, check=0)
+    assert done.stdout.startswith("Usage: ")
 
 
 def test_check_raises_for_those_who_import(tmp_path):
@@ -204,7 +243,7 @@ def test_the_environment_variable_for_pure_python_protobuf_is_honoured(tmp_path)
 
 
 def test_nothing_installed_at_all_is_one_line_too():
-    result = in_a_subprocess(CHECK, "-S", PYTHONPATH=str(PROJECT))
+    result = in_a_subprocess(CHECK, "-S", PYTHONPATH=str(ROOT))
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: not installed: paddlepaddle, numpy,")
@@ -212,7 +251,7 @@ def test_nothing_installed_at_all_is_one_line_too():
 
 def test_the_check_imports_nothing_that_might_be_broken():
     code = CHECK + "; import sys; print(sorted(sys.modules))"
-    result = in_a_subprocess(code, PYTHONPATH=str(PROJECT))
+    result = in_a_subprocess(code, PYTHONPATH=str(ROOT))
     assert result.stdout.startswith("passed\n")
     for module in ("paddle", "numpy", "click", "PIL", "cv2"):
         assert f"'{module}'" not in result.stdout
@@ -234,7 +273,7 @@ def test_a_verb_under_another_python_says_so_first(verb):
     for python in {pythons[0], pythons[-1]}:
         result = subprocess.run(
             [python, "-m", f"mnist.{verb}", "--help"],
-            env={**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
         )
@@ -246,19 +285,19 @@ def test_a_verb_under_another_python_says_so_first(verb):
 def test_the_package_alone_lists_its_verbs():
     result = subprocess.run(
         [sys.executable, "-S", "-m", "mnist"],
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     )
     assert result.returncode == 0
-    for verb in ("prepare", "train", "evaluate", "predict"):
-        assert f"python -m mnist.{verb} " in result.stdout
+    for name in ("prepare", "train", "evaluate", "predict"):
+        assert f"python -m mnist.{name} " in result.stdout
 
 
 def test_a_verb_given_to_the_package_is_pointed_the_right_way():
     result = subprocess.run(
         [sys.executable, "-m", "mnist", "train"],
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
     )

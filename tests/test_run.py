@@ -14,8 +14,8 @@ RUN = Path(__file__).resolve().parents[1] / "run"
 
 # What ./run calls besides Python. Nothing else is on its PATH here, so that no Python 3.8 of
 # the machine can be found.
-TOOLS = ["bash", "cat", "cp", "cut", "dirname", "echo", "env", "grep", "mkdir", "mv", "readlink"]
-TOOLS += ["rm", "rmdir", "sh", "sleep", "tail", "true", "uname"]
+TOOLS = ["bash", "cat", "cp", "cut", "df", "dirname", "echo", "env", "grep", "mkdir", "mv"]
+TOOLS += ["readlink", "rm", "rmdir", "sh", "sleep", "tail", "true", "uname"]
 
 # Does in a moment what Python does in half a minute, and writes down what it was asked.
 STAND_IN = """\
@@ -23,11 +23,11 @@ STAND_IN = """\
 for last; do :; done
 case "$*" in
     *ensurepip*) echo probe >>"$CALLS"; [ -z "$INCOMPLETE" ] || exit 4; echo "$0" ;;
-    *libgomp*) [ -z "$NO_LIBGOMP" ] ;;
+    *libgomp.so*) [ -z "$NO_LIBGOMP" ] ;;
     *'-m venv'*) echo venv >>"$CALLS"; mkdir -p "$last/bin" "$last/lib/python3.8/site-packages"
         cp "$0" "$last/bin/python" ;;
     *'-m pip'*) echo pip >>"$CALLS"; sleep "${PIP_SECONDS:-0}"
-        [ -z "$PIP_FAILS" ] || { echo "ERROR: no such wheel"; exit 1; } ;;
+        [ -z "$PIP_FAILS" ] || { echo "ERROR: $PIP_FAILS"; exit 1; } ;;
     *'-m compileall'*) ;;
     *) exec "$REAL_PYTHON" "$@" ;;
 esac
@@ -222,7 +222,7 @@ def test_two_at_once_make_one_environment(project):
 
 
 def test_a_failing_pip_shows_its_last_lines_and_leaves_nothing(project):
-    result = project.run("true", PIP_FAILS="1")
+    result = project.run("true", PIP_FAILS="no such wheel")
     assert result.returncode == 1
     assert result.stdout == ""
     last_words, summary = result.stderr.splitlines()[-2:]
@@ -237,10 +237,46 @@ def test_a_failing_pip_keeps_the_previous_environment(project):
     lock = project.folder / "requirements.lock"
     before = lock.read_text()
     lock.write_text("# asks for too much\n")
-    assert project.run("true", PIP_FAILS="1").returncode == 1
+    assert project.run("true", PIP_FAILS="no such wheel").returncode == 1
     lock.write_text(before)
     result = project.run("echo", "still here")
     assert (result.stdout, result.stderr) == ("still here\n", "")
+
+
+def is_told_of_the_disk(result):
+    assert result.returncode == 1
+    making, line = result.stderr.splitlines()
+    assert "making .venv" in making
+    assert "no space left" in line and "make room" in line and "network" not in line
+
+
+@pytest.mark.parametrize(
+    "words", ["[Errno 28] No space left on device", "[Errno 122] Disk quota exceeded: 'x'"]
+)
+def test_a_full_disk_is_told_as_such(project, words):
+    is_told_of_the_disk(project.run("true", PIP_FAILS=words))
+    assert not project.venv.exists()
+
+
+@pytest.mark.parametrize("full", ["project", "tmp"])
+def test_a_full_disk_of_which_nobody_speaks_is_told_too(project, full):
+    """Where venv fails it keeps the reason to itself; df knows."""
+    df = write_program(
+        project.root / "first" / "df",
+        "#!/bin/sh\nfor last; do :; done\n"
+        'case "$last" in */project) free=$PROJECT_FREE ;; *) free=$TMP_FREE ;; esac\n'
+        'echo "Filesystem 1024-blocks Used Available Capacity Mounted on"\n'
+        'echo "//a host/a share  9999999 9999999   $free  99% /mnt/a disk"\n',
+    )
+    kilobytes = {"project": {"PROJECT_FREE": "4096"}, "tmp": {"TMP_FREE": "200000"}}[full]
+    is_told_of_the_disk(
+        project.run(
+            "true",
+            PATH=f"{df.parent}:{project.env['PATH']}",
+            PIP_FAILS="exit status 1",
+            **{"PROJECT_FREE": "9000000", "TMP_FREE": "9000000", **kilobytes},
+        )
+    )
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "link"])
@@ -329,7 +365,16 @@ def test_a_python_without_venv_is_named(project):
     assert "python3.8-venv" in one_line(result)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="libgomp is asked for on Linux only")
+@pytest.mark.parametrize("machine", ["Darwin arm64", "Darwin x86_64", "Linux aarch64"])
+def test_another_kind_of_machine_is_refused_first(project, machine):
+    uname = f'#!/bin/sh\n[ "$1" = -s ] && echo {machine.split()[0]} || echo {machine.split()[1]}\n'
+    write_program(project.root / "first" / "uname", uname)
+    result = project.run("true", PATH=f"{project.root}/first:{project.env['PATH']}")
+    assert result.returncode == 2
+    assert f"runs on Linux x86_64 and nothing else, and this is {machine}" in one_line(result)
+    assert project.calls.read_text() == ""
+
+
 def test_a_missing_libgomp_is_named_before_the_installation(project):
     result = project.run("true", NO_LIBGOMP="1")
     assert result.returncode == 2
@@ -344,12 +389,53 @@ def test_a_missing_lock_is_named(project):
     assert "requirements.lock is missing" in one_line(result)
 
 
-def test_a_colon_in_the_folders_name_is_refused(project):
-    moved = project.folder.parent / "a:b"
-    project.folder.rename(moved)
-    result = project.run("true", script=moved / "run")
+@pytest.mark.parametrize(
+    "name", [b"a:b", b"a $HOME", b"$1", b'"', b"`id`", b"a\nb", b"a\rb", b"it'''s", b"\xff"]
+)
+def test_a_folders_name_that_an_environment_cannot_stand_is_refused(project, name):
+    moved = os.path.join(os.fsencode(project.folder.parent), name)
+    os.rename(project.folder, moved)
+    result = project.run("true", script=os.fsdecode(moved + b"/run"))
     assert result.returncode == 2
-    assert "colon" in one_line(result)
+    assert "rename the folder" in one_line(result)
+    assert project.count("venv") == 0 and not os.path.exists(moved + b"/.venv")
+
+
+@pytest.mark.parametrize("name", ["it's", "a\\b", "a;b&c|d", "*?[a]", "100% #1~!", "数字", "-n"])
+def test_any_other_folders_name_will_do(project, name):
+    moved = project.folder.parent / name
+    project.folder.rename(moved)
+    result = project.run("sh", "-c", 'printf "%s" "$VIRTUAL_ENV"', script=moved / "run")
+    assert (result.returncode, result.stdout) == (0, f"{moved}/.venv"), result.stderr
+
+
+@pytest.mark.parametrize("kind", ["mnist.py", "mnist/__init__.py"])
+@pytest.mark.parametrize("place", ["the working directory", "PYTHONPATH"])
+def test_what_hides_the_package_is_named(project, tmp_path, kind, place):
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    found = tmp_path / ("here" if place == "the working directory" else "there") / kind
+    write_program(found, "print('not ours')\n")
+    options = {"cwd": tmp_path / "here", "PYTHONPATH": f"/nowhere:{tmp_path / 'there'}"}
+    for command in (
+        "python -m mnist.train",
+        "mpirun -n 2 python -m mnist.train",
+        "python -m mnist",
+    ):
+        result = project.run(*command.split(), **options)
+        assert result.returncode == 2
+        shown = f"./{kind}" if place == "the working directory" else str(found)
+        assert one_line(result).startswith(f"run: {shown} hides the package mnist")
+    assert project.run("echo", "-m", "other", **options).returncode == 0
+
+
+def test_the_projects_own_folder_and_folders_of_data_hide_nothing(project, tmp_path):
+    (project.folder / "mnist").mkdir()
+    (project.folder / "mnist" / "__init__.py").write_text("")
+    (tmp_path / "mnist").mkdir()
+    for options in ({"cwd": project.folder}, {"PYTHONPATH": str(project.folder)}, {}):
+        result = project.run("sh", "-c", "exit 7", "-m", "mnist.train", **options)
+        assert result.returncode == 7, result.stderr
 
 
 def test_with_a_real_python_the_package_is_found_from_any_folder(bare, tmp_path):
