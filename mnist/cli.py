@@ -31,6 +31,12 @@ debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
 
+checkpoint_option = path_option(
+    "--checkpoint",
+    metavar="CHECKPOINT",
+    help="A checkpoint folder, a course prefix or 'best' [default: checkpoints/best].",
+)
+
 
 def run(command: click.Command) -> NoReturn:
     """Run a verb and exit: 0 done, 1 failure, 2 bad input, 128+n after signal n.

@@ -57,14 +57,14 @@ def print_table(console: Console, title: str, table: Table) -> None:
     console.print(table)
 
 
-def make_progress(console: Console, *columns: ProgressColumn) -> Progress:
-    """A progress bar, drawn below what is printed meanwhile; no bar where it cannot be drawn."""
+def make_progress(console: Console, *columns: ProgressColumn, wanted: bool = True) -> Progress:
+    """A progress bar, drawn below what is printed meanwhile, if ``wanted`` and where it can be."""
     return Progress(
         *columns,
         console=console,
         refresh_per_second=_REDRAWS_PER_SECOND,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not (wanted and console.is_terminal),
         # What goes to a file is none of the terminal's.
         redirect_stdout=sys.stdout.isatty(),
         redirect_stderr=sys.stderr.isatty(),

@@ -12,11 +12,7 @@ from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@cli.path_option(
-    "--checkpoint",
-    metavar="CHECKPOINT",
-    help="A checkpoint folder or a course prefix [default: checkpoints/best].",
-)
+@cli.checkpoint_option
 @click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
 @cli.path_option(
     "--data",

@@ -12,11 +12,7 @@ from mnist import cli, streams
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@cli.path_option(
-    "--checkpoint",
-    metavar="CHECKPOINT",
-    help="A checkpoint folder, a course prefix or 'best' [default: checkpoints/best].",
-)
+@cli.checkpoint_option
 @cli.path_option(
     "--to", metavar="DIR", default="exported", show_default=True, help="The folder to make."
 )

@@ -8,10 +8,9 @@ import io
 import json
 import os
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
@@ -49,8 +48,11 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
 
         model = Predictor(predictor.find_checkpoint(options.checkpoint))
         writer = _WRITERS[options.format](options)
-        with _progress(len(names)) as advance:
-            return _predict_all(_counted(results, advance), model, options, writer, targets)
+        columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+        takes_time = len(names) >= LONG
+        with make_progress(make_console(stderr=True), *columns, wanted=takes_time) as bar:
+            counted = bar.track(results, total=len(names))
+            return _predict_all(counted, model, options, writer, targets)
 
 
 def read_one(source: Source) -> Any:
@@ -97,7 +99,7 @@ def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
 
 
 def _predict_all(
-    results: Iterator[Read],
+    results: Iterable[Read],
     model: Any,
     options: Options,
     writer: "_Writer",
@@ -125,7 +127,7 @@ def _predict(model: Any, digits: List[Any], batch_size: int) -> Iterator[Any]:
         yield from model.predict(np.stack(digits[start : start + batch_size]))
 
 
-def _groups(items: Iterator[Read], size: int) -> Iterator[List[Read]]:
+def _groups(items: Iterable[Read], size: int) -> Iterator[List[Read]]:
     group: List[Read] = []
     for item in items:
         group.append(item)
@@ -273,21 +275,3 @@ def _lines(pairs: Pairs) -> Iterator[Tuple[int, Pairs]]:
     """The digits of each line of writing, and the line's number from 1."""
     for number in sorted({digit.line for digit, _ in pairs}):
         yield number + 1, [pair for pair in pairs if pair[0].line == number]
-
-
-# --- the progress bar ------------------------------------------------------------------
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """Call what is yielded for each picture: with many of them, a bar on standard error."""
-    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    with make_progress(make_console(stderr=True), *columns) as bar:
-        task = bar.add_task("", total=total, visible=total >= LONG)
-        yield lambda: bar.advance(task)
-
-
-def _counted(results: Iterator[Read], advance: Callable[[], None]) -> Iterator[Read]:
-    for result in results:
-        yield result
-        advance()

@@ -17,11 +17,7 @@ from mnist import cli, streams
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535),
     help="The port to listen on; 0 is any free one.",
 )  # fmt: skip
-@cli.path_option(
-    "--checkpoint",
-    metavar="CHECKPOINT",
-    help="A checkpoint folder or a course prefix [default: checkpoints/best].",
-)
+@cli.checkpoint_option
 @click.option(
     "--max-mib", default=8, show_default=True, type=click.IntRange(1, 64),
     help="The largest request, in MiB.",

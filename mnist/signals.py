@@ -2,8 +2,8 @@
 
 import os
 import signal
-from types import FrameType, TracebackType
-from typing import Any, Callable, Dict, Optional, Type
+from types import FrameType
+from typing import Any, Callable, Dict, Optional
 
 from mnist import streams
 from mnist.errors import Interrupted
@@ -46,12 +46,7 @@ class StopRequest:
         self._former = listen(self._handle, signal.SIGINT, signal.SIGTERM)
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._former.items():
             signal.signal(number, handler)
 
