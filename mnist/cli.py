@@ -16,6 +16,21 @@ debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
 
+checkpoint_option = click.option(
+    "--checkpoint",
+    metavar="CHECKPOINT",
+    help="A checkpoint folder, a folder of them (its best), a course prefix, or best, latest or"
+    " epochN [default: checkpoints/best].",
+)
+assume_option = click.option(
+    "--assume",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="How the net in a course pair was meant, which the pair does not say:"
+    " activation=relu|sigmoid|tanh, pooling=max|avg, input=-1..1 (a blank pixel..one full of"
+    " ink). Repeatable.",
+)
+
 
 def run(command: click.Command) -> NoReturn:
     """Run a verb and exit: 0 done, 1 failure, 2 bad input, 128+n after signal n.

@@ -4,7 +4,7 @@ from mnist import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import click
 
@@ -12,11 +12,8 @@ from mnist import cli
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--checkpoint",
-    metavar="CHECKPOINT",
-    help="A checkpoint folder or a course prefix [default: checkpoints/best].",
-)
+@cli.checkpoint_option
+@cli.assume_option
 @click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
 @click.option(
     "--data",
@@ -25,14 +22,20 @@ from mnist import cli
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @cli.debug_option
-def main(checkpoint: Optional[str], split: str, data: Optional[str], as_json: bool) -> None:
+def main(
+    checkpoint: Optional[str],
+    assume: Tuple[str, ...],
+    split: str,
+    data: Optional[str],
+    as_json: bool,
+) -> None:
     """Print accuracy, loss, precision and recall per digit, and the confusion matrix."""
     from mnist import device
 
     device.prepare_process()
     from mnist import evaluation_report
 
-    evaluation_report.print_evaluation(checkpoint, split, data, as_json)
+    evaluation_report.print_evaluation(checkpoint, assume, split, data, as_json)
 
 
 if __name__ == "__main__":

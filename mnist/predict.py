@@ -13,11 +13,8 @@ from mnist import cli
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
-@click.option(
-    "--checkpoint",
-    metavar="CHECKPOINT",
-    help="A checkpoint folder or a course prefix [default: checkpoints/best].",
-)
+@cli.checkpoint_option
+@cli.assume_option
 @click.option(
     "--many",
     is_flag=True,

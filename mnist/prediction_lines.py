@@ -28,6 +28,7 @@ class Options:
     """How to read and print; ``annotate`` is where the annotated picture goes."""
 
     checkpoint: Optional[str] = None
+    assume: Sequence[str] = ()
     format: str = "text"
     top: int = 3
     batch_size: int = 256
@@ -41,10 +42,9 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
     targets = _targets(names, options) if options.many else {}
     read = read_many if options.many else read_one
     with picture_files.reading(names, read) as results:
-        from mnist import predictor
         from mnist.predictor import Predictor
 
-        model = Predictor(predictor.find_checkpoint(options.checkpoint))
+        model = Predictor(options.checkpoint, options.assume)
         with _progress(len(names), options.format) as show:
             writer = _WRITERS[options.format](show, options)
             return _predict_all(results, model, options, writer, targets)

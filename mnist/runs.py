@@ -60,7 +60,7 @@ def _config_and_checkpoint(
     given = configs.load(config_path, overrides) if config_path else configs.default(overrides)
     if resume is None:
         return given, None
-    source = checkpoint.load(checkpoint.locate(resume, given.checkpoint.dir))
+    source = checkpoint.load(checkpoint.locate(resume, given.checkpoint.dir, prefer="latest"))
     if config_path:
         return given, source
     if source.state is None:
