@@ -182,8 +182,9 @@ def _is_there(path: Path) -> bool:
 
 
 def _holds_checkpoints(path: Path) -> bool:
-    """Whether it is a folder of checkpoints, or at least none itself."""
-    return path.is_dir() and not (path / MANIFEST).exists() and not legacy.is_pair(path)
+    """Whether it is a folder of checkpoints, or at least none itself, not even a damaged one."""
+    own = any((path / name).exists() for name in (MANIFEST, STATE, PARAMETERS))
+    return path.is_dir() and not own and not legacy.is_pair(path)
 
 
 def _one_of(folder: Path, prefer: str) -> Path:

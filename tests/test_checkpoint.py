@@ -392,6 +392,7 @@ def test_damage_is_found_and_named(tmp_path, trained, name, damage):
     with pytest.raises(InputError) as caught:
         checkpoint.load(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert checkpoint.locate(path, tmp_path) == path
 
 
 def test_the_newest_whole_one_is_found_and_damaged_ones_are_named(tmp_path, trained, capsys):
