@@ -5,6 +5,10 @@ writes them (``fluid.load_dygraph("checkpoints/epoch3/model")`` reads both), ``s
 with the rest of the run's state, and ``manifest.json`` with the SHA-256 of the others. It is
 staged under another name, fsynced and renamed, so it appears whole or not at all.
 
+Beside them ``best`` and ``latest`` are text files with the name of a checkpoint in them: not
+every disk, and no ``scp -r``, has symbolic links. Links, and the copies of folders that were
+made of such, are read as well.
+
 With ``train.averaging_decay``, ``model.pdparams`` is the average, which is what a model is used
 with, and ``training.pdparams`` holds the weights that training goes on with.
 
@@ -26,9 +30,16 @@ import filelock
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mnist import legacy, notes, safe_pickle
+from mnist import __version__, conventions, legacy, notes, safe_pickle
 from mnist.errors import Failure, InputError
-from mnist.files import PathLike, atomic_write, fsync_folder, sha256_of
+from mnist.files import (
+    PathLike,
+    atomic_write,
+    find_input,
+    fsync_folder,
+    read_input,
+    sha256_of,
+)
 
 _PREFIX = "model"  # fluid.load_dygraph takes the folder and this
 PARAMETERS = _PREFIX + legacy.PARAMETERS
@@ -38,10 +49,13 @@ STATE = "state.json"
 MANIFEST = "manifest.json"
 RESULT = "result.json"
 
+FORMAT = 1
 MAX_JSON_BYTES = 16 * 1024 * 1024
+_MAX_POINTER_BYTES = 100
+_MOST_NAMES = 10
 _NAME = re.compile(r"^(epoch|step)(\d+)$")
 _STAGING = ".staging-"
-_POINTERS = ("best", "latest")
+POINTERS = ("best", "latest")
 
 Arrays = Dict[str, "np.ndarray[Any, Any]"]
 
@@ -72,7 +86,7 @@ class RunState(_Json):
     an epoch (``mnist.calibration``); None before that, and for a regression.
     """
 
-    format: int = 1
+    format: int = FORMAT
     config: Dict[str, Any]
     epoch: int = 0
     step: int = 0
@@ -96,15 +110,17 @@ class RunState(_Json):
 class Checkpoint:
     """A checkpoint read from disk.
 
+    ``path`` is its own folder, ``named`` what the user called it, perhaps a pointer.
     ``parameters``: structured name → float32 array. ``accumulators``: optimizer state by
     structured parameter name, None where none was saved. ``training`` are the weights to go on
     with if ``parameters`` are their average, else None. ``state`` is None for the course's
-    own pairs, which hold nothing else; then ``model`` is what their shapes tell,
-    ``epochs_done`` what their name tells and ``schedule_step`` what a learning-rate schedule
-    had counted (each None if it tells nothing).
+    own pairs, which hold nothing else; then ``model`` is what their shapes tell and what is
+    usual of the rest (``mnist.conventions``), ``epochs_done`` what their name tells and
+    ``schedule_step`` what a learning-rate schedule had counted (each None if it tells nothing).
     """
 
     path: Path
+    named: Path
     parameters: Arrays
     accumulators: Optional[Dict[str, Arrays]]
     state: Optional[RunState]
@@ -138,28 +154,103 @@ def best_record(history: Iterable[EpochRecord]) -> Optional[EpochRecord]:
 # --- reading ---------------------------------------------------------------------------
 
 
-def locate(name: str, folder: PathLike) -> Path:
-    """The checkpoint that a user names: a folder, a course prefix, ``latest`` or ``best``.
+def locate(name: Optional[PathLike], folder: PathLike, prefer: str = "best") -> Path:
+    """The checkpoint, or the prefix of a course pair, that a user names, wherever it lies.
 
-    ``latest`` is the newest whole one in ``folder``, whatever the pointer says.
+    ``best``, ``latest`` and ``epoch3`` alone are those of ``folder``; ``latest`` is its newest
+    whole one, whatever the pointer says. A folder of checkpoints, and None, which is ``folder``
+    itself, mean its best one or, if ``prefer`` is ``latest``, its newest. Raises InputError that
+    says what is there instead.
     """
-    if name == "latest":
-        return newest(Path(folder))
-    if name == "best" and not Path(name).exists():
-        return Path(folder) / "best"
-    return Path(name).expanduser()
+    if name is None:
+        return _one_of(Path(folder), prefer)
+    # A pair comes first: beside mnist.pdparams there may be a folder called mnist.
+    path = Path(name).expanduser() if legacy.is_pair(name) else find_input(name)
+    if not _is_there(path) and (str(name) in POINTERS or _NAME.match(str(name))):
+        path = Path(folder) / name
+        if str(name) == "latest":
+            return newest(Path(folder))
+    if not _is_there(path):
+        raise InputError(f"{path}: does not exist; {_what_is_in(path.parent)}")
+    if _holds_checkpoints(path):
+        return _one_of(path, prefer)
+    return path
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path) or legacy.is_pair(path)
+
+
+def _holds_checkpoints(path: Path) -> bool:
+    """Whether it is a folder of checkpoints, or at least none itself, not even a damaged one."""
+    own = any((path / name).exists() for name in (MANIFEST, STATE, PARAMETERS))
+    return path.is_dir() and not own and not legacy.is_pair(path)
+
+
+def _one_of(folder: Path, prefer: str) -> Path:
+    if prefer == "best" and os.path.lexists(folder / "best"):
+        return folder / "best"
+    return newest(folder)
 
 
 def newest(folder: Path) -> Path:
     """The checkpoint with the most steps in ``folder``, damaged ones named and passed over."""
-    for path in sorted(checkpoints_in(folder), key=steps_of, reverse=True):
+    found = [*checkpoints_in(folder), *_copies_in(folder)]
+    for path in sorted(found, key=steps_of, reverse=True):
         try:
             verify(path)
         except InputError as error:
             notes.warn(f"passing over a damaged checkpoint: {error}")
         else:
             return path
-    raise InputError(f"{folder}: there is no checkpoint to go on from")
+    raise InputError(
+        f"{folder}: there is no {'whole ' if found else ''}checkpoint; train one (python -m"
+        " mnist.train --config configs/quickstart.yaml) or name another"
+    )
+
+
+def _copies_in(folder: Path) -> List[Path]:
+    """Folders where pointers belong: what copying makes of symbolic links."""
+    paths = [folder / name for name in POINTERS]
+    return [path for path in paths if path.is_dir() and not path.is_symlink()]
+
+
+def _what_is_in(folder: Path) -> str:
+    """The checkpoints and pairs of a folder, for whoever named another."""
+    names = [path.name for path in checkpoints_in(folder)]
+    names += [name for name in POINTERS if os.path.lexists(folder / name)]
+    names += sorted(path.stem for path in folder.glob("*" + legacy.PARAMETERS))
+    if not names:
+        return f"no checkpoint is in {folder}/"
+    if len(names) > _MOST_NAMES:
+        names = [*names[: _MOST_NAMES // 2], "…", *names[-_MOST_NAMES // 2 :]]
+    return f"{folder}/ has {', '.join(names)}"
+
+
+def follow(path: Path) -> Path:
+    """The checkpoint that a pointer names; any other path as it is.
+
+    Raises InputError for a pointer at nothing.
+    """
+    pointed = pointed_at(path)
+    if pointed is None:
+        return path
+    if not (path.parent / pointed).is_dir():
+        there = _what_is_in(path.parent)
+        raise InputError(f"{path}: points to {pointed}, which is not there; {there}")
+    return path.parent / pointed
+
+
+def pointed_at(path: Path) -> Optional[str]:
+    """The name in a pointer; None if ``path`` is none. Raises InputError for other content."""
+    if path.is_symlink():
+        return os.readlink(path)
+    if path.name not in POINTERS or not os.path.lexists(path) or path.is_dir():
+        return None
+    name = read_input(path, _MAX_POINTER_BYTES).decode(errors="replace").strip()
+    if not _NAME.match(name):
+        raise InputError(f"{path}: holds {name!r}, which is no checkpoint's name")
+    return name
 
 
 def checkpoints_in(folder: Path) -> List[Path]:
@@ -189,14 +280,13 @@ def load(path: PathLike) -> Checkpoint:
     Raises InputError naming the file and what is wrong with it; nothing in a file is run.
     """
     given = Path(path)
-    if given.is_dir():
-        return _load_folder(given)
-    if given.is_symlink():
-        raise InputError(f"{given}: points to {os.readlink(given)}, which is not there")
-    return _load_course_pair(given)
+    if legacy.is_pair(given) and not (given / MANIFEST).exists():
+        return _load_course_pair(given)
+    folder = follow(given)
+    return _load_folder(folder, given) if folder.is_dir() else _load_course_pair(given)
 
 
-def _load_folder(path: Path) -> Checkpoint:
+def _load_folder(path: Path, named: Path) -> Checkpoint:
     verify(path)
     state = read_state(path)
     parameters, accumulators, _ = _read_pair(path / _PREFIX)
@@ -204,7 +294,9 @@ def _load_folder(path: Path) -> Checkpoint:
     if (path / TRAINING).exists():
         training = _finite(path / TRAINING, legacy.read_pair(path / TRAINING)[0])
     model = state.config.get("model", {})
-    return Checkpoint(path, parameters, accumulators, state, model, training=training)
+    if not isinstance(model, dict):
+        raise InputError(f"{path / STATE}: config.model: must be a section of keys")
+    return Checkpoint(path, named, parameters, accumulators, state, model, training=training)
 
 
 def _load_course_pair(prefix: Path) -> Checkpoint:
@@ -213,8 +305,9 @@ def _load_course_pair(prefix: Path) -> Checkpoint:
         model = legacy.infer_model(parameters)
     except InputError as error:
         raise InputError(f"{prefix}: {error}") from error
+    model = {**model, **conventions.usual_for(model).as_model()}
     done = legacy.epochs_done(prefix)
-    return Checkpoint(prefix, parameters, accumulators, None, model, done, step)
+    return Checkpoint(prefix, prefix, parameters, accumulators, None, model, done, step)
 
 
 def _read_pair(prefix: Path) -> Tuple[Arrays, Optional[Dict[str, Arrays]], Optional[int]]:
@@ -289,7 +382,7 @@ def verify(path: Path) -> None:
 
 def read_state(path: Path) -> RunState:
     """A checkpoint folder's ``state.json``."""
-    source = path / STATE
+    source = follow(path) / STATE
     values = _read_json(source)
     try:
         state = RunState.model_validate(values)
@@ -297,25 +390,23 @@ def read_state(path: Path) -> RunState:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(f"{source}: {where}: {first['msg']}") from error
-    if state.format != 1:
-        raise InputError(f"{source}: has format {state.format}, this version reads 1")
     return state
 
 
 def _read_json(path: Path) -> Dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_JSON_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(raw) > MAX_JSON_BYTES:
-        raise InputError(f"{path}: is too large ({MAX_JSON_BYTES} bytes at most)")
+    """A JSON object from a file of ours; its format is looked at before anything else."""
+    raw = read_input(path, MAX_JSON_BYTES)
     try:
         values = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid JSON ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: is not a JSON object")
+    if values.get("format", FORMAT) != FORMAT:
+        raise InputError(
+            f"{path}: has format {values['format']!r}, and mnist {__version__} reads {FORMAT};"
+            " update mnist, or read it with the version that wrote it"
+        )
     return values
 
 
@@ -350,6 +441,8 @@ class CheckpointStore:
         with atomic_write(self._owner) as file:
             file.write(json.dumps(owner).encode())
         self._remove_leftovers()
+        for copy in _copies_in(self.folder):
+            self._take_in(copy)
         return self
 
     def __exit__(
@@ -369,6 +462,27 @@ class CheckpointStore:
         for path in self.folder.glob(_STAGING + "*"):
             shutil.rmtree(path, ignore_errors=True)
 
+    def _take_in(self, copy: Path) -> None:
+        """Make room for a pointer where a copy of what it named stands, and lose nothing."""
+        try:
+            state = read_state(copy)
+            name = f"step{state.step}" if state.step_in_epoch else f"epoch{state.epoch}"
+        except InputError:
+            name = f"{copy.name}-copy"
+        own = self.folder / name
+        try:
+            if _hold_the_same(own, copy):
+                self._hide(copy)
+            elif own.exists() or not _NAME.match(name):
+                moved = copy.rename(_unused(self.folder, f"{copy.name}-copy"))
+                notes.warn(f"{copy} is no copy of a checkpoint here; it is now {moved}")
+                return
+            else:
+                copy.rename(own)
+        except OSError as error:
+            raise Failure(f"{copy}: cannot be renamed ({error.strerror})") from error
+        _write_pointer(copy, name)
+
     def set_aside(self, paths: List[Path]) -> Optional[Path]:
         """Move checkpoints of an earlier run to a new sub-folder; None if there are none."""
         if not paths:
@@ -380,7 +494,7 @@ class CheckpointStore:
             for path in paths:
                 path.rename(target / path.name)
             for name, pointed in pointers.items():
-                (target / name).symlink_to(pointed)
+                _write_pointer(target / name, pointed)
             if (self.folder / RESULT).exists():
                 (self.folder / RESULT).rename(target / RESULT)
             fsync_folder(self.folder)
@@ -390,13 +504,21 @@ class CheckpointStore:
 
     def _take_pointers_at(self, paths: List[Path]) -> Dict[str, str]:
         """Remove and return the pointers at ``paths``, so that none ever points at nothing."""
-        taken = {}
-        for name in _POINTERS:
-            pointer = self.folder / name
-            if pointer.is_symlink() and os.readlink(pointer) in {path.name for path in paths}:
-                taken[name] = os.readlink(pointer)
-                pointer.unlink()
+        names = {path.name for path in paths}
+        taken = {name: at for name, at in self.pointers().items() if at in names}
+        for name in taken:
+            (self.folder / name).unlink()
         return taken
+
+    def pointers(self) -> Dict[str, str]:
+        """The pointers that there are, and the checkpoints they name."""
+        found = {}
+        for name in POINTERS:
+            try:
+                found[name] = pointed_at(self.folder / name)
+            except InputError:
+                pass  # The next one written takes its place.
+        return {name: pointed for name, pointed in found.items() if pointed is not None}
 
     def save(
         self,
@@ -421,22 +543,19 @@ class CheckpointStore:
         try:
             self._write(staging, contents)
             self._publish(staging, final)
-            self._point("latest", name)
         except OSError as error:
             shutil.rmtree(staging, ignore_errors=True)
             raise Failure(
                 f"{final}: cannot be saved ({error.strerror}); the checkpoints before it are whole"
             ) from error
+        _write_pointer(self.folder / "latest", name)
         self._prune(keep=final)
         self._remove_leftovers()
         return final
 
     def mark_best(self, name: str) -> None:
         """Point ``best`` at a checkpoint of this folder."""
-        try:
-            self._point("best", name)
-        except OSError as error:
-            raise Failure(f"{self.folder / 'best'}: cannot be set ({error.strerror})") from error
+        _write_pointer(self.folder / "best", name)
 
     def write_result(self, result: Dict[str, Any]) -> Path:
         """Write ``result.json``: what the finished run came to, for scripts to read."""
@@ -450,7 +569,7 @@ class CheckpointStore:
         for name, content in contents.items():
             _write_synced(staging / name, content)
         manifest = {
-            "format": 1,
+            "format": FORMAT,
             "files": {name: sha256_of(staging / name) for name in sorted(contents)},
         }
         _write_synced(staging / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
@@ -473,23 +592,23 @@ class CheckpointStore:
         except OSError:
             pass  # It stays, whole.
 
-    def _point(self, pointer: str, name: str) -> None:
-        temporary = self.folder / f"{_STAGING}{pointer}"
-        if temporary.is_symlink():
-            temporary.unlink()
-        temporary.symlink_to(name)
-        os.replace(temporary, self.folder / pointer)
-        fsync_folder(self.folder)
-
     def _prune(self, keep: Path) -> None:
         """Inside-epoch checkpoints serve until a newer one is whole; epochs: ``keep_last``."""
-        pointed = {(self.folder / name).resolve() for name in _POINTERS}
+        pointed = self.pointers().values()
         epochs = [p for p in checkpoints_in(self.folder) if p.name.startswith("epoch")]
         steps = [p for p in checkpoints_in(self.folder) if p.name.startswith("step")]
         old = epochs[: -self._keep_last] if self._keep_last else []
         for path in steps + old:
-            if path != keep and path.resolve() not in pointed:
+            if path != keep and path.name not in pointed:
                 self._hide(path)
+
+
+def _write_pointer(path: Path, name: str) -> None:
+    """Point ``path`` at the checkpoint ``name`` beside it; a link that is there is replaced."""
+    if not (path.parent / name).is_dir():
+        raise Failure(f"{path}: cannot be set ({name} is gone)")
+    with atomic_write(path) as file:
+        file.write(f"{name}\n".encode())
 
 
 def _unused(folder: Path, name: str) -> Path:

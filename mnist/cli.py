@@ -34,7 +34,16 @@ debug_option = click.option(
 checkpoint_option = path_option(
     "--checkpoint",
     metavar="CHECKPOINT",
-    help="A checkpoint folder, a course prefix or 'best' [default: checkpoints/best].",
+    help="A checkpoint folder, a folder of them (its best), a course prefix, or best, latest or"
+    " epochN [default: checkpoints/best].",
+)
+assume_option = click.option(
+    "--assume",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="How the net in a course pair was meant, which the pair does not say:"
+    " activation=relu|sigmoid|tanh, pooling=max|avg, input=-1..1 (a blank pixel..one full of"
+    " ink). Repeatable.",
 )
 
 

@@ -4,7 +4,7 @@ from mnist import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import click
 
@@ -13,6 +13,7 @@ from mnist import cli
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @cli.checkpoint_option
+@cli.assume_option
 @click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
 @cli.path_option(
     "--data",
@@ -21,14 +22,20 @@ from mnist import cli
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @cli.debug_option
-def main(checkpoint: Optional[str], split: str, data: Optional[str], as_json: bool) -> None:
+def main(
+    checkpoint: Optional[str],
+    assume: Tuple[str, ...],
+    split: str,
+    data: Optional[str],
+    as_json: bool,
+) -> None:
     """Print accuracy, loss, precision and recall per digit, and the confusion matrix."""
     from mnist import device
 
     device.prepare_process()
     from mnist import evaluation_report
 
-    evaluation_report.print_evaluation(checkpoint, split, data, as_json)
+    evaluation_report.print_evaluation(checkpoint, assume, split, data, as_json)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """What ``mnist.evaluate`` prints: figures and tables, or one JSON object."""
 
 import json
-from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 from rich.table import Table
 
@@ -16,10 +15,10 @@ from mnist.framework import fluid
 
 
 def print_evaluation(
-    name: Optional[str], split: str, data_path: Optional[str], as_json: bool
+    name: Optional[str], assume: Sequence[str], split: str, data_path: Optional[str], as_json: bool
 ) -> None:
     """Evaluate a checkpoint on a split of a data set (its own by default) and print it."""
-    source = checkpoint.load(predictor.find_checkpoint(name))
+    source = predictor.open_checkpoint(name, assume)
     data = data_set_of(source, data_path)
     place = fluid.CPUPlace()
     with fluid.dygraph.guard(place):
@@ -53,7 +52,7 @@ def _as_json(
         "per_class": result.per_class(),
         "confusion": result.confusion.tolist(),
         "calibration": _calibration(source, result),
-        "checkpoint": str(source.path),
+        "checkpoint": str(source.named),
         "data": {"path": str(data.source), "sha256": data.sha256},
     }
 
@@ -74,8 +73,7 @@ def _print_tables(
 ) -> None:
     console = make_console()
     wrong = int((result.labels != result.digits).sum())
-    resolved = Path(source.path).resolve().name
-    console.print(f"checkpoint  {source.path} ({resolved})")
+    console.print(f"checkpoint  {source.named} ({source.path.name})", markup=False)
     console.print(
         f"data        {data.source}, split {split}: {result.count:,} images", markup=False
     )

@@ -1,6 +1,6 @@
 """A prediction together with what the network saw: the maps of its first convolution."""
 
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,8 @@ class Answer(NamedTuple):
 class ExplainingPredictor:
     """Answers questions with the model of a checkpoint; one thread at a time may use it."""
 
-    def __init__(self, path: PathLike) -> None:
-        self._predictor = Predictor(path)
+    def __init__(self, path: PathLike, assume: Sequence[str] = ()) -> None:
+        self._predictor = Predictor(path, assume)
         self._first_maps = FirstMaps(self._predictor.model)
 
     @property

@@ -4,7 +4,7 @@ from mnist import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import click
 
@@ -13,6 +13,7 @@ from mnist import cli, streams
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @cli.checkpoint_option
+@cli.assume_option
 @cli.path_option(
     "--to", metavar="DIR", default="exported", show_default=True, help="The folder to make."
 )
@@ -23,7 +24,9 @@ from mnist import cli, streams
 )
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
 @cli.debug_option
-def main(checkpoint: Optional[str], to: str, data: Optional[str], force: bool) -> None:
+def main(
+    checkpoint: Optional[str], assume: Tuple[str, ...], to: str, data: Optional[str], force: bool
+) -> None:
     """Write a model as ONNX, Paddle's inference model and plain weights, each one checked."""
     streams.outlive_output()
     preflight.require("export", "onnx", "onnxruntime", "paddle2onnx", "safetensors")
@@ -32,7 +35,7 @@ def main(checkpoint: Optional[str], to: str, data: Optional[str], force: bool) -
     device.prepare_process()
     from mnist import export_report
 
-    export_report.print_export(checkpoint, to, data, force)
+    export_report.print_export(checkpoint, assume, to, data, force)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """What ``mnist.export`` prints: what was checked and how it agreed, and what lies where."""
 
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 from rich.table import Table
 
-from mnist import checkpoint, exporting, predictor, weight_files
+from mnist import exporting, predictor, weight_files
 from mnist.console import make_console, make_table, print_table
 from mnist.exporting import Export
 
@@ -18,16 +18,18 @@ _CONTENTS = {
 }
 
 
-def print_export(name: Optional[str], to: str, data_path: Optional[str], force: bool) -> None:
+def print_export(
+    name: Optional[str], assume: Sequence[str], to: str, data_path: Optional[str], force: bool
+) -> None:
     """Export a checkpoint (``best`` by default) into the folder ``to`` and print how it went."""
-    source = checkpoint.load(predictor.find_checkpoint(name))
+    source = predictor.open_checkpoint(name, assume)
     done = exporting.export(source, to, data_path, force)
     console = make_console()
     description = done.description
     architecture = f"{description['model']['name']}, {description['model']['loss']}"
     temperature = description["temperature"]
     rows = [
-        ("checkpoint", f"{source.path} ({description['checkpoint']['name']}): {architecture}"),
+        ("checkpoint", f"{source.named} ({description['checkpoint']['name']}): {architecture}"),
         ("input", _tensor(description["input"]) + " in 0–1"),
         ("output", _tensor(description["output"])),
         ("temperature", "none" if temperature is None else f"{temperature:g}"),

@@ -26,10 +26,10 @@ def find_input(path: PathLike) -> Path:
     bundled data are found from any working directory. The result may not exist.
     """
     given = Path(os.path.expanduser(path))
-    if given.is_absolute() or given.exists():
+    if given.is_absolute() or os.path.lexists(given):
         return given
     in_project = PROJECT_ROOT / given
-    return in_project if in_project.exists() else given
+    return in_project if os.path.exists(in_project) else given
 
 
 def open_input(path: PathLike) -> BinaryIO:

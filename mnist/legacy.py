@@ -43,6 +43,11 @@ _PIXELS = 28 * 28
 _POOLED = 7 * 7
 
 
+def is_pair(prefix: PathLike) -> bool:
+    """Whether ``prefix`` (or one of a pair's files) names a pair that is there."""
+    return os.path.isfile(find_input(_stem(os.fspath(prefix)) + PARAMETERS))
+
+
 def read_pair(prefix: PathLike) -> Tuple[Arrays, Dict[str, str], Optional[Dict[str, Any]]]:
     """Parameters, name table and optimizer state of the pair ``prefix`` (or one of its files).
 
@@ -55,7 +60,7 @@ def read_pair(prefix: PathLike) -> Tuple[Arrays, Dict[str, str], Optional[Dict[s
     path = find_input(_stem(given) + PARAMETERS)
     optimizer_path = Path(_stem(str(path)) + OPTIMIZER)
     for needed in (path, optimizer_path) if given.endswith(OPTIMIZER) else (path,):
-        if not needed.exists():
+        if not os.path.exists(needed):
             raise InputError(
                 f"{needed}: does not exist; give a checkpoint folder, or the prefix of a pair"
                 f" like mnist_epoch3{PARAMETERS} and mnist_epoch3{OPTIMIZER}"
@@ -85,8 +90,8 @@ def infer_model(parameters: Mapping[str, "np.ndarray[Any, Any]"]) -> Dict[str, A
     """The course's model whose parameters these are, as keys of our config's ``model``.
 
     Worked out from the shapes alone; weights and biases follow each other layer by layer.
-    With 10 outputs the model classifies, with 1 it is the course's regression. The
-    activation of hidden layers leaves no trace in the shapes: the course's is sigmoid.
+    With 10 outputs the model classifies, with 1 it is the course's regression. What leaves no
+    trace in shapes is in ``mnist.conventions``.
     """
     shapes = [tuple(array.shape) for array in parameters.values()]
     model = _model_of(shapes)
@@ -241,7 +246,6 @@ def _as_fully_connected(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
     return {
         "name": "fc",
         "hidden_sizes": widths[:-1],
-        "activation": "sigmoid",
         "loss": _LOSSES[widths[-1]],
     }
 

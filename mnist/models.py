@@ -111,12 +111,19 @@ class Dropout(fluid.dygraph.Layer):
         return values * to_variable(mask)
 
 
+def _in_range(images: Any, ends: List[float]) -> Any:
+    """Pixels in 0–1 as what a blank pixel and one full of ink are to a model."""
+    blank, full = ends
+    return images if (blank, full) == (0, 1) else fluid.layers.scale(images, full - blank, blank)
+
+
 class FullyConnected(Model):
     """``fc``: flattened pixels through ``Linear`` layers (``FC`` left Paddle before 1.8)."""
 
     def __init__(self, config: FcConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
+        self._input_range = config.input_range
         sizes = [PIXELS, *config.hidden_sizes]
         self.hidden = fluid.dygraph.LayerList(
             [linear(a, b, seeds, config.activation) for a, b in zip(sizes, sizes[1:])]
@@ -124,7 +131,7 @@ class FullyConnected(Model):
         self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
 
     def forward(self, images: Any) -> Any:
-        values = fluid.layers.reshape(images, [-1, PIXELS])
+        values = fluid.layers.reshape(_in_range(images, self._input_range), [-1, PIXELS])
         for layer in self.hidden:
             values = self.dropout(layer(values))
         return self.fc(values)
@@ -136,17 +143,24 @@ class LeNet(Model):
     def __init__(self, config: LenetConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
+        self._input_range, self._pooling = config.input_range, config.pooling
         first, second = config.filters
-        self.conv1 = Convolution(1, first, 5, seeds, padding=2, pool=True, activation="relu")
-        self.conv2 = Convolution(first, second, 5, seeds, padding=2, pool=True, activation="relu")
+        largest, activation = config.pooling == "max", config.activation
+        self.conv1 = Convolution(1, first, 5, seeds, 2, largest, activation)
+        self.conv2 = Convolution(first, second, 5, seeds, 2, largest, activation)
         sizes = [second * 7 * 7, *config.hidden_sizes]
         self.hidden = fluid.dygraph.LayerList(
-            [linear(a, b, seeds, "relu") for a, b in zip(sizes, sizes[1:])]
+            [linear(a, b, seeds, activation) for a, b in zip(sizes, sizes[1:])]
         )
         self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
 
     def forward(self, images: Any) -> Any:
-        values = self.conv2(self.conv1(images))
+        values = _in_range(images, self._input_range)
+        for convolution in (self.conv1, self.conv2):
+            values = convolution(values)
+            if self._pooling == "avg":
+                # Unlike the largest value, the mean must come after the activation.
+                values = fluid.layers.pool2d(values, 2, "avg", pool_stride=2)
         values = self.dropout(fluid.layers.flatten(values))
         for layer in self.hidden:
             values = self.dropout(layer(values))

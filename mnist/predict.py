@@ -14,6 +14,7 @@ from mnist import cli
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @cli.path_argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
 @cli.checkpoint_option
+@cli.assume_option
 @click.option(
     "--many",
     is_flag=True,

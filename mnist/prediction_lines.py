@@ -30,6 +30,7 @@ class Options:
     """How to read and print; ``annotate`` is where the annotated picture goes."""
 
     checkpoint: Optional[str] = None
+    assume: Sequence[str] = ()
     format: str = "text"
     top: int = 3
     batch_size: int = 256
@@ -43,10 +44,9 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
     targets = _targets(names, options) if options.many else {}
     read = read_many if options.many else read_one
     with picture_files.reading(names, read) as results:
-        from mnist import predictor
         from mnist.predictor import Predictor
 
-        model = Predictor(predictor.find_checkpoint(options.checkpoint))
+        model = Predictor(options.checkpoint, options.assume)
         writer = _WRITERS[options.format](options)
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
         takes_time = len(names) >= LONG

@@ -14,6 +14,7 @@ from mnist import cli, streams
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @cli.path_argument("runs", nargs=-1, metavar="[RUN]…")
 @click.option("--compare", is_flag=True, help="Set several runs side by side: --compare RUN RUN…")
+@cli.assume_option
 @click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
 @cli.path_option(
     "--data",
@@ -29,7 +30,12 @@ from mnist import cli, streams
 )
 @cli.debug_option
 def main(
-    runs: Tuple[str, ...], compare: bool, split: str, data: Optional[str], output: str
+    runs: Tuple[str, ...],
+    compare: bool,
+    split: str,
+    data: Optional[str],
+    output: str,
+    assume: Tuple[str, ...],
 ) -> None:
     """Write what a run is and what its model can do to one HTML file.
 
@@ -42,7 +48,7 @@ def main(
     device.prepare_process()
     from mnist import reports
 
-    reports.write(runs, compare, split, data, output)
+    reports.write(runs, compare, split, data, output, assume)
 
 
 if __name__ == "__main__":

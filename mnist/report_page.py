@@ -166,7 +166,7 @@ def _by_section(config: Dict[str, str]) -> Dict[str, List[Tuple[str, str]]]:
 def _environment_of(entry: Entry) -> List[Tuple[str, str]]:
     """(name, value) of where and on what a run was trained and is looked at."""
     run, state = entry.run, entry.run.state
-    rows = [("checkpoint", f"{run.source.path} ({run.checkpoint_name})")]
+    rows = [("checkpoint", f"{run.source.named} ({run.checkpoint_name})")]
     if state is not None:
         rows += [
             ("saved", state.saved_at),

@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -96,16 +96,14 @@ class Run:
         return dict(_flatten(values, ""))
 
 
-def read(name: Optional[str]) -> Run:
+def read(name: Optional[str], assume: Sequence[str] = ()) -> Run:
     """The run that a user names: a checkpoint, a course prefix, or a folder with its ``best``.
 
-    None is ``checkpoints/best``. Raises InputError if there is no whole checkpoint.
+    None is ``checkpoints/best``; ``assume`` is for a pair (``predictor.open_checkpoint``). Raises
+    InputError if there is no whole checkpoint.
     """
-    path = predictor.find_checkpoint(name)
-    if not (path / checkpoint.MANIFEST).exists() and (path / "best").exists():
-        path = path / "best"
-    source = checkpoint.load(path)
-    shown = name or str(path)
+    source = predictor.open_checkpoint(name, assume)
+    shown = name or str(source.named)
     if source.state is None:
         return Run(shown, source, [], {}, None, _NO_STATE)
     result = _result_of(source.path.resolve().parent, source.state)

@@ -24,12 +24,17 @@ MAX_RUNS = len(SERIES)
 
 
 def write(
-    names: Sequence[str], compare: bool, split: str, data_path: Optional[str], output: str
+    names: Sequence[str],
+    compare: bool,
+    split: str,
+    data_path: Optional[str],
+    output: str,
+    assume: Sequence[str] = (),
 ) -> None:
     """Write the report on a run, or on several side by side, to the file ``output``."""
     _check_count(names, compare)
     _check_output(Path(output))
-    runs = [report_run.read(name) for name in names] or [report_run.read(None)]
+    runs = [report_run.read(name, assume) for name in names or (None,)]
     if split not in SPLIT_NAMES:
         raise InputError(f"--split {split}: must be one of {', '.join(SPLIT_NAMES)}")
     say = make_console().print

@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 
-from mnist import __version__, checkpoint, device
+from mnist import __version__, checkpoint, conventions, device, predictor
 from mnist import config as configs
 from mnist.checkpoint import Checkpoint, RunState
 from mnist.config import Config
@@ -118,16 +118,17 @@ def _after_course_pair(
     fresh: RunState, config: Config, data: Dataset, source: Checkpoint
 ) -> RunState:
     """Where a pair saved by the course's own code stands in our count of steps."""
-    differing = {
-        key: value
-        for key, value in source.model.items()
-        if config.model.model_dump().get(key) != value and key != "activation"
-    }
-    if differing:
+    given = config.model.model_dump()
+    free = conventions.usual_for(source.model).as_model()
+    shapes = {key: value for key, value in source.model.items() if key not in free}
+    if any(given.get(key) != value for key, value in shapes.items()):
         raise InputError(
-            f"{source.path}: holds the model {source.model}, but the config says"
-            f" {config.model.model_dump()}; set model.* accordingly"
+            f"{source.path}: holds the model {shapes}, but the config says {given}; set model.*"
+            " accordingly"
         )
+    source = predictor.meant_as(source, conventions.of_model(given))
+    predictor.say_assumed(source, conventions.of_model(given), "the config's model.*, or --assume,")
+    predictor.try_on_digits(source)
     steps_per_epoch = count_batches(len(data.train), config.data.batch_size)
     epoch = source.epochs_done
     if epoch is None:

@@ -64,14 +64,15 @@ def _config_and_checkpoint(
     given = configs.load(config_path, overrides) if config_path else configs.default(overrides)
     if resume is None:
         return given, None
-    return given, checkpoint.load(checkpoint.locate(resume, given.checkpoint.dir))
+    return given, checkpoint.load(checkpoint.locate(resume, given.checkpoint.dir, prefer="latest"))
 
 
 def _from_checkpoint(resume: str, overrides: Tuple[str, ...]) -> Tuple[Config, Checkpoint]:
     """A checkpoint with its own config, to which the overrides apply."""
     # Of them only the folder matters before that config is known.
     folder = [o for o in overrides if o.partition("=")[0].strip() == "checkpoint.dir"]
-    source = checkpoint.load(checkpoint.locate(resume, configs.default(folder).checkpoint.dir))
+    kept_in = configs.default(folder).checkpoint.dir
+    source = checkpoint.load(checkpoint.locate(resume, kept_in, prefer="latest"))
     if source.state is None:
         raise InputError(f"{source.path}: has no config in it; name one with --config")
     state = str(source.path / checkpoint.STATE)

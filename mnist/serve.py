@@ -4,7 +4,7 @@ from mnist import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import click
 
@@ -18,6 +18,7 @@ from mnist import cli, streams
     help="The port to listen on; 0 is any free one.",
 )  # fmt: skip
 @cli.checkpoint_option
+@cli.assume_option
 @click.option(
     "--max-mib", default=8, show_default=True, type=click.IntRange(1, 64),
     help="The largest request, in MiB.",
@@ -39,6 +40,7 @@ def main(
     host: str,
     port: int,
     checkpoint: Optional[str],
+    assume: Tuple[str, ...],
     max_mib: int,
     max_megapixels: int,
     timeout: float,
@@ -56,7 +58,7 @@ def main(
     from mnist.web_api import Limits
 
     limits = Limits(max_mib << 20, max_megapixels * 1_000_000, timeout, queue)
-    web_server.serve(host, port, checkpoint, limits)
+    web_server.serve(host, port, checkpoint, assume, limits)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from mnist import cli, streams
 @cli.path_option(
     "--resume",
     metavar="CHECKPOINT",
-    help="Go on from a checkpoint folder, a course prefix (mnist_epoch3), or 'latest'."
+    help="Go on from a checkpoint folder, a folder of them (its newest), a course prefix"
+    " (mnist_epoch3), or latest, best or epochN of checkpoint.dir."
     " Without --config the checkpoint's own config is used.",
 )
 @click.option(
@@ -26,6 +27,7 @@ from mnist import cli, streams
     help="Override any key of the config, e.g. --set optimizer.learning_rate=0.01. Repeatable.",
 )  # fmt: skip
 @click.option("--seed", type=int, help="Short for --set train.seed=N.")
+@cli.assume_option
 @click.option(
     "--allow-changes",
     is_flag=True,
@@ -37,6 +39,7 @@ def main(
     resume: Optional[str],
     overrides: Tuple[str, ...],
     seed: Optional[int],
+    assume: Tuple[str, ...],
     allow_changes: bool,
 ) -> None:
     """Train a digit classifier; checkpoints, curves and result.json are left behind."""
@@ -44,7 +47,11 @@ def main(
         raise click.UsageError("name a --config to train, or a checkpoint to --resume")
     settings = (*overrides, f"train.seed={seed}") if seed is not None else overrides
     streams.outlive_output()
-    from mnist import runs
+    from mnist import conventions, runs
+
+    if assume and resume is None:
+        raise click.UsageError("--assume is for a course pair to --resume")
+    settings = (*settings, *conventions.parse(assume).as_settings())
 
     runs.start(config_path, resume, settings, allow_changes)
 

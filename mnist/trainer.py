@@ -479,7 +479,8 @@ class _Run:
     def _conclude(self) -> Dict[str, Any]:
         """Evaluate the best saved model on eval and tell how it went."""
         best = self._take_best()
-        result = self._evaluate_split("eval")
+        with nullcontext() if best else self._averaged():
+            result = self._evaluate_split("eval")
         if self.observer is None:
             return self._summary(best, result)
         self.tracker.scalars(
@@ -521,11 +522,14 @@ class _Run:
         self, best: Optional[EpochRecord], result: Evaluation, written: Path
     ) -> None:
         seconds = sum(record.seconds for record in self.state.history)
+        # A run that went on from elsewhere, with nothing left to train, has saved nothing here.
+        pointers = self.store.pointers()
+        there = ", ".join(pointers) + "; " if pointers else ""
         of_best = f" (the model of epoch {best.epoch}, best on valid)" if best else ""
         notes = [
             ("eval", f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}{of_best}"),
             ("time", f"{seconds:.1f} s of training and validation"),
-            ("checkpoints", f"{self.store.folder}/ (best, latest; {written.name} has the figures)"),
+            ("checkpoints", f"{self.store.folder}/ ({there}{written.name} has the figures)"),
             ("curves", f"tensorboard --logdir {self.config.log.dir}"),
         ]
         if self.state.data_fallback:

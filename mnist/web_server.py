@@ -7,7 +7,7 @@ import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -27,14 +27,20 @@ M_MMAP_THRESHOLD = -3
 OWN_MAPPING_BYTES = 1 << 20
 
 
-def serve(host: str, port: int, checkpoint: Optional[str], limits: web_api.Limits) -> None:
+def serve(
+    host: str,
+    port: int,
+    checkpoint: Optional[str],
+    assume: Sequence[str],
+    limits: web_api.Limits,
+) -> None:
     """Serve until a signal comes, then finish what is under way and raise Interrupted."""
     path = predictor.find_checkpoint(checkpoint)
     _give_memory_back()
     # The decoders' threads share the processors out already.
     processors.keep_opencv_to_one()
     with listening_socket(host, port) as listener:
-        model = ExplainingPredictor(path)
+        model = ExplainingPredictor(path, assume)
         metrics = Metrics()
         batcher = Batcher(model.answer, MAX_BATCH, MAX_WAIT, metrics.batch)
         with ThreadPoolExecutor(processors.count(), thread_name_prefix="decoder") as decoders:

@@ -246,11 +246,10 @@ def test_the_architecture_is_inferred_from_real_nets(outputs, loss):
             key: legacy.infer_model({n: p.numpy() for n, p in net.named_parameters()})
             for key, net in nets.items()
         }
-    rest = {"activation": "sigmoid", "loss": loss}
     assert found == {
         "lenet": {"name": "lenet", "filters": [3, 4], "hidden_sizes": [], "loss": loss},
-        "fc": {"name": "fc", "hidden_sizes": [10, 10], **rest},
-        "regression": {"name": "fc", "hidden_sizes": [], **rest},
+        "fc": {"name": "fc", "hidden_sizes": [10, 10], "loss": loss},
+        "regression": {"name": "fc", "hidden_sizes": [], "loss": loss},
     }
 
 

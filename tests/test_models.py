@@ -69,28 +69,34 @@ def test_layers_of_one_shape_do_not_start_equal():
     assert second.shape == third.shape and not np.array_equal(second, third)
 
 
-def course_block(fluid, ours, padding):
+def course_block(fluid, ours, padding, act="relu", pool_type="max"):
     """What the course writes for one of our convolutions, with the same parameters."""
     filters, channels, size, _ = ours.weight.shape
-    course = fluid.dygraph.Conv2D(channels, filters, size, padding=padding, act="relu")
+    course = fluid.dygraph.Conv2D(channels, filters, size, padding=padding, act=act)
     course.weight.set_value(ours.weight.numpy())
     course.bias.set_value(ours.bias.numpy())
-    pool = fluid.dygraph.Pool2D(pool_size=2, pool_type="max", pool_stride=2)
+    pool = fluid.dygraph.Pool2D(pool_size=2, pool_type=pool_type, pool_stride=2)
     return course, lambda values: pool(course(values))
 
 
 @pytest.mark.parametrize("filters", [(20, 20), (8, 20)], ids=["may be cut", "is never cut"])
+@pytest.mark.parametrize("meant", [("relu", "max", [0, 1]), ("tanh", "avg", [1, -1])], ids=str)
 @pytest.mark.parametrize("training", [True, False])
-def test_lenet_computes_what_the_course_writes(filters, training):
+def test_lenet_computes_what_the_course_writes(filters, training, meant):
     """Same outputs, same gradients, whatever the order of the work inside our layers."""
     with dygraph() as fluid:
-        model = build(f"model.filters={list(filters)}")
-        first, first_block = course_block(fluid, model.conv1, 2)
-        second, second_block = course_block(fluid, model.conv2, 2)
+        act, pool, (blank, full) = meant
+        model = build(
+            f"model.filters={list(filters)}", f"model.activation={act}", f"model.pooling={pool}",
+            f"model.input_range=[{blank}, {full}]",
+        )  # fmt: skip
+        first, first_block = course_block(fluid, model.conv1, 2, act, pool)
+        second, second_block = course_block(fluid, model.conv2, 2, act, pool)
         values = fluid.dygraph.to_variable(images(8))
         labels = fluid.dygraph.to_variable(digits().train.labels[:8].reshape(-1, 1))
 
         def course_model(values):
+            values = values * (full - blank) + blank
             return model.fc(fluid.layers.flatten(second_block(first_block(values))))
 
         model.train() if training else model.eval()

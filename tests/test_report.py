@@ -165,7 +165,7 @@ def test_the_default_is_the_best_checkpoint_and_report_html_here(copy):
 
 
 def test_a_run_is_its_folders_best(copy):
-    assert report_run.read("one").source.path == Path("one/best")
+    assert report_run.read("one").source.named == Path("one/best")
 
 
 def test_history_goes_on_after_the_checkpoint_and_curves_are_the_runs_own(copy):

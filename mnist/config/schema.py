@@ -80,20 +80,38 @@ class _Model(Section):
     loss: Loss = "softmax_cross_entropy"
 
 
+def _require_difference(ends: List[float]) -> List[float]:
+    if ends[0] == ends[1]:
+        raise ValueError("must be two numbers that differ")
+    return ends
+
+
+# What a blank pixel and one full of ink are to the model.
+InputRange = Annotated[
+    List[Annotated[float, Field(ge=-1e6, le=1e6)]],
+    Field(min_length=2, max_length=2),
+    AfterValidator(_require_difference),
+]
+
+
 class FcConfig(_Model):
     """Fully connected layers; with no hidden ones, softmax regression."""
 
     name: Literal["fc"] = "fc"
     hidden_sizes: List[PositiveInt] = [200, 100]
     activation: Activation = "relu"
+    input_range: InputRange = [0.0, 1.0]
 
 
 class LenetConfig(_Model):
-    """The course's network: two padded 5×5 convolutions, each with ReLU and max-pooling."""
+    """The course's network: two padded 5×5 convolutions, each with activation and pooling."""
 
     name: Literal["lenet"] = "lenet"
     filters: Annotated[List[PositiveInt], Field(min_length=2, max_length=2)] = [20, 20]
     hidden_sizes: List[PositiveInt] = []
+    activation: Activation = "relu"
+    pooling: Literal["max", "avg"] = "max"
+    input_range: InputRange = [0.0, 1.0]
 
 
 class Lenet5Config(_Model):

@@ -203,10 +203,7 @@ class Aim:
             return set()
 
     def _latest(self) -> Optional[str]:
-        try:
-            return os.readlink(self._folder / "latest")
-        except FileNotFoundError:
-            return None
+        return checkpoint.pointed_at(self._folder / "latest")
 
 
 def owner(folder: Path) -> Optional[int]:
@@ -223,12 +220,12 @@ def where(training: Training, pid: int) -> str:
     if owner(folder) != pid:
         return "in the start-up"
     staged = list(folder.glob(".staging-*"))
-    if any(path.is_symlink() for path in staged):
+    if any(list(folder.glob(f".{pointer}.*.tmp")) for pointer in checkpoint.POINTERS):
         return "in setting a pointer"
     if any(path.name.endswith(f"-{pid}") for path in staged):
         return "in writing a checkpoint"
     paths = sorted(checkpoint.checkpoints_in(folder), key=checkpoint.steps_of)
-    if paths and (folder / "latest").resolve() != paths[-1].resolve():
+    if paths and checkpoint.pointed_at(folder / "latest") != paths[-1].name:
         return "between rename and pointer"
     if staged or len([path for path in paths if path.name.startswith("step")]) > 1:
         return "in removing old checkpoints"

@@ -167,7 +167,7 @@ class Training:
         paths = checkpoint.checkpoints_in(self.checkpoints)
         pointers = [self.checkpoints / name for name in ("best", "latest")]
         try:
-            for path in [*paths, *(p for p in pointers if p.is_symlink())]:
+            for path in [*paths, *(p for p in pointers if p.exists())]:
                 checkpoint.load(path)
         except Exception as error:
             raise Broken(f"{self.folder}: a visible checkpoint is not whole: {error}") from error
