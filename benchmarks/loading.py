@@ -18,7 +18,7 @@ from common import MNIST, ratios, spread, table, take_turns
 
 from mnist import config as configs
 from mnist import dataset, gradients, losses, models, optimizers
-from mnist.files import PROJECT_ROOT
+from mnist.base.files import PROJECT_ROOT
 from mnist.framework import fluid
 from mnist.loader import Batches, feed
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Tuple
 
-from mnist import preflight
+from mnist.base import preflight
 
 preflight.require("report", "matplotlib")
 

@@ -18,9 +18,10 @@ from typing import List, Optional, Tuple
 import cv2
 import numpy as np
 
-from mnist import course_json, images, processors
-from mnist.errors import InputError
-from mnist.files import PROJECT_ROOT
+from mnist import course_json, images
+from mnist.base import processors
+from mnist.base.errors import InputError
+from mnist.base.files import PROJECT_ROOT
 from tests.material.dresses import DRESSES
 
 

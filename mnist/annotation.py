@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist.errors import Failure
-from mnist.files import atomic_write
+from mnist.base.errors import Failure
+from mnist.base.files import atomic_write
 
 # Colours (RGB): sure, less sure, no digit.
 SURE, UNSURE, NONE = (0, 140, 60), (214, 120, 0), (130, 130, 130)

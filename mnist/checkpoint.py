@@ -30,9 +30,10 @@ import filelock
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mnist import __version__, conventions, legacy, notes, safe_pickle
-from mnist.errors import Failure, InputError
-from mnist.files import (
+from mnist import __version__, conventions, legacy, safe_pickle
+from mnist.base import notes
+from mnist.base.errors import Failure, InputError
+from mnist.base.files import (
     PathLike,
     atomic_write,
     find_input,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 
 Range = Tuple[float, float]
 

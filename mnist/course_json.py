@@ -33,9 +33,9 @@ import numpy as np
 import simdjson
 from numpy.typing import NDArray
 
+from mnist.base.errors import InputError
+from mnist.base.files import PathLike, atomic_write, open_input
 from mnist.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Arrays
-from mnist.errors import InputError
-from mnist.files import PathLike, atomic_write, open_input
 from mnist.gunzip import GunzipReader, ReadAhead
 
 # The text of MAX_IMAGES images in each split at 5 KB an image, which is generous.

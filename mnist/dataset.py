@@ -21,11 +21,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mnist import course_json
+from mnist.base.errors import Failure, InputError
+from mnist.base.files import PathLike, atomic_write, find_input, open_input, sha256_of
+from mnist.base.notes import warn
 from mnist.course_json import Content
 from mnist.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Arrays
-from mnist.errors import Failure, InputError
-from mnist.files import PathLike, atomic_write, find_input, open_input, sha256_of
-from mnist.notes import warn
 
 _log = logging.getLogger("mnist")
 

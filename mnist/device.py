@@ -8,8 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
-from mnist import notes
-from mnist.errors import InputError
+from mnist.base import notes
+from mnist.base.errors import InputError
 
 if TYPE_CHECKING:
     # Every verb asks this room first, and not every verb needs what reads a config.

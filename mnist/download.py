@@ -13,8 +13,8 @@ import urllib3
 from rich import progress
 
 from mnist import idx
-from mnist.console import make_console, make_progress
-from mnist.errors import Failure, InputError
+from mnist.base.console import make_console, make_progress
+from mnist.base.errors import Failure, InputError
 from mnist.idx import OFFICIAL_FILES, IdxFile
 
 MIRRORS = (

@@ -1,6 +1,6 @@
 """``python -m mnist.evaluate``: how good is a checkpoint on a split?"""
 
-from mnist import preflight
+from mnist.base import preflight
 
 preflight.check_or_exit()
 
@@ -8,20 +8,20 @@ from typing import Optional, Tuple
 
 import click
 
-from mnist import cli
+from mnist.base import command
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@cli.checkpoint_option
-@cli.assume_option
+@command.checkpoint_option
+@command.assume_option
 @click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
-@cli.path_option(
+@command.path_option(
     "--data",
     metavar="FILE",
     help="A mnist.json.gz [default: the data set the checkpoint was trained on].",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@cli.debug_option
+@command.debug_option
 def main(
     checkpoint: Optional[str],
     assume: Tuple[str, ...],
@@ -39,4 +39,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command.run(main)

@@ -5,12 +5,13 @@ from typing import Any, Dict, Optional, Sequence
 
 from rich.table import Table
 
-from mnist import calibration, checkpoint, dataset, notes, predictor
+from mnist import calibration, checkpoint, dataset, predictor
+from mnist.base import notes
+from mnist.base.console import make_console, make_table, percent, print_table
+from mnist.base.errors import InputError
+from mnist.base.files import find_input
 from mnist.config import LoaderConfig
-from mnist.console import make_console, make_table, percent, print_table
-from mnist.errors import InputError
 from mnist.evaluation import Evaluation, evaluate
-from mnist.files import find_input
 from mnist.framework import fluid
 
 

@@ -5,7 +5,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist.files import PathLike
+from mnist.base.files import PathLike
 from mnist.framework import fluid
 from mnist.mnist_form import Grey
 from mnist.models import Model

@@ -1,6 +1,6 @@
 """``python -m mnist.export``: leave with a trained model, for other programs."""
 
-from mnist import preflight
+from mnist.base import preflight
 
 preflight.check_or_exit()
 
@@ -8,22 +8,22 @@ from typing import Optional, Tuple
 
 import click
 
-from mnist import cli, streams
+from mnist.base import command, streams
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@cli.checkpoint_option
-@cli.assume_option
-@cli.path_option(
+@command.checkpoint_option
+@command.assume_option
+@command.path_option(
     "--to", metavar="DIR", default="exported", show_default=True, help="The folder to make."
 )
-@cli.path_option(
+@command.path_option(
     "--data",
     metavar="FILE",
     help="A mnist.json.gz to check on [default: the data set the checkpoint was trained on].",
 )
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
-@cli.debug_option
+@command.debug_option
 def main(
     checkpoint: Optional[str], assume: Tuple[str, ...], to: str, data: Optional[str], force: bool
 ) -> None:
@@ -39,4 +39,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command.run(main)

@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional, Sequence
 from rich.table import Table
 
 from mnist import exporting, predictor, weight_files
-from mnist.console import make_console, make_table, print_table
+from mnist.base.console import make_console, make_table, print_table
 from mnist.exporting import Export
 
 _CONTENTS = {

@@ -15,16 +15,15 @@ from mnist import (
     dataset,
     inference_model,
     losses,
-    notes,
     onnx_model,
     predictor,
-    preflight,
     weight_files,
 )
+from mnist.base import notes, preflight
+from mnist.base.errors import Failure, InputError
+from mnist.base.files import PathLike, find_input, read_input, sha256_of, staged_folder
 from mnist.checkpoint import PARAMETERS, Checkpoint
 from mnist.digits import CLASSES, SIDE
-from mnist.errors import Failure, InputError
-from mnist.files import PathLike, find_input, read_input, sha256_of, staged_folder
 from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Dict, Tuple
 from xml.etree import ElementTree
 
-from mnist import preflight
-from mnist.files import PathLike, atomic_write
+from mnist.base import preflight
+from mnist.base.files import PathLike, atomic_write
 
 preflight.require("report", "matplotlib")
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Iterator
 
-from mnist import device, preflight
+from mnist import device
+from mnist.base import preflight
 
 preflight.check()
 device.prepare_process()

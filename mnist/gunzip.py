@@ -5,8 +5,8 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
-from mnist.errors import InputError
-from mnist.files import PathLike
+from mnist.base.errors import InputError
+from mnist.base.files import PathLike
 
 # Genuine files of digits are 5 to 30 times smaller than their text; deflate can reach
 # 1032. The first 64 MiB are free so that a small file of blank images is still read.

@@ -16,9 +16,9 @@ from typing import BinaryIO, Iterator, NamedTuple, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist.base.errors import InputError
+from mnist.base.files import PathLike, open_input
 from mnist.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE
-from mnist.errors import InputError
-from mnist.files import PathLike, open_input
 from mnist.gunzip import GunzipReader
 
 _BLOCK = 1 << 20

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from mnist.errors import InputError
-from mnist.files import PathLike, read_input
+from mnist.base.errors import InputError
+from mnist.base.files import PathLike, read_input
 from mnist.mnist_form import Grey, to_mnist
 
 __all__ = ["grey_of", "load_image", "load_pixels", "read_digit", "to_mnist"]

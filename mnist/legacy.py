@@ -15,8 +15,8 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from mnist import safe_pickle
-from mnist.errors import InputError
-from mnist.files import PathLike, find_input
+from mnist.base.errors import InputError
+from mnist.base.files import PathLike, find_input
 
 PARAMETERS = ".pdparams"
 OPTIMIZER = ".pdopt"

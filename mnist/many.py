@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from mnist import mnist_form
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 from mnist.mnist_form import Floats, Grey, Mask
 
 # The picture is worked on with its longer side between these.

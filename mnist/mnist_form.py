@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist.base.errors import InputError
 from mnist.digits import SIDE
-from mnist.errors import InputError
 
 BOX = 20
 CENTRE = 14

@@ -9,7 +9,8 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import numpy as np
 
-from mnist import gradients, seeding
+from mnist import gradients
+from mnist.base import seeding
 from mnist.config import (
     ConvNetConfig,
     EmbeddingConfig,

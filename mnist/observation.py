@@ -11,7 +11,8 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import drawing, hparams, internals, notes
+from mnist import drawing, hparams, internals
+from mnist.base import notes
 from mnist.checkpoint import RunState
 from mnist.config import Config
 from mnist.dataset import Dataset, Split

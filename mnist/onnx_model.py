@@ -13,7 +13,7 @@ import onnx
 import onnxruntime  # type: ignore[import-untyped]
 from onnx import helper, shape_inference
 
-from mnist.errors import Failure
+from mnist.base.errors import Failure
 from mnist.inference_model import INPUT, OUTPUT, PARAMETERS, PROGRAM
 
 # The least one: Softmax over one axis came with it. paddle2onnx takes a later one where an

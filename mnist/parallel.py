@@ -18,8 +18,8 @@ from typing import Any, Dict, Iterator, List, NoReturn, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import child, cli, notes, preflight, processors, ranks
-from mnist.errors import Failure, InputError, Interrupted, MnistError
+from mnist.base import child, command, notes, preflight, processors, ranks
+from mnist.base.errors import Failure, InputError, Interrupted, MnistError
 
 Array = NDArray[Any]
 
@@ -235,7 +235,7 @@ def join() -> Iterator[Group]:
     """
     try:
         group = _make_group()
-        cli.on_failure(group.abort)
+        command.on_failure(group.abort)
         if not group.is_main:
             notes.be_silent()
         yield group
@@ -315,8 +315,8 @@ def launch(workers: int) -> NoReturn:
     cores = processors.count()
     if workers > cores:
         notes.warn(f"parallel.workers is {workers}, but there are {cores} cores: this will be slow")
-    command = [sys.executable, "-m", _module(), *sys.argv[1:]]
-    sys.exit(child.run([launcher, "-n", str(workers), *command]))
+    same = [sys.executable, "-m", _module(), *sys.argv[1:]]
+    sys.exit(child.run([launcher, "-n", str(workers), *same]))
 
 
 def _check_shared_memory(workers: int) -> None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import seeding
+from mnist.base import seeding
 
 Images = NDArray[np.uint8]
 

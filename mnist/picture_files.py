@@ -16,8 +16,8 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any, Callable, Deque, Iterator, List, Sequence, Tuple, Union
 
-from mnist import processors
-from mnist.errors import InputError
+from mnist.base import processors
+from mnist.base.errors import InputError
 
 STDIN = "-"
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -1,6 +1,6 @@
 """``python -m mnist.predict``: which digit is on these pictures?"""
 
-from mnist import preflight
+from mnist.base import preflight
 
 preflight.check_or_exit()
 
@@ -8,19 +8,19 @@ from typing import Any, Optional, Tuple
 
 import click
 
-from mnist import cli
+from mnist.base import command
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@cli.path_argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
-@cli.checkpoint_option
-@cli.assume_option
+@command.path_argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
+@command.checkpoint_option
+@command.assume_option
 @click.option(
     "--many",
     is_flag=True,
     help="Several digits on a picture, read line by line; draws boxes into a copy.",
 )
-@cli.path_option(
+@command.path_option(
     "--annotate",
     metavar="FILE",
     help="The copy with boxes [default: NAME-digits.png in the working folder]; implies --many.",
@@ -42,7 +42,7 @@ from mnist import cli
     show_default=True,
     help="Pictures predicted and printed together.",
 )
-@cli.debug_option
+@command.debug_option
 def main(
     paths: Tuple[str, ...], format_: Optional[str], as_json: bool, annotate: Optional[str],
     many: bool, **others: Any,
@@ -69,4 +69,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command.run(main)

@@ -16,8 +16,8 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mnist import images, picture_files
-from mnist.console import make_console, make_progress, percent
-from mnist.errors import InputError, one_line
+from mnist.base.console import make_console, make_progress, percent
+from mnist.base.errors import InputError, one_line
 from mnist.mnist_form import NoInk
 from mnist.picture_files import Read, Source
 

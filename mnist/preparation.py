@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple
 from filelock import FileLock, Timeout
 
 from mnist import course_json, dataset, idx
+from mnist.base.errors import Failure, InputError
+from mnist.base.files import PathLike, find_input
+from mnist.base.notes import warn
 from mnist.digits import SPLIT_NAMES, Arrays
-from mnist.errors import Failure, InputError
-from mnist.files import PathLike, find_input
-from mnist.notes import warn
 
 if TYPE_CHECKING:  # Only trainings need the config, which takes long to import.
     from mnist.config import DataConfig

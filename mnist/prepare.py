@@ -1,6 +1,6 @@
 """``python -m mnist.prepare``: make data/mnist.json.gz of the official MNIST files."""
 
-from mnist import preflight
+from mnist.base import preflight
 
 preflight.check_or_exit()
 
@@ -8,16 +8,16 @@ from typing import Optional, Tuple
 
 import click
 
-from mnist import cli, streams
+from mnist.base import command, streams
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@cli.path_option(
+@command.path_option(
     "--source",
     metavar="DIR",
     help="Folder with the four IDX files, gzipped or not. Without it they are downloaded.",
 )
-@cli.path_option("--output", metavar="FILE", default="data/mnist.json.gz", show_default=True)
+@command.path_option("--output", metavar="FILE", default="data/mnist.json.gz", show_default=True)
 @click.option(
     "--pixels",
     type=click.Choice(["floats", "integers"]),
@@ -34,7 +34,7 @@ from mnist import cli, streams
     help="Folder to download from; may be given several times. Replaces the known mirrors "
     "(as the environment variable MNIST_MIRRORS does, with spaces between).",
 )
-@cli.debug_option
+@command.debug_option
 def prepare(
     source: Optional[str], output: str, pixels: str, force: bool, mirrors: Tuple[str, ...]
 ) -> None:
@@ -51,4 +51,4 @@ def prepare(
 
 
 if __name__ == "__main__":
-    cli.run(prepare)
+    command.run(prepare)

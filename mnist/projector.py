@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist import drawing
-from mnist.errors import Failure
-from mnist.files import atomic_write
+from mnist.base.errors import Failure
+from mnist.base.files import atomic_write
 
 _LIST = "projector_config.pbtxt"
 _FOLDER = "projector"

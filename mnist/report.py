@@ -1,6 +1,6 @@
 """``python -m mnist.report``: a run, or several, on one page to look at."""
 
-from mnist import preflight
+from mnist.base import preflight
 
 preflight.check_or_exit()
 
@@ -8,27 +8,27 @@ from typing import Optional, Tuple
 
 import click
 
-from mnist import cli, streams
+from mnist.base import command, streams
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@cli.path_argument("runs", nargs=-1, metavar="[RUN]…")
+@command.path_argument("runs", nargs=-1, metavar="[RUN]…")
 @click.option("--compare", is_flag=True, help="Set several runs side by side: --compare RUN RUN…")
-@cli.assume_option
+@command.assume_option
 @click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
-@cli.path_option(
+@command.path_option(
     "--data",
     metavar="FILE",
     help="A mnist.json.gz [default: the data set each run was trained on].",
 )
-@cli.path_option(
+@command.path_option(
     "--output",
     metavar="FILE",
     default="report.html",
     show_default=True,
     help="The HTML file to write; an earlier report is replaced, nothing else.",
 )
-@cli.debug_option
+@command.debug_option
 def main(
     runs: Tuple[str, ...],
     compare: bool,
@@ -52,4 +52,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command.run(main)

@@ -9,8 +9,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeV
 import numpy as np
 from matplotlib import ticker
 
+from mnist.base.console import percent
 from mnist.checkpoint import EpochRecord
-from mnist.console import percent
 from mnist.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure
 from mnist.reliability import Reliability
 from mnist.report_measures import ChangeResult, Measures

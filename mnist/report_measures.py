@@ -7,7 +7,8 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from mnist import calibration, losses, perturbations, reliability, seeding
+from mnist import calibration, losses, perturbations, reliability
+from mnist.base import seeding
 from mnist.config import LoaderConfig
 from mnist.dataset import Split
 from mnist.evaluation import Evaluation, evaluate

@@ -20,8 +20,8 @@ from markupsafe import Markup
 from scipy.stats import binomtest
 
 from mnist import __version__, device, report_figures
+from mnist.base.console import percent
 from mnist.checkpoint import EpochRecord, best_record
-from mnist.console import percent
 from mnist.figures import DARK, LIGHT, SERIES, css_variables
 from mnist.perturbations import CHANGES
 from mnist.report_figures import Line, thin

@@ -9,9 +9,9 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 from pydantic import BaseModel, ValidationError
 
 from mnist import checkpoint, legacy, predictor, tracking
+from mnist.base.errors import InputError
+from mnist.base.files import find_input, read_input
 from mnist.checkpoint import Checkpoint, EpochRecord, RunState
-from mnist.errors import InputError
-from mnist.files import find_input, read_input
 
 Points = List[Tuple[float, float]]
 

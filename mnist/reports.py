@@ -6,10 +6,10 @@ Everything that can be refused is looked at before anything is measured, which t
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-from mnist import preflight
-from mnist.console import make_console
-from mnist.errors import InputError
-from mnist.files import atomic_write, open_input
+from mnist.base import preflight
+from mnist.base.console import make_console
+from mnist.base.errors import InputError
+from mnist.base.files import atomic_write, open_input
 
 preflight.require("report", "matplotlib", "jinja2")
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from mnist import __version__, checkpoint, conventions, device, predictor
 from mnist import config as configs
+from mnist.base.errors import InputError
 from mnist.checkpoint import Checkpoint, RunState
 from mnist.config import Config
 from mnist.dataset import Dataset
-from mnist.errors import InputError
 from mnist.framework import fluid, paddle
 from mnist.loader import count_batches
 

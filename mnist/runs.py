@@ -8,9 +8,9 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 
 from mnist import checkpoint, device, parallel
 from mnist import config as configs
+from mnist.base.errors import InputError
 from mnist.checkpoint import Checkpoint
 from mnist.config import Config
-from mnist.errors import InputError
 from mnist.parallel import Group
 
 

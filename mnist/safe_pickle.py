@@ -23,8 +23,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union, c
 
 import numpy as np
 
-from mnist.errors import InputError
-from mnist.files import PathLike
+from mnist.base.errors import InputError
+from mnist.base.files import PathLike
 
 MAX_FILE_BYTES = 1 << 30
 """Larger files are refused before they are read. The largest model here takes a few MB."""

@@ -1,6 +1,6 @@
 """``python -m mnist.serve``: a page to draw digits on, and the HTTP interface behind it."""
 
-from mnist import preflight
+from mnist.base import preflight
 
 preflight.check_or_exit()
 
@@ -8,7 +8,7 @@ from typing import Optional, Tuple
 
 import click
 
-from mnist import cli, streams
+from mnist.base import command, streams
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,8 +17,8 @@ from mnist import cli, streams
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535),
     help="The port to listen on; 0 is any free one.",
 )  # fmt: skip
-@cli.checkpoint_option
-@cli.assume_option
+@command.checkpoint_option
+@command.assume_option
 @click.option(
     "--max-mib", default=8, show_default=True, type=click.IntRange(1, 64),
     help="The largest request, in MiB.",
@@ -35,7 +35,7 @@ from mnist import cli, streams
     "--queue", default=256, show_default=True, type=click.IntRange(1, 10_000),
     help="Images under way at once; more are told to come again (503).",
 )  # fmt: skip
-@cli.debug_option
+@command.debug_option
 def main(
     host: str,
     port: int,
@@ -62,4 +62,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command.run(main)

@@ -1,6 +1,6 @@
 """``python -m mnist.train``: train a model as a config says, or go on from a checkpoint."""
 
-from mnist import preflight
+from mnist.base import preflight
 
 preflight.check_or_exit()
 
@@ -8,14 +8,14 @@ from typing import Optional, Tuple
 
 import click
 
-from mnist import cli, streams
+from mnist.base import command, streams
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@cli.path_option(
+@command.path_option(
     "--config", "config_path", metavar="FILE", help="What to train, e.g. configs/lenet5.yaml."
 )
-@cli.path_option(
+@command.path_option(
     "--resume",
     metavar="CHECKPOINT",
     help="Go on from a checkpoint folder, a folder of them (its newest), a course prefix"
@@ -27,13 +27,13 @@ from mnist import cli, streams
     help="Override any key of the config, e.g. --set optimizer.learning_rate=0.01. Repeatable.",
 )  # fmt: skip
 @click.option("--seed", type=int, help="Short for --set train.seed=N.")
-@cli.assume_option
+@command.assume_option
 @click.option(
     "--allow-changes",
     is_flag=True,
     help="With --resume: go on although data, config or versions differ.",
 )
-@cli.debug_option
+@command.debug_option
 def main(
     config_path: Optional[str],
     resume: Optional[str],
@@ -57,4 +57,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command.run(main)

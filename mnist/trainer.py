@@ -22,27 +22,26 @@ from mnist import (
     gradients,
     losses,
     models,
-    notes,
     optimizers,
     parallel,
-    processors,
     resumption,
     tracking,
 )
 from mnist import config as configs
 from mnist.averaging import WeightAverage
+from mnist.base import notes, processors
+from mnist.base.console import percent
+from mnist.base.errors import Failure, InputError, Interrupted
+from mnist.base.signals import StopRequest
 from mnist.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
 from mnist.config import Config
-from mnist.console import percent
 from mnist.dataset import Dataset
-from mnist.errors import Failure, InputError, Interrupted
 from mnist.evaluation import Evaluation, evaluate
 from mnist.framework import fluid
 from mnist.loader import TrainingBatches, count_batches, feed
 from mnist.observation import Observer
 from mnist.parallel import ALONE, Group
 from mnist.resumption import Resumption
-from mnist.signals import StopRequest
 from mnist.training_report import Reporter
 
 

@@ -7,7 +7,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mnist import notes
+from mnist.base import notes
 from mnist.web_metrics import Metrics
 
 HEADERS = {

@@ -19,8 +19,8 @@ from starlette.types import Message
 from typing_extensions import Annotated
 
 from mnist import images
+from mnist.base.errors import InputError
 from mnist.digits import SIDE
-from mnist.errors import InputError
 from mnist.mnist_form import Grey
 
 JSON = "application/json"

@@ -12,9 +12,10 @@ from typing import List, Optional, Sequence
 import uvicorn
 from fastapi import FastAPI
 
-from mnist import notes, predictor, processors, signals, web_api
+from mnist import predictor, web_api
+from mnist.base import notes, processors, signals
+from mnist.base.errors import Failure, InputError, Interrupted
 from mnist.batching import Batcher
-from mnist.errors import Failure, InputError, Interrupted
 from mnist.explanation import ExplainingPredictor
 from mnist.web_metrics import Metrics
 

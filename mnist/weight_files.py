@@ -11,7 +11,7 @@ from typing import Any, Dict, List
 import numpy as np
 import safetensors.numpy
 
-from mnist.files import atomic_write
+from mnist.base.files import atomic_write
 from mnist.framework import fluid
 from mnist.models import Model
 

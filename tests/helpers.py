@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist import files
+from mnist.base import files
 
 ROOT = Path(__file__).resolve().parents[1]
 """The repository: its documents, tests and tools."""

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from helpers import PROJECT, dygraph, environment, same, save_checkpoint, verb
 
-from mnist import checkpoint, files, optimizers, predictor
+from mnist import checkpoint, optimizers, predictor
 from mnist import config as configs
+from mnist.base import files
+from mnist.base.errors import Failure, InputError
 from mnist.checkpoint import CheckpointStore, EpochRecord, RunState
-from mnist.errors import Failure, InputError
 
 
 def record(epoch, accuracy, loss=0.1):

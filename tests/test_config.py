@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist import config as configs
+from mnist.base.errors import InputError
+from mnist.base.files import PROJECT_ROOT
 from mnist.config import Config
-from mnist.errors import InputError
-from mnist.files import PROJECT_ROOT
 
 CONFIGS = sorted((PROJECT_ROOT / "configs").glob("*.yaml"))
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from mnist import checkpoint, conventions, predictor
 from mnist import config as configs
+from mnist.base.errors import InputError
 from mnist.conventions import Conventions
-from mnist.errors import InputError
 
 
 class Plain(NamedTuple):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from mnist import course_json
-from mnist.errors import Failure, InputError
+from mnist.base.errors import Failure, InputError
 
 RANDOM = np.random.RandomState(1)
 

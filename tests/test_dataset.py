@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mnist import course_json, dataset
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 
 
 def splits(seed, *counts):
@@ -297,7 +297,7 @@ def test_the_next_writer_removes_what_a_killed_one_left(source):
     cache = dataset.cache_path_of(source)
     code = """
 import os, signal, sys
-from mnist.files import atomic_write
+from mnist.base.files import atomic_write
 with atomic_write(sys.argv[1]) as file:
     file.write(bytes(100))
     file.flush()

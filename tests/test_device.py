@@ -11,7 +11,7 @@ from helpers import PROJECT, environment
 
 from mnist import config as configs
 from mnist import device
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 
 
 def device_config(**values):

@@ -16,7 +16,7 @@ import pytest
 from helpers import environment
 
 from mnist import download
-from mnist.errors import Failure
+from mnist.base.errors import Failure
 from mnist.idx import IdxFile
 
 PAYLOADS = {"one": os.urandom(300_000), "two": b"a few words", "three": bytes(70_000)}

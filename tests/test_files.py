@@ -7,8 +7,8 @@ import sys
 import pytest
 from helpers import PROJECT, ROOT, environment
 
-from mnist import files
-from mnist.errors import Failure, InputError, Interrupted
+from mnist.base import files
+from mnist.base.errors import Failure, InputError, Interrupted
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):

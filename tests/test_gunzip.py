@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 from mnist.gunzip import GunzipReader, ReadAhead
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist import idx
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 
 IMAGES = np.arange(3 * 784, dtype=np.uint32).astype(np.uint8).reshape(3, 28, 28)
 LABELS = np.array([3, 0, 9], np.uint8)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mnist import course_json, idx, images, mnist_form
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 
 SAMPLES = ROOT / "data" / "samples"
 WORDS = "zero one two three four five six seven eight nine".split()

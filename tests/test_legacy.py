@@ -9,7 +9,7 @@ import pytest
 from helpers import dygraph, same
 
 from mnist import legacy, safe_pickle
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 
 PICKLES = Path(__file__).parent / "data" / "pickles"
 

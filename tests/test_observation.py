@@ -16,9 +16,9 @@ from test_trainer import assert_same_checkpoint, config_for, final, run
 
 from mnist import config as configs
 from mnist import hparams, models, observation, trainer
+from mnist.base.errors import Interrupted
 from mnist.checkpoint import RunState
 from mnist.config import LogConfig
-from mnist.errors import Interrupted
 from mnist.evaluation import evaluate
 from mnist.framework import fluid, to_variable
 from mnist.observation import Observer

@@ -18,8 +18,8 @@ from helpers import DIGITS, ROOT, environment, same, small, verb
 
 from mnist import checkpoint, course_json, parallel, trainer
 from mnist import config as configs
+from mnist.base.errors import InputError
 from mnist.dataset import Split
-from mnist.errors import InputError
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 MPIRUN = Path(sys.executable).parent / "mpirun"

@@ -15,7 +15,7 @@ import pytest
 from helpers import ROOT, environment, small, verb
 
 from mnist import picture_files
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 from tests.material import absurd
 
 SAMPLES = ROOT / "data" / "samples"

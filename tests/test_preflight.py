@@ -9,7 +9,7 @@ import sys
 import pytest
 from helpers import DIGITS, ROOT, verb
 
-from mnist import preflight
+from mnist.base import preflight
 
 GOOD = {
     "paddlepaddle": "1.8.5",

@@ -19,8 +19,8 @@ from filelock import FileLock
 from helpers import environment, verb
 
 from mnist import course_json, dataset, idx, preparation
+from mnist.base.errors import Failure, InputError
 from mnist.config import DataConfig
-from mnist.errors import Failure, InputError
 
 RANDOM = np.random.RandomState(4)
 

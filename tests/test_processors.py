@@ -9,7 +9,8 @@ import pytest
 from helpers import ROOT, environment, small
 
 from mnist import config as configs
-from mnist import picture_files, processors, trainer
+from mnist import picture_files, trainer
+from mnist.base import processors
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from helpers import DIGITS, digits, verb
 
 from mnist import checkpoint, report_measures, report_run, reports
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 SECTIONS = ["training", "digits", "confidence", "mistakes", "changes", "speed", "run", "about"]

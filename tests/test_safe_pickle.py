@@ -20,7 +20,7 @@ from hypothesis.extra import numpy as hnp
 from malicious import array, executing, file, foreign, malicious_pickles, plain
 
 from mnist import safe_pickle
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 
 PICKLES = Path(__file__).parent / "data" / "pickles"
 GENUINE = sorted([*PICKLES.glob("*.pdparams"), *PICKLES.glob("*.pdopt")])
@@ -235,7 +235,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.pickle")):
 _SAFE_LOADING = """
 import pathlib, sys
 from mnist import safe_pickle
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 for path in sorted(pathlib.Path(sys.argv[1]).glob("*.pickle")):
     try:
         print(path, "LOADED", safe_pickle.load(path))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnist import seeding
+from mnist.base import seeding
 
 
 def test_equal_arguments_give_equal_streams():

@@ -18,7 +18,7 @@ import pytest
 from helpers import PROJECT, ROOT, environment, verb
 
 from mnist import web_server
-from mnist.errors import Failure, InputError
+from mnist.base.errors import Failure, InputError
 
 SAMPLES = ROOT / "data" / "samples"
 SEVEN = (SAMPLES / "seven.png").read_bytes()

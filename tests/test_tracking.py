@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist import tracking
-from mnist.errors import Failure, InputError
+from mnist.base.errors import Failure, InputError
 from mnist.tracking import Tracker
 
 

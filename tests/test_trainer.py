@@ -15,7 +15,7 @@ from test_tracking import points
 
 from mnist import checkpoint, trainer
 from mnist import config as configs
-from mnist.errors import Failure, InputError, Interrupted
+from mnist.base.errors import Failure, InputError, Interrupted
 from mnist.trainer import Resumption
 
 

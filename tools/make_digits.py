@@ -22,7 +22,7 @@ from sklearn.datasets import load_digits
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mnist import mnist_form
-from mnist.files import atomic_write
+from mnist.base.files import atomic_write
 
 SPLITS = (1197, 300, 300)
 LEVELS = 16

@@ -6,8 +6,8 @@ something. A checkpoint goes on as it was: of its own config the keys are taken 
 
 from typing import Any, Callable, Dict, NamedTuple
 
-from mnist.errors import InputError
-from mnist.notes import warn
+from mnist.base.errors import InputError
+from mnist.base.notes import warn
 
 PICTURES = "pictures_every_epochs"
 

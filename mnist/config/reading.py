@@ -12,10 +12,10 @@ from typing import Any, Dict, Iterable, List
 import yaml
 from pydantic import ValidationError
 
+from mnist.base.errors import InputError
+from mnist.base.files import PathLike, find_input, read_input
 from mnist.config import complaints, former
 from mnist.config.schema import CHOICES, DEFAULT_NAMES, Config
-from mnist.errors import InputError
-from mnist.files import PathLike, find_input, read_input
 
 MAX_CONFIG_BYTES = 64 * 1024
 

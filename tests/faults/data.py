@@ -13,7 +13,7 @@ from typing import Iterator
 import numpy as np
 
 from mnist import dataset
-from mnist.errors import InputError
+from mnist.base.errors import InputError
 
 from .material import ONE, Training, data_of, make_data, require, small_splits, straight_run
 from .processes import Running, run

@@ -24,7 +24,7 @@ import hypothesis
 from helpers import ROOT, environment
 from hypothesis import HealthCheck
 
-from mnist.errors import MnistError
+from mnist.base.errors import MnistError
 
 from .inputs import READERS, Reader
 from .material import straight_run

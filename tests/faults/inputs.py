@@ -26,7 +26,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from mnist import checkpoint, config, course_json, idx, images
-from mnist.errors import MnistError
+from mnist.base.errors import MnistError
 
 from .material import idx_bytes, require, small_splits
 

@@ -22,7 +22,8 @@ from helpers import ROOT, digits, environment
 from malicious import executing, exhausting, foreign
 from PIL import Image
 
-from mnist import checkpoint, cli
+from mnist import checkpoint
+from mnist.base import command
 from mnist.checkpoint import MANIFEST, OPTIMIZER, PARAMETERS
 
 from .material import require, straight_run
@@ -207,7 +208,7 @@ def call(verb: str, words: List[str]):
     sys.argv = [f"mnist.{verb}", *words]
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
-            cli.run(module.main)
+            command.run(module.main)
     except SystemExit as end:
         return end.code or 0, errors.getvalue()
     raise AssertionError("a verb always exits")

@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from typing import Any, Optional, TextIO
 
-from mnist.errors import Failure
+from mnist.base.errors import Failure
 
 # Whether the work is worth going on with when nobody reads what it prints.
 _outlived = False

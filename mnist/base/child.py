@@ -13,7 +13,7 @@ from threading import Thread
 from types import FrameType
 from typing import IO, List, Optional, TextIO
 
-from mnist import signals
+from mnist.base import signals
 
 # prctl's option to be sent a signal when the parent dies.
 _PR_SET_PDEATHSIG = 1

@@ -2,7 +2,7 @@
 
 Paddle's own traceback for a wrong set ("Descriptors cannot be created directly", "module
 'numpy' has no attribute 'int'") names neither the culprit nor the way out. Only the standard
-library, ``mnist.errors`` and ``mnist.ranks`` are imported here, so that any Python 3.6 or newer
+library, ``mnist.base.errors`` and ``mnist.base.ranks`` are imported here, so that any Python 3.6 or newer
 can ask. The bounds were measured; docs/dependencies.md says how.
 """
 
@@ -13,8 +13,8 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from mnist import ranks
-from mnist.errors import InputError
+from mnist.base import ranks
+from mnist.base.errors import InputError
 
 PADDLE = "1.8.5"
 

@@ -8,8 +8,8 @@ from typing import Callable, List, NoReturn
 
 import click
 
-from mnist import ranks, signals, streams
-from mnist.errors import MnistError, one_line
+from mnist.base import ranks, signals, streams
+from mnist.base.errors import MnistError, one_line
 
 # What `on_failure` was given.
 _at_failure: List[Callable[[int], None]] = []

@@ -5,8 +5,8 @@ import signal
 from types import FrameType
 from typing import Any, Callable, Dict, Optional
 
-from mnist import streams
-from mnist.errors import Interrupted
+from mnist.base import streams
+from mnist.base.errors import Interrupted
 
 
 def exit_on_terminate() -> None:

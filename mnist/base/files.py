@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Iterator, Union
 
-from mnist.errors import Failure, InputError
+from mnist.base.errors import Failure, InputError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 def find_input(path: PathLike) -> Path:

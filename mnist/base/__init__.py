@@ -1,0 +1,1 @@
+"""What knows neither digits nor Paddle."""
