@@ -17,7 +17,7 @@ from common import spread, table
 
 from mnist import config as configs
 from mnist import gradients, losses, models, optimizers
-from mnist.checkpoint import CheckpointStore, RunState
+from mnist.checkpoints.checkpoint import CheckpointStore, RunState
 from mnist.framework import fluid, to_variable
 
 

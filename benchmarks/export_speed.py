@@ -17,10 +17,11 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
-from mnist import checkpoint, exporting, inference_model, models, onnx_model, predictor
 from mnist import config as configs
+from mnist import exporting, inference_model, models, onnx_model, predictor
 from mnist.base import processors
-from mnist.checkpoint import Checkpoint, CheckpointStore, RunState
+from mnist.checkpoints import checkpoint
+from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, RunState
 from mnist.framework import fluid, to_variable
 
 BASE = "dygraph"

@@ -22,7 +22,7 @@ from mnist import (
 from mnist.base import notes, preflight
 from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, find_input, read_input, sha256_of, staged_folder
-from mnist.checkpoint import PARAMETERS, Checkpoint
+from mnist.checkpoints.checkpoint import PARAMETERS, Checkpoint
 from mnist.digits import CLASSES, SIDE
 from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input

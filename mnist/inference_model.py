@@ -11,7 +11,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mnist import checkpoint, predictor
+from mnist import predictor
+from mnist.checkpoints import checkpoint
 from mnist.digits import CLASSES, PIXELS, SIDE
 from mnist.framework import fluid, to_variable
 from mnist.models import Model, PixelEmbedding

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mnist import drawing, hparams, internals
 from mnist.base import notes
-from mnist.checkpoint import RunState
+from mnist.checkpoints.checkpoint import RunState
 from mnist.config import Config
 from mnist.dataset import Dataset, Split
 from mnist.evaluation import Evaluation

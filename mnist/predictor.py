@@ -7,14 +7,15 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from mnist import calibration, checkpoint, conventions, dataset, digit_check, losses, models
+from mnist import calibration, dataset, digit_check, losses, models
 from mnist import config as configs
 from mnist.base import notes
 from mnist.base.errors import InputError
 from mnist.base.files import PROJECT_ROOT, PathLike, find_input
-from mnist.checkpoint import Checkpoint
+from mnist.checkpoints import checkpoint, conventions
+from mnist.checkpoints.checkpoint import Checkpoint
+from mnist.checkpoints.conventions import Conventions
 from mnist.config import ModelConfig
-from mnist.conventions import Conventions
 from mnist.dataset import Split
 from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import ticker
 
 from mnist.base.console import percent
-from mnist.checkpoint import EpochRecord
+from mnist.checkpoints.checkpoint import EpochRecord
 from mnist.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure
 from mnist.reliability import Reliability
 from mnist.report_measures import ChangeResult, Measures

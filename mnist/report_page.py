@@ -21,7 +21,7 @@ from scipy.stats import binomtest
 
 from mnist import __version__, device, report_figures
 from mnist.base.console import percent
-from mnist.checkpoint import EpochRecord, best_record
+from mnist.checkpoints.checkpoint import EpochRecord, best_record
 from mnist.figures import DARK, LIGHT, SERIES, css_variables
 from mnist.perturbations import CHANGES
 from mnist.report_figures import Line, thin

@@ -8,10 +8,11 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from pydantic import BaseModel, ValidationError
 
-from mnist import checkpoint, legacy, predictor, tracking
+from mnist import predictor, tracking
 from mnist.base.errors import InputError
 from mnist.base.files import find_input, read_input
-from mnist.checkpoint import Checkpoint, EpochRecord, RunState
+from mnist.checkpoints import checkpoint, course_pairs
+from mnist.checkpoints.checkpoint import Checkpoint, EpochRecord, RunState
 
 Points = List[Tuple[float, float]]
 
@@ -82,7 +83,7 @@ class Run:
         return sum(
             int(array.size)
             for name, array in self.source.parameters.items()
-            if not name.endswith(legacy.RUNNING_STATISTICS)
+            if not name.endswith(course_pairs.RUNNING_STATISTICS)
         )
 
     @property

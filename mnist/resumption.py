@@ -6,10 +6,11 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 
-from mnist import __version__, checkpoint, conventions, device, predictor
+from mnist import __version__, device, predictor
 from mnist import config as configs
 from mnist.base.errors import InputError
-from mnist.checkpoint import Checkpoint, RunState
+from mnist.checkpoints import checkpoint, conventions
+from mnist.checkpoints.checkpoint import Checkpoint, RunState
 from mnist.config import Config
 from mnist.dataset import Dataset
 from mnist.framework import fluid, paddle

@@ -6,10 +6,11 @@ and the environment is set between knowing the config and importing Paddle.
 
 from typing import Any, Dict, Iterable, Optional, Tuple
 
-from mnist import checkpoint, device, parallel
 from mnist import config as configs
+from mnist import device, parallel
 from mnist.base.errors import InputError
-from mnist.checkpoint import Checkpoint
+from mnist.checkpoints import checkpoint
+from mnist.checkpoints.checkpoint import Checkpoint
 from mnist.config import Config
 from mnist.parallel import Group
 

@@ -47,7 +47,8 @@ def main(
         raise click.UsageError("name a --config to train, or a checkpoint to --resume")
     settings = (*overrides, f"train.seed={seed}") if seed is not None else overrides
     streams.outlive_output()
-    from mnist import conventions, runs
+    from mnist import runs
+    from mnist.checkpoints import conventions
 
     if assume and resume is None:
         raise click.UsageError("--assume is for a course pair to --resume")

@@ -16,24 +16,15 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from mnist import (
-    checkpoint,
-    device,
-    gradients,
-    losses,
-    models,
-    optimizers,
-    parallel,
-    resumption,
-    tracking,
-)
 from mnist import config as configs
+from mnist import device, gradients, losses, models, optimizers, parallel, resumption, tracking
 from mnist.averaging import WeightAverage
 from mnist.base import notes, processors
 from mnist.base.console import percent
 from mnist.base.errors import Failure, InputError, Interrupted
 from mnist.base.signals import StopRequest
-from mnist.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
+from mnist.checkpoints import checkpoint
+from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
 from mnist.config import Config
 from mnist.dataset import Dataset
 from mnist.evaluation import Evaluation, evaluate

@@ -80,7 +80,7 @@ def save_checkpoint(folder, *settings, data=DIGITS):
     """A checkpoint of a model as it begins, which is as good as any for comparing."""
     from mnist import config as configs
     from mnist import models
-    from mnist.checkpoint import CheckpointStore, RunState
+    from mnist.checkpoints.checkpoint import CheckpointStore, RunState
 
     config = configs.default(settings)
     with dygraph():

@@ -6,8 +6,9 @@ from helpers import small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist import calibration, checkpoint, trainer
+from mnist import calibration, trainer
 from mnist import config as configs
+from mnist.checkpoints import checkpoint
 
 
 def drawn(seed, count=4000, sharpness=1.0):

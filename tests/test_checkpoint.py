@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from helpers import PROJECT, dygraph, environment, same, save_checkpoint, verb
 
-from mnist import checkpoint, optimizers, predictor
 from mnist import config as configs
+from mnist import optimizers, predictor
 from mnist.base import files
 from mnist.base.errors import Failure, InputError
-from mnist.checkpoint import CheckpointStore, EpochRecord, RunState
+from mnist.checkpoints import checkpoint
+from mnist.checkpoints.checkpoint import CheckpointStore, EpochRecord, RunState
 
 
 def record(epoch, accuracy, loss=0.1):
@@ -480,7 +481,7 @@ def hold(folder):
     script = """
 import sys, time
 from pathlib import Path
-from mnist.checkpoint import CheckpointStore
+from mnist.checkpoints.checkpoint import CheckpointStore
 with CheckpointStore(Path(sys.argv[1]), None):
     print("held", flush=True)
     time.sleep(120)

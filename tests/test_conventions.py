@@ -13,10 +13,11 @@ from helpers import DIGITS, PROJECT, digits, dygraph, environment, verb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist import checkpoint, conventions, predictor
 from mnist import config as configs
+from mnist import predictor
 from mnist.base.errors import InputError
-from mnist.conventions import Conventions
+from mnist.checkpoints import checkpoint, conventions
+from mnist.checkpoints.conventions import Conventions
 
 
 class Plain(NamedTuple):

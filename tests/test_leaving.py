@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from helpers import PROJECT, ROOT, digits, environment, save_checkpoint
 
-from mnist import checkpoint, exporting
+from mnist import exporting
+from mnist.checkpoints import checkpoint
 from mnist.predictor import Predictor
 
 TEXT = (ROOT / "docs" / "leaving.md").read_text()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from helpers import dygraph, same
 
-from mnist import legacy, safe_pickle
 from mnist.base.errors import InputError
+from mnist.checkpoints import course_pairs, pickles
 
 PICKLES = Path(__file__).parent / "data" / "pickles"
 
@@ -103,14 +103,14 @@ def test_accumulators_come_back_under_their_structured_names(tmp_path, optimizer
         net = course_net(fluid)
         expected = train_and_save(fluid, net, optimizer, tmp_path / "mnist_epoch3")
         weights = {name: parameter.numpy() for name, parameter in net.named_parameters()}
-    parameters, name_table, state = legacy.read_pair(tmp_path / "mnist_epoch3")
+    parameters, name_table, state = course_pairs.read_pair(tmp_path / "mnist_epoch3")
     assert list(parameters) == list(weights)
     assert same(parameters, weights)
     assert name_table["conv1.weight"] == "conv2d_9.w_0"
     assert name_table["conv2.weight"] == "conv2d_10.w_0"
-    assert legacy.optimizer_name(state) == optimizer
-    assert legacy.schedule_step(state) == 2
-    assert_regrouped(legacy.optimizer_by_parameter(state, name_table, parameters), expected)
+    assert course_pairs.optimizer_name(state) == optimizer
+    assert course_pairs.schedule_step(state) == 2
+    assert_regrouped(course_pairs.optimizer_by_parameter(state, name_table, parameters), expected)
 
 
 @pytest.mark.parametrize("table", ["missing", "of another process", "incomplete"])
@@ -119,20 +119,20 @@ def test_without_a_fitting_name_table_order_and_shape_decide(tmp_path, table):
         after_other_nets(fluid)
         net = connected_net(fluid, [784, 10, 10, 10])
         expected = train_and_save(fluid, net, "adam", tmp_path / "mnist")
-    parameters, name_table, state = legacy.read_pair(tmp_path / "mnist")
+    parameters, name_table, state = course_pairs.read_pair(tmp_path / "mnist")
     if table == "missing":
         name_table = {}
     elif table == "incomplete":
         del name_table["fc2.weight"]
     else:
         name_table = {name: f"linear_{n}.w_0" for n, name in enumerate(name_table)}
-    assert_regrouped(legacy.optimizer_by_parameter(state, name_table, parameters), expected)
+    assert_regrouped(course_pairs.optimizer_by_parameter(state, name_table, parameters), expected)
 
 
 def test_counters_sort_as_numbers():
     state = {f"linear_{n}.w_0_velocity_0": np.full((2, 2), n, "float32") for n in (10, 9, 11)}
     parameters = {name: np.zeros((2, 2), "float32") for name in ("a", "b", "c")}
-    found = legacy.optimizer_by_parameter(state, {}, parameters)
+    found = course_pairs.optimizer_by_parameter(state, {}, parameters)
     assert [found[name]["velocity"][0, 0] for name in "abc"] == [9, 10, 11]
 
 
@@ -140,9 +140,9 @@ def test_what_order_cannot_decide_is_refused():
     state = {f"{name}_velocity_0": np.zeros(10, "float32") for name in ("conv2d_1.b_0", "fc_0.b_0")}
     parameters = {name: np.zeros(10, "float32") for name in ("conv2.bias", "fc.bias")}
     table = {"conv2.bias": "conv2d_1.b_0", "fc.bias": "fc_0.b_0"}
-    assert legacy.optimizer_by_parameter(state, table, parameters).keys() == parameters.keys()
+    assert course_pairs.optimizer_by_parameter(state, table, parameters).keys() == parameters.keys()
     with pytest.raises(InputError, match=r"cannot be paired .* conv2d_1\.b_0 and fc_0\.b_0"):
-        legacy.optimizer_by_parameter(state, {}, parameters)
+        course_pairs.optimizer_by_parameter(state, {}, parameters)
 
 
 def test_names_that_begin_with_another_or_look_like_accumulators_are_kept_apart():
@@ -153,31 +153,31 @@ def test_names_that_begin_with_another_or_look_like_accumulators_are_kept_apart(
     keys = list(state)
     random.Random(0).shuffle(keys)
     shuffled = {key: state[key] for key in keys}
-    found = legacy.optimizer_by_parameter(shuffled, table, parameters)
+    found = course_pairs.optimizer_by_parameter(shuffled, table, parameters)
     assert [found[f"layer{n}"]["moment"][0] for n in range(5)] == [0, 1, 2, 3, 4]
 
 
 def test_an_optimizer_named_by_its_user_is_paired_by_shape():
     state = {"conv.w_0_mine_velocity_0": np.ones((2, 2), "float32")}
     parameters = {"conv.weight": np.zeros((2, 2), "float32")}
-    found = legacy.optimizer_by_parameter(state, {"conv.weight": "conv.w_0"}, parameters)
+    found = course_pairs.optimizer_by_parameter(state, {"conv.weight": "conv.w_0"}, parameters)
     assert_regrouped(found, {"conv.weight": {"velocity": np.ones((2, 2), "float32")}})
 
 
 def test_sgd_with_a_schedule_has_a_step_and_no_accumulators(tmp_path):
     with dygraph() as fluid:
         train_and_save(fluid, connected_net(fluid, [784, 10]), "sgd", tmp_path / "mnist")
-    parameters, name_table, state = legacy.read_pair(tmp_path / "mnist")
-    assert legacy.optimizer_name(state) is None
-    assert legacy.schedule_step(state) == 2
-    assert legacy.optimizer_by_parameter(state, name_table, parameters) == {}
+    parameters, name_table, state = course_pairs.read_pair(tmp_path / "mnist")
+    assert course_pairs.optimizer_name(state) is None
+    assert course_pairs.schedule_step(state) == 2
+    assert course_pairs.optimizer_by_parameter(state, name_table, parameters) == {}
 
 
 def test_sgd_with_a_fixed_rate_has_no_optimizer_file(tmp_path):
     with dygraph() as fluid:
         net = connected_net(fluid, [784, 10])
         train_and_save(fluid, net, "sgd", tmp_path / "mnist", decay=False)
-    assert legacy.read_pair(tmp_path / "mnist")[2] is None
+    assert course_pairs.read_pair(tmp_path / "mnist")[2] is None
 
 
 def accumulators(**shapes):
@@ -188,7 +188,7 @@ def test_optimizer_state_of_other_parameters_is_refused():
     parameters = {"w": np.zeros((2, 3), "float32")}
     table = {"w": "x.w_0"}
     adam = accumulators(moment1=(2, 3), moment2=(2, 3), beta1_pow_acc=1, beta2_pow_acc=1)
-    assert legacy.optimizer_by_parameter(adam, table, parameters)
+    assert course_pairs.optimizer_by_parameter(adam, table, parameters)
     for state, message in [
         (accumulators(velocity=(3, 2)), r"velocity of x\.w_0 is \[3, 2\], but w is \[2, 3\]"),
         ({**adam, "x.w_0_moment2_0": np.zeros(1, "float32")}, r"moment2 of x\.w_0 is \[1\]"),
@@ -200,11 +200,13 @@ def test_optimizer_state_of_other_parameters_is_refused():
         ({"x.w_0_velocity_0": 1.0}, r"\(float\), which is no float32"),
     ]:
         with pytest.raises(InputError, match=message):
-            legacy.optimizer_by_parameter(state, table, parameters)
+            course_pairs.optimizer_by_parameter(state, table, parameters)
     with pytest.raises(InputError, match=r"it has 1 of shape \[2, 3\], the model 2"):
-        legacy.optimizer_by_parameter(adam, {}, {**parameters, "v": np.zeros((2, 3), "float32")})
+        course_pairs.optimizer_by_parameter(
+            adam, {}, {**parameters, "v": np.zeros((2, 3), "float32")}
+        )
     with pytest.raises(InputError, match=r"it has 1 of shape \[2, 3\], the model 0"):
-        legacy.optimizer_by_parameter(adam, {}, {})
+        course_pairs.optimizer_by_parameter(adam, {}, {})
 
 
 def test_the_schedule_step_of_each_kind_of_file():
@@ -216,7 +218,7 @@ def test_the_schedule_step_of_each_kind_of_file():
         ({"LR_Scheduler": {"step_num": np.int64(7)}, "global_step": step}, 7),
         ({"LR_Scheduler": {"epoch_num": 3}, "global_step": step}, None),
     ]:
-        assert legacy.schedule_step(state) == expected
+        assert course_pairs.schedule_step(state) == expected
     for state, message in [
         ({"LR_Scheduler": {"step_num": 8}, "global_step": step}, "is not its step_num, 8"),
         ({"LR_Scheduler": 8}, "LR_Scheduler holds no schedule"),
@@ -224,7 +226,7 @@ def test_the_schedule_step_of_each_kind_of_file():
         ({"global_step": step.astype("float32")}, r"global_step is float32 \[1\], not a step"),
     ]:
         with pytest.raises(InputError, match=message):
-            legacy.schedule_step(state)
+            course_pairs.schedule_step(state)
 
 
 # Models.
@@ -243,7 +245,7 @@ def test_the_architecture_is_inferred_from_real_nets(outputs, loss):
             "regression": connected_net(fluid, [784, outputs]),
         }
         found = {
-            key: legacy.infer_model({n: p.numpy() for n, p in net.named_parameters()})
+            key: course_pairs.infer_model({n: p.numpy() for n, p in net.named_parameters()})
             for key, net in nets.items()
         }
     assert found == {
@@ -255,9 +257,9 @@ def test_the_architecture_is_inferred_from_real_nets(outputs, loss):
 
 def test_the_course_size_of_lenet_and_one_with_a_hidden_layer():
     convolutions = [(20, 1, 5, 5), (20,), (20, 20, 5, 5), (20,)]
-    course = legacy.infer_model(zeros(*convolutions, (980, 10), (10,)))
+    course = course_pairs.infer_model(zeros(*convolutions, (980, 10), (10,)))
     assert course["filters"] == [20, 20]
-    deeper = legacy.infer_model(zeros(*convolutions, (980, 50), (50,), (50, 10), (10,)))
+    deeper = course_pairs.infer_model(zeros(*convolutions, (980, 50), (50,), (50, 10), (10,)))
     assert deeper["hidden_sizes"] == [50]
 
 
@@ -265,8 +267,8 @@ def test_every_inferred_model_is_one_that_our_config_accepts():
     from mnist.config import FcConfig, LenetConfig
 
     lenet = zeros((2, 1, 5, 5), (2,), (3, 2, 5, 5), (3,), (147, 10), (10,))
-    assert LenetConfig(**legacy.infer_model(lenet)).filters == [2, 3]
-    assert FcConfig(**legacy.infer_model(zeros((784, 1), (1,)))).loss == "square_error"
+    assert LenetConfig(**course_pairs.infer_model(lenet)).filters == [2, 3]
+    assert FcConfig(**course_pairs.infer_model(zeros((784, 1), (1,)))).loss == "square_error"
 
 
 @pytest.mark.parametrize(
@@ -291,7 +293,7 @@ def test_every_inferred_model_is_one_that_our_config_accepts():
 )
 def test_other_shapes_are_refused_with_what_was_found(shapes):
     with pytest.raises(InputError, match="neither the course's lenet") as caught:
-        legacy.infer_model(zeros(*shapes))
+        course_pairs.infer_model(zeros(*shapes))
     assert all(str(list(shape)) in str(caught.value) for shape in shapes)
     assert len(str(caught.value)) < 400
 
@@ -300,13 +302,13 @@ def test_other_shapes_are_refused_with_what_was_found(shapes):
 
 
 def test_a_pair_of_python_2_whose_dicts_had_no_order_reads_in_the_model_s_order():
-    parameters, name_table, state = legacy.read_pair(PICKLES / "py27_lenet")
+    parameters, name_table, state = course_pairs.read_pair(PICKLES / "py27_lenet")
     assert list(parameters) == [
         f"{layer}.{kind}" for layer in ("conv1", "conv2", "fc") for kind in ("weight", "bias")
     ]
-    assert legacy.infer_model(parameters)["filters"] == [2, 1]
-    assert legacy.schedule_step(state) == 2
-    found = legacy.optimizer_by_parameter(state, name_table, parameters)
+    assert course_pairs.infer_model(parameters)["filters"] == [2, 1]
+    assert course_pairs.schedule_step(state) == 2
+    found = course_pairs.optimizer_by_parameter(state, name_table, parameters)
     for name, arrays in found.items():
         assert arrays["velocity"] is state[f"{name_table[name]}_velocity_0"]
 
@@ -326,7 +328,7 @@ def test_parameters_in_any_order_are_put_in_the_model_s(tmp_path, named):
         for seed in range(10):
             random.Random(seed).shuffle(keys)
             fluid.save_dygraph({key: state[key] for key in keys}, str(tmp_path / "mnist"))
-            parameters, _, _ = legacy.read_pair(tmp_path / "mnist")
+            parameters, _, _ = course_pairs.read_pair(tmp_path / "mnist")
             assert list(parameters) == list(expected)
             assert same(parameters, expected)
 
@@ -338,11 +340,11 @@ def test_layers_of_equal_shape_are_not_exchanged(tmp_path):
         swapped = [*names[:2], *names[4:6], *names[2:4], *names[6:]]
         fluid.save_dygraph({name: state[name] for name in swapped}, str(tmp_path / "mnist"))
         arrays = {name: variable.numpy() for name, variable in state.items()}
-    assert list(legacy.read_pair(tmp_path / "mnist")[0]) == names
+    assert list(course_pairs.read_pair(tmp_path / "mnist")[0]) == names
     crossed = [*names[:3], names[5], names[4], names[3], *names[6:]]
-    without_table = safe_pickle.dump({name: arrays[name] for name in crossed})
+    without_table = pickles.dump({name: arrays[name] for name in crossed})
     (tmp_path / "old.pdparams").write_bytes(without_table)
-    parameters, name_table, _ = legacy.read_pair(tmp_path / "old")
+    parameters, name_table, _ = course_pairs.read_pair(tmp_path / "old")
     assert (list(parameters), name_table) == (names, {})
 
 
@@ -351,14 +353,14 @@ def test_a_pair_is_found_by_its_prefix_or_either_file(tmp_path, monkeypatch):
         shutil.copy(PICKLES / f"py27_lenet{suffix}", tmp_path / f"run1.5_epoch3{suffix}")
     monkeypatch.chdir(tmp_path)
     for given in "run1.5_epoch3", "run1.5_epoch3.pdparams", Path("run1.5_epoch3.pdopt"):
-        parameters, _, state = legacy.read_pair(given)
+        parameters, _, state = course_pairs.read_pair(given)
         assert len(parameters) == 6 and state is not None
     (tmp_path / "run1.5_epoch3.pdopt").unlink()
-    assert legacy.read_pair("run1.5_epoch3")[2] is None
+    assert course_pairs.read_pair("run1.5_epoch3")[2] is None
     with pytest.raises(InputError, match=r"^run1\.5_epoch3\.pdopt: does not exist"):
-        legacy.read_pair("run1.5_epoch3.pdopt")
+        course_pairs.read_pair("run1.5_epoch3.pdopt")
     with pytest.raises(InputError, match=r"^run1\.pdparams: does not exist; give a checkpoint"):
-        legacy.read_pair("run1")
+        course_pairs.read_pair("run1")
 
 
 @pytest.mark.parametrize(
@@ -373,27 +375,27 @@ def test_a_pair_is_found_by_its_prefix_or_either_file(tmp_path, monkeypatch):
     ],
 )
 def test_the_course_counts_epochs_from_0(prefix, epochs):
-    assert legacy.epochs_done(prefix) == epochs
+    assert course_pairs.epochs_done(prefix) == epochs
 
 
 def test_a_file_of_other_content_is_no_pair_s(tmp_path):
     shutil.copy(PICKLES / "py38_paddle1.8.5.pdopt", tmp_path / "state.pdparams")
     with pytest.raises(InputError, match=r"state\.pdparams: LR_Scheduler is dict, not a float32"):
-        legacy.read_pair(tmp_path / "state")
+        course_pairs.read_pair(tmp_path / "state")
     shutil.copy(PICKLES / "py27_numpy1.16_protocol2.pdopt", tmp_path / "types.pdparams")
     with pytest.raises(InputError, match=r"types\.pdparams: .*, not a float32 parameter"):
-        legacy.read_pair(tmp_path / "types")
+        course_pairs.read_pair(tmp_path / "types")
     (tmp_path / "text.pdparams").write_text("no pickle")
     with pytest.raises(InputError, match=r"text\.pdparams: is not a file written by"):
-        legacy.read_pair(tmp_path / "text")
+        course_pairs.read_pair(tmp_path / "text")
 
 
 def test_a_name_table_that_is_none_is_refused(tmp_path):
     for table in 1, {"a": 1}, {"a": {"b": "c"}}:
-        data = safe_pickle.dump({"a": np.zeros(1, "float32"), safe_pickle.NAME_TABLE: table})
+        data = pickles.dump({"a": np.zeros(1, "float32"), pickles.NAME_TABLE: table})
         (tmp_path / "a.pdparams").write_bytes(data)
         with pytest.raises(InputError, match="is no table of names"):
-            legacy.read_pair(tmp_path / "a")
-    (tmp_path / "a.pdparams").write_bytes(safe_pickle.dump({safe_pickle.NAME_TABLE: {}}))
+            course_pairs.read_pair(tmp_path / "a")
+    (tmp_path / "a.pdparams").write_bytes(pickles.dump({pickles.NAME_TABLE: {}}))
     with pytest.raises(InputError, match="holds no parameters"):
-        legacy.read_pair(tmp_path / "a")
+        course_pairs.read_pair(tmp_path / "a")

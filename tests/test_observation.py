@@ -17,7 +17,7 @@ from test_trainer import assert_same_checkpoint, config_for, final, run
 from mnist import config as configs
 from mnist import hparams, models, observation, trainer
 from mnist.base.errors import Interrupted
-from mnist.checkpoint import RunState
+from mnist.checkpoints.checkpoint import RunState
 from mnist.config import LogConfig
 from mnist.evaluation import evaluate
 from mnist.framework import fluid, to_variable

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from helpers import digits, dygraph, same, verb
 
-from mnist import checkpoint, legacy, predictor, safe_pickle
+from mnist import predictor
+from mnist.checkpoints import checkpoint, course_pairs, pickles
 
 OLD = Path(__file__).parent / "data" / "checkpoint-046f694"
 
@@ -74,7 +75,7 @@ def test_todays_code_goes_on_to_the_same_bits(old):
     folder, name = old
     verb("train", "--resume", name, cwd=folder.parent, check=0)
     made = checkpoint.load(folder / "epoch4")
-    expected, _, _ = legacy.read_pair(OLD / "continued")
+    expected, _, _ = course_pairs.read_pair(OLD / "continued")
     if arithmetic() == (OLD / "arithmetic.sha256").read_text().strip():
         assert same(made.parameters, expected)
     else:
@@ -97,5 +98,5 @@ def test_it_is_read_by_every_name(old, name):
 
 def test_todays_own_file_would_be_the_same_bytes():
     """Names and order too, which Paddle's own reader goes by."""
-    whole = safe_pickle.load(OLD / "continued.pdparams")
-    assert safe_pickle.dump(whole) == (OLD / "continued.pdparams").read_bytes()
+    whole = pickles.load(OLD / "continued.pdparams")
+    assert pickles.dump(whole) == (OLD / "continued.pdparams").read_bytes()

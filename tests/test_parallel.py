@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from helpers import DIGITS, ROOT, environment, same, small, verb
 
-from mnist import checkpoint, course_json, parallel, trainer
 from mnist import config as configs
+from mnist import course_json, parallel, trainer
 from mnist.base.errors import InputError
+from mnist.checkpoints import checkpoint
 from mnist.dataset import Split
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from helpers import DIGITS, digits, verb
 
-from mnist import checkpoint, report_measures, report_run, reports
+from mnist import report_measures, report_run, reports
 from mnist.base.errors import InputError
+from mnist.checkpoints import checkpoint
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 SECTIONS = ["training", "digits", "confidence", "mistakes", "changes", "speed", "run", "about"]

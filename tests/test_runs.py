@@ -7,8 +7,8 @@ import shutil
 import pytest
 from helpers import ROOT, same, verb
 
-from mnist import checkpoint
 from mnist import config as configs
+from mnist.checkpoints import checkpoint
 from mnist.config.former import FORMER_KEYS
 
 # After the first of two epochs, written by the version before the keys in FORMER_KEYS went.

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from malicious import array, executing, file, foreign, malicious_pickles, plain
 
-from mnist import safe_pickle
 from mnist.base.errors import InputError
+from mnist.checkpoints import pickles
 
 PICKLES = Path(__file__).parent / "data" / "pickles"
 GENUINE = sorted([*PICKLES.glob("*.pdparams"), *PICKLES.glob("*.pdopt")])
@@ -75,7 +75,7 @@ def test_there_are_genuine_files_of_python_2_and_3_and_numpy_1_and_2():
 
 @pytest.mark.parametrize("path", GENUINE, ids=lambda path: path.name)
 def test_files_of_other_interpreters_hold_what_was_written(path):
-    loaded = safe_pickle.load(path)
+    loaded = pickles.load(path)
     assert_plain(loaded)
     record = path.with_name(path.name + ".json")
     if record.exists():
@@ -88,7 +88,7 @@ def test_files_of_other_interpreters_hold_what_was_written(path):
     "path", [path for path in GENUINE if "numpy2" not in path.name], ids=lambda path: path.name
 )
 def test_files_of_numpy_1_load_as_paddle_loads_them(path):
-    assert_equal(safe_pickle.load(path), as_paddle_reads(path))
+    assert_equal(pickles.load(path), as_paddle_reads(path))
 
 
 def schedules(fluid):
@@ -140,8 +140,8 @@ def test_every_optimizer_and_schedule_of_real_paddle_loads_as_paddle_loads_it(tm
     files = sorted(tmp_path.iterdir())
     assert len(files) == 2 * 4 * 8 - 1  # SGD with a float rate has no state
     for path in files:
-        assert_equal(safe_pickle.load(path), as_paddle_reads(path))
-    plateau = safe_pickle.load(tmp_path / "adam-plateau.pdopt")["LR_Scheduler"]
+        assert_equal(pickles.load(path), as_paddle_reads(path))
+    plateau = pickles.load(tmp_path / "adam-plateau.pdopt")["LR_Scheduler"]
     assert isinstance(plateau["best_loss"], np.float32)
 
 
@@ -175,7 +175,7 @@ STATES = st.dictionaries(
 @given(STATES, st.integers(0, 5), st.booleans())
 def test_any_state_loads_as_plain_unpickling_loads_it(state, protocol, in_c):
     dump = pickle.dumps if in_c else pickle._dumps
-    assert_equal(safe_pickle.loads(dump(state, protocol), "state"), state)
+    assert_equal(pickles.loads(dump(state, protocol), "state"), state)
 
 
 # Writing.
@@ -184,10 +184,10 @@ def test_any_state_loads_as_plain_unpickling_loads_it(state, protocol, in_c):
 @settings(deadline=None)
 @given(STATES)
 def test_what_is_dumped_loads_and_has_the_same_bytes_again(state):
-    data = safe_pickle.dump(state)
-    assert_equal(safe_pickle.loads(data, "state"), state)
-    assert safe_pickle.dump(safe_pickle.loads(data, "state")) == data
-    assert safe_pickle.dump(copy.deepcopy(state)) == data
+    data = pickles.dump(state)
+    assert_equal(pickles.loads(data, "state"), state)
+    assert pickles.dump(pickles.loads(data, "state")) == data
+    assert pickles.dump(copy.deepcopy(state)) == data
 
 
 def test_dumped_bytes_depend_on_content_only():
@@ -195,7 +195,7 @@ def test_dumped_bytes_depend_on_content_only():
     shared = {"a": ones, "b": ones, "t": {"a": "".join(["n", "ame"]), "b": "name"}}
     apart = {"a": ones.copy(), "b": np.asfortranarray(ones), "t": {"a": "name", "b": "name"}}
     apart["b"].dtype = np.dtype("float32", metadata={"x": 1})
-    assert safe_pickle.dump(shared) == safe_pickle.dump(apart)
+    assert pickles.dump(shared) == pickles.dump(apart)
 
 
 def test_a_dump_of_parameters_is_the_file_that_paddle_writes(tmp_path):
@@ -204,7 +204,7 @@ def test_a_dump_of_parameters_is_the_file_that_paddle_writes(tmp_path):
         fluid.save_dygraph(state, str(tmp_path / "paddle"))
         arrays = {name: variable.numpy() for name, variable in state.items()}
         table = {name: variable.name for name, variable in state.items()}
-        data = safe_pickle.dump({**arrays, safe_pickle.NAME_TABLE: table})
+        data = pickles.dump({**arrays, pickles.NAME_TABLE: table})
         assert data == (tmp_path / "paddle.pdparams").read_bytes()
         (tmp_path / "ours.pdparams").write_bytes(data)
         loaded, _ = fluid.load_dygraph(str(tmp_path / "ours"))
@@ -218,7 +218,7 @@ def test_a_dump_of_parameters_is_the_file_that_paddle_writes(tmp_path):
 )
 def test_what_a_file_cannot_hold_is_not_dumped(value):
     with pytest.raises(TypeError):
-        safe_pickle.dump({"a": value})
+        pickles.dump({"a": value})
 
 
 # Malicious files.
@@ -294,7 +294,7 @@ def test_malicious_files_are_refused_in_one_line_with_nothing_run(tmp_path):
 
 def refusal(data):
     with pytest.raises(InputError) as caught:
-        safe_pickle.loads(data, "a.pdopt")
+        pickles.loads(data, "a.pdopt")
     assert str(caught.value).startswith("a.pdopt: ")
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -340,7 +340,7 @@ def mutated(draw):
 
 def assert_refused_or_plain(data):
     try:
-        loaded = safe_pickle.loads(data, "a.pdopt")
+        loaded = pickles.loads(data, "a.pdopt")
     except InputError as error:
         assert str(error).startswith("a.pdopt: ") and "\n" not in str(error)
     else:
@@ -386,16 +386,16 @@ def test_what_is_no_readable_file_is_refused(tmp_path):
         (Path(f"{tmp_path}/nul\0"), "cannot be read (embedded null byte)"),
     ]:
         with pytest.raises(InputError) as caught:
-            safe_pickle.load(path)
+            pickles.load(path)
         assert str(caught.value).endswith(f": {part}")
 
 
 def test_a_file_beyond_the_limit_is_refused_unread(tmp_path):
     path = tmp_path / "large.pdparams"
     with open(path, "wb") as large:
-        large.truncate(safe_pickle.MAX_FILE_BYTES + 1)
+        large.truncate(pickles.MAX_FILE_BYTES + 1)
     with pytest.raises(InputError, match=r"1,073,741,825 bytes; at most 1,073,741,824 are read"):
-        safe_pickle.load(path)
+        pickles.load(path)
 
 
 def test_too_little_memory_is_said_in_one_line(tmp_path):
@@ -412,11 +412,11 @@ def test_too_little_memory_is_said_in_one_line(tmp_path):
 
 def test_a_name_of_chinese_characters_is_kept():
     state = {"层1.weight": np.ones(1, "float32")}
-    assert_equal(safe_pickle.loads(pickle.dumps(state, 2), "state"), state)
+    assert_equal(pickles.loads(pickle.dumps(state, 2), "state"), state)
 
 
 def test_loading_does_not_change_or_share_the_bytes():
-    data = safe_pickle.dump({"a": np.zeros(4, "float32")})
+    data = pickles.dump({"a": np.zeros(4, "float32")})
     before = io.BytesIO(data).getvalue()
-    safe_pickle.loads(data, "state")["a"][:] = 1
+    pickles.loads(data, "state")["a"][:] = 1
     assert data == before

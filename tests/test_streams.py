@@ -160,7 +160,7 @@ def plain(drawn):
 CLOSING = """
 import sys
 from mnist import notes
-from mnist.checkpoint import EpochRecord
+from mnist.checkpoints.checkpoint import EpochRecord
 from mnist.training_report import Reporter
 records = [
     EpochRecord(

@@ -13,9 +13,10 @@ import pytest
 from helpers import same, small
 from test_tracking import points
 
-from mnist import checkpoint, trainer
 from mnist import config as configs
+from mnist import trainer
 from mnist.base.errors import Failure, InputError, Interrupted
+from mnist.checkpoints import checkpoint
 from mnist.trainer import Resumption
 
 

@@ -14,8 +14,8 @@ import click
 import pytest
 from helpers import DIGITS, PROJECT, ROOT, environment, same, verb
 
-from mnist import checkpoint, legacy
 from mnist import config as configs
+from mnist.checkpoints import checkpoint, course_pairs
 
 SAMPLES = ROOT / "data" / "samples"
 PICTURES = sorted(SAMPLES.glob("*.png"))
@@ -233,7 +233,7 @@ with fluid.dygraph.guard():
 
 
 def test_a_course_pair_is_resumed_with_its_optimizer_state(tmp_path, course_pair):
-    _, _, state = legacy.read_pair(course_pair)
+    _, _, state = course_pairs.read_pair(course_pair)
     assert any("conv2d_6" in key for key in state)
     done = verb(
         "train", "--config", "configs/quickstart.yaml", *quick(5), "--resume", "mnist_epoch3",

@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from mnist import checkpoint, config, course_json, idx, images
+from mnist import config, course_json, idx, images
 from mnist.base.errors import MnistError
+from mnist.checkpoints import checkpoint
 
 from .material import idx_bytes, require, small_splits
 

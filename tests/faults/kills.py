@@ -12,7 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Set
 
-from mnist import checkpoint, dataset
+from mnist import dataset
+from mnist.checkpoints import checkpoint
 
 from .material import (
     ONE,

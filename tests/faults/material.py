@@ -12,7 +12,8 @@ import yaml
 from helpers import digits, same
 from test_tracking import points
 
-from mnist import checkpoint, course_json, idx
+from mnist import course_json, idx
+from mnist.checkpoints import checkpoint
 
 from .processes import run
 from .report import Broken, Options

@@ -22,9 +22,9 @@ from helpers import ROOT, digits, environment
 from malicious import executing, exhausting, foreign
 from PIL import Image
 
-from mnist import checkpoint
 from mnist.base import command
-from mnist.checkpoint import MANIFEST, OPTIMIZER, PARAMETERS
+from mnist.checkpoints import checkpoint
+from mnist.checkpoints.checkpoint import MANIFEST, OPTIMIZER, PARAMETERS
 
 from .material import require, straight_run
 from .processes import run

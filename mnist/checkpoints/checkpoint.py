@@ -30,7 +30,7 @@ import filelock
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mnist import __version__, conventions, legacy, safe_pickle
+from mnist import __version__
 from mnist.base import notes
 from mnist.base.errors import Failure, InputError
 from mnist.base.files import (
@@ -41,11 +41,12 @@ from mnist.base.files import (
     read_input,
     sha256_of,
 )
+from mnist.checkpoints import conventions, course_pairs, pickles
 
 _PREFIX = "model"  # fluid.load_dygraph takes the folder and this
-PARAMETERS = _PREFIX + legacy.PARAMETERS
-OPTIMIZER = _PREFIX + legacy.OPTIMIZER
-TRAINING = "training" + legacy.PARAMETERS
+PARAMETERS = _PREFIX + course_pairs.PARAMETERS
+OPTIMIZER = _PREFIX + course_pairs.OPTIMIZER
+TRAINING = "training" + course_pairs.PARAMETERS
 STATE = "state.json"
 MANIFEST = "manifest.json"
 RESULT = "result.json"
@@ -116,7 +117,7 @@ class Checkpoint:
     structured parameter name, None where none was saved. ``training`` are the weights to go on
     with if ``parameters`` are their average, else None. ``state`` is None for the course's
     own pairs, which hold nothing else; then ``model`` is what their shapes tell and what is
-    usual of the rest (``mnist.conventions``), ``epochs_done`` what their name tells and
+    usual of the rest (``mnist.checkpoints.conventions``), ``epochs_done`` what their name tells and
     ``schedule_step`` what a learning-rate schedule had counted (each None if it tells nothing).
     """
 
@@ -166,7 +167,7 @@ def locate(name: Optional[PathLike], folder: PathLike, prefer: str = "best") -> 
     if name is None:
         return _one_of(Path(folder), prefer)
     # A pair comes first: beside mnist.pdparams there may be a folder called mnist.
-    path = Path(name).expanduser() if legacy.is_pair(name) else find_input(name)
+    path = Path(name).expanduser() if course_pairs.is_pair(name) else find_input(name)
     if not _is_there(path) and (str(name) in POINTERS or _NAME.match(str(name))):
         path = Path(folder) / name
         if str(name) == "latest":
@@ -179,13 +180,13 @@ def locate(name: Optional[PathLike], folder: PathLike, prefer: str = "best") -> 
 
 
 def _is_there(path: Path) -> bool:
-    return os.path.lexists(path) or legacy.is_pair(path)
+    return os.path.lexists(path) or course_pairs.is_pair(path)
 
 
 def _holds_checkpoints(path: Path) -> bool:
     """Whether it is a folder of checkpoints, or at least none itself, not even a damaged one."""
     own = any((path / name).exists() for name in (MANIFEST, STATE, PARAMETERS))
-    return path.is_dir() and not own and not legacy.is_pair(path)
+    return path.is_dir() and not own and not course_pairs.is_pair(path)
 
 
 def _one_of(folder: Path, prefer: str) -> Path:
@@ -220,7 +221,7 @@ def _what_is_in(folder: Path) -> str:
     """The checkpoints and pairs of a folder, for whoever named another."""
     names = [path.name for path in checkpoints_in(folder)]
     names += [name for name in POINTERS if os.path.lexists(folder / name)]
-    names += sorted(path.stem for path in folder.glob("*" + legacy.PARAMETERS))
+    names += sorted(path.stem for path in folder.glob("*" + course_pairs.PARAMETERS))
     if not names:
         return f"no checkpoint is in {folder}/"
     if len(names) > _MOST_NAMES:
@@ -281,7 +282,7 @@ def load(path: PathLike) -> Checkpoint:
     Raises InputError naming the file and what is wrong with it; nothing in a file is run.
     """
     given = Path(path)
-    if legacy.is_pair(given) and not (given / MANIFEST).exists():
+    if course_pairs.is_pair(given) and not (given / MANIFEST).exists():
         return _load_course_pair(given)
     folder = follow(given)
     return _load_folder(folder, given) if folder.is_dir() else _load_course_pair(given)
@@ -293,7 +294,7 @@ def _load_folder(path: Path, named: Path) -> Checkpoint:
     parameters, accumulators, _ = _read_pair(path / _PREFIX)
     training = None
     if (path / TRAINING).exists():
-        training = _finite(path / TRAINING, legacy.read_pair(path / TRAINING)[0])
+        training = _finite(path / TRAINING, course_pairs.read_pair(path / TRAINING)[0])
     model = state.config.get("model", {})
     if not isinstance(model, dict):
         raise InputError(f"{path / STATE}: config.model: must be a section of keys")
@@ -303,23 +304,23 @@ def _load_folder(path: Path, named: Path) -> Checkpoint:
 def _load_course_pair(prefix: Path) -> Checkpoint:
     parameters, accumulators, step = _read_pair(prefix)
     try:
-        model = legacy.infer_model(parameters)
+        model = course_pairs.infer_model(parameters)
     except InputError as error:
         raise InputError(f"{prefix}: {error}") from error
     model = {**model, **conventions.usual_for(model).as_model()}
-    done = legacy.epochs_done(prefix)
+    done = course_pairs.epochs_done(prefix)
     return Checkpoint(prefix, prefix, parameters, accumulators, None, model, done, step)
 
 
 def _read_pair(prefix: Path) -> Tuple[Arrays, Optional[Dict[str, Arrays]], Optional[int]]:
     """Parameters, accumulators by parameter and the schedule's step of a pair of files."""
-    parameters, names, saved = legacy.read_pair(prefix)
+    parameters, names, saved = course_pairs.read_pair(prefix)
     _finite(prefix, parameters)
     if saved is None:
         return parameters, None, None
     try:
-        accumulators = legacy.optimizer_by_parameter(saved, names, parameters)
-        return parameters, accumulators, legacy.schedule_step(saved)
+        accumulators = course_pairs.optimizer_by_parameter(saved, names, parameters)
+        return parameters, accumulators, course_pairs.schedule_step(saved)
     except InputError as error:
         raise InputError(f"{prefix}: {error}") from error
 
@@ -633,7 +634,7 @@ def _hold_the_same(left: Path, right: Path) -> bool:
 
 def _pickled(state: Dict[str, Any]) -> bytes:
     """What ``fluid.save_dygraph`` would write for a ``state_dict()``."""
-    return safe_pickle.dump(dict(_as_saved(state)))
+    return pickles.dump(dict(_as_saved(state)))
 
 
 def _as_saved(state: Dict[str, Any]) -> Iterator[Any]:
@@ -643,7 +644,7 @@ def _as_saved(state: Dict[str, Any]) -> Iterator[Any]:
             names[key] = value.name
             value = value.numpy()
         yield key, value
-    yield safe_pickle.NAME_TABLE, names
+    yield pickles.NAME_TABLE, names
 
 
 def _state_bytes(state: RunState) -> bytes:

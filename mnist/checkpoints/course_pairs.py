@@ -14,9 +14,9 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mnist import safe_pickle
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input
+from mnist.checkpoints import pickles
 
 PARAMETERS = ".pdparams"
 OPTIMIZER = ".pdopt"
@@ -33,7 +33,7 @@ _OPTIMIZERS = {
 _KEY = re.compile(r"(.+)_(velocity|moment[12]?|beta[12]_pow_acc)_[0-9]+")
 _SCHEDULE = "LR_Scheduler"
 _GLOBAL_STEP = "global_step"
-_NO_ACCUMULATORS = (safe_pickle.NAME_TABLE, _SCHEDULE, _GLOBAL_STEP)
+_NO_ACCUMULATORS = (pickles.NAME_TABLE, _SCHEDULE, _GLOBAL_STEP)
 
 # What Paddle's BatchNorm saves among the parameters and no optimizer trains.
 RUNNING_STATISTICS = ("._mean", "._variance")
@@ -65,14 +65,14 @@ def read_pair(prefix: PathLike) -> Tuple[Arrays, Dict[str, str], Optional[Dict[s
                 f"{needed}: does not exist; give a checkpoint folder, or the prefix of a pair"
                 f" like mnist_epoch3{PARAMETERS} and mnist_epoch3{OPTIMIZER}"
             )
-    parameters = safe_pickle.load(path)
-    name_table = _checked_name_table(path, parameters.pop(safe_pickle.NAME_TABLE, {}))
+    parameters = pickles.load(path)
+    name_table = _checked_name_table(path, parameters.pop(pickles.NAME_TABLE, {}))
     _check_parameters(path, parameters)
     parameters = _in_model_order(parameters, name_table)
     if not optimizer_path.exists():
         return parameters, name_table, None
-    state = safe_pickle.load(optimizer_path)
-    state.pop(safe_pickle.NAME_TABLE, None)
+    state = pickles.load(optimizer_path)
+    state.pop(pickles.NAME_TABLE, None)
     return parameters, name_table, state
 
 
@@ -91,7 +91,7 @@ def infer_model(parameters: Mapping[str, "np.ndarray[Any, Any]"]) -> Dict[str, A
 
     Worked out from the shapes alone; weights and biases follow each other layer by layer.
     With 10 outputs the model classifies, with 1 it is the course's regression. What leaves no
-    trace in shapes is in ``mnist.conventions``.
+    trace in shapes is in ``mnist.checkpoints.conventions``.
     """
     shapes = [tuple(array.shape) for array in parameters.values()]
     model = _model_of(shapes)
@@ -157,7 +157,7 @@ def _stem(path: str) -> str:
 
 def _checked_name_table(path: Path, table: Any) -> Dict[str, str]:
     if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
-        raise InputError(f"{path}: {safe_pickle.NAME_TABLE} is no table of names")
+        raise InputError(f"{path}: {pickles.NAME_TABLE} is no table of names")
     return table
 
 
