@@ -17,8 +17,9 @@ from typing import Callable, Iterator
 from common import MNIST, ratios, spread, table, take_turns
 
 from mnist import config as configs
-from mnist import dataset, gradients, losses, models, optimizers
+from mnist import gradients, losses, models, optimizers
 from mnist.base.files import PROJECT_ROOT
+from mnist.data import dataset
 from mnist.framework import fluid
 from mnist.loader import Batches, feed
 

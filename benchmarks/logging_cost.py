@@ -135,9 +135,10 @@ def measure(figures: Path) -> None:
     path, *settings = json.loads(figures.read_text())
     config = configs.load(path, settings)
     device.prepare_process(config.device.threads)
-    from mnist import preparation, trainer
+    from mnist import trainer
+    from mnist.data import obtain
 
-    data, _ = preparation.obtain(config.data)
+    data, _ = obtain.obtain(config.data)
     # Not at the first run's expense.
     import tb_paddle  # noqa: F401
 

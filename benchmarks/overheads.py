@@ -39,9 +39,10 @@ for _name in set(os.environ) - set(environment()):
 
 from stepping import Stepper, without_collector  # noqa: E402
 
-from mnist import dataset, device  # noqa: E402
+from mnist import device  # noqa: E402
 from mnist.config import LogConfig  # noqa: E402
-from mnist.dataset import Dataset  # noqa: E402
+from mnist.data import dataset  # noqa: E402
+from mnist.data.dataset import Dataset  # noqa: E402
 from mnist.evaluation import evaluate  # noqa: E402
 from mnist.framework import fluid  # noqa: E402
 from mnist.tracking import Tracker  # noqa: E402

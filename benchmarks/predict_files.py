@@ -59,7 +59,7 @@ def write_files(folder: Path, count: int, write) -> None:
 
 
 def digits(count: int) -> np.ndarray:
-    from mnist import dataset
+    from mnist.data import dataset
 
     found = next(p for p in ("mnist.json.gz", "digits.json.gz") if (ROOT / "data" / p).exists())
     images = dataset.load(ROOT / "data" / found).eval.images

@@ -18,10 +18,11 @@ from typing import List, Optional, Tuple
 import cv2
 import numpy as np
 
-from mnist import course_json, images
+from mnist import images
 from mnist.base import processors
 from mnist.base.errors import InputError
 from mnist.base.files import PROJECT_ROOT
+from mnist.data import course_json
 from tests.material.dresses import DRESSES
 
 
@@ -65,7 +66,7 @@ def bundled(count: Optional[int]) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def mnist_eval(count: int) -> Tuple[np.ndarray, np.ndarray]:
-    from mnist import dataset
+    from mnist.data import dataset
 
     data = dataset.load(PROJECT_ROOT / "data" / "mnist.json.gz").eval
     return data.images[:count], data.labels[:count]

@@ -66,7 +66,7 @@ def write_arrays(path: Path) -> Path:
     """MNIST's training images for workers that do not have our reader."""
     import numpy as np
 
-    from mnist import dataset
+    from mnist.data import dataset
 
     train = dataset.load(need_mnist()).train
     np.savez(path, train_images=train.images, train_labels=train.labels)

@@ -11,7 +11,8 @@ import time
 from common import MNIST, time_steps
 from stepping import Stepper, without_collector
 
-from mnist import dataset, parallel
+from mnist import parallel
+from mnist.data import dataset
 from mnist.framework import fluid
 
 GEMM_SIZE = 2048

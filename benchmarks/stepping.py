@@ -11,7 +11,7 @@ device.prepare_process()
 from mnist import config as configs  # noqa: E402
 from mnist import resumption, trainer  # noqa: E402
 from mnist.base.signals import StopRequest  # noqa: E402
-from mnist.dataset import Dataset  # noqa: E402
+from mnist.data.dataset import Dataset  # noqa: E402
 from mnist.framework import fluid  # noqa: E402
 from mnist.loader import TrainingBatches, feed  # noqa: E402
 from mnist.parallel import ALONE, Group  # noqa: E402

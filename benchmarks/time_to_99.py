@@ -21,7 +21,7 @@ from common import BENCHMARKS, IMAGES, need_mnist, note, run_worker, spread, tab
 from pictures import COLOURS, figure, save
 from trainings import Training
 
-from mnist import dataset
+from mnist.data import dataset
 
 LIMIT_SECONDS, LIMIT_ACCURACY = 20.0, 0.99
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mnist import calibration, losses
 from mnist.config import LoaderConfig
-from mnist.dataset import Split
+from mnist.data.dataset import Split
 from mnist.loader import Batches, feed
 from mnist.models import Model, evaluating
 from mnist.parallel import ALONE, Group

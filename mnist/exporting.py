@@ -12,7 +12,6 @@ import numpy as np
 from mnist import (
     __version__,
     calibration,
-    dataset,
     inference_model,
     losses,
     onnx_model,
@@ -23,7 +22,8 @@ from mnist.base import notes, preflight
 from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, find_input, read_input, sha256_of, staged_folder
 from mnist.checkpoints.checkpoint import PARAMETERS, Checkpoint
-from mnist.digits import CLASSES, SIDE
+from mnist.data import dataset
+from mnist.data.digits import CLASSES, SIDE
 from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input
 

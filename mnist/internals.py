@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist.config import EmbeddingConfig
-from mnist.digits import PIXELS
+from mnist.data.digits import PIXELS
 from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input
 from mnist.models import Model, PixelEmbedding, evaluating

@@ -8,10 +8,10 @@ from typing import Any, Callable, Generator, Iterable, Iterator, List, Tuple
 
 import numpy as np
 
-from mnist import augmentation
 from mnist.base import seeding
 from mnist.config import DataConfig, LoaderConfig
-from mnist.dataset import Split
+from mnist.data import augmentation
+from mnist.data.dataset import Split
 from mnist.framework import fluid, paddle, to_variable
 from mnist.parallel import Group
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist.base.errors import InputError
-from mnist.digits import SIDE
+from mnist.data.digits import SIDE
 
 BOX = 20
 CENTRE = 14

@@ -19,7 +19,7 @@ from mnist.config import (
     LenetConfig,
     ModelConfig,
 )
-from mnist.digits import PIXELS
+from mnist.data.digits import PIXELS
 from mnist.framework import fluid, to_variable
 from mnist.layers import Convolution, linear
 from mnist.losses import OUTPUTS

@@ -15,7 +15,7 @@ from mnist import drawing, hparams, internals
 from mnist.base import notes
 from mnist.checkpoints.checkpoint import RunState
 from mnist.config import Config
-from mnist.dataset import Dataset, Split
+from mnist.data.dataset import Dataset, Split
 from mnist.evaluation import Evaluation
 from mnist.framework import fluid
 from mnist.models import Model

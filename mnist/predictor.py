@@ -7,7 +7,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from mnist import calibration, dataset, digit_check, losses, models
+from mnist import calibration, digit_check, losses, models
 from mnist import config as configs
 from mnist.base import notes
 from mnist.base.errors import InputError
@@ -16,7 +16,8 @@ from mnist.checkpoints import checkpoint, conventions
 from mnist.checkpoints.checkpoint import Checkpoint
 from mnist.checkpoints.conventions import Conventions
 from mnist.config import ModelConfig
-from mnist.dataset import Split
+from mnist.data import dataset
+from mnist.data.dataset import Split
 from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input
 

@@ -45,9 +45,9 @@ def prepare(
     """
     streams.outlive_output()
     # Imported here to keep --help quick.
-    from mnist import preparation
+    from mnist.data import obtain
 
-    preparation.prepare(output, source, pixels, force, mirrors)
+    obtain.prepare(output, source, pixels, force, mirrors)
 
 
 if __name__ == "__main__":

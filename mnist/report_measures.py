@@ -10,7 +10,7 @@ import numpy as np
 from mnist import calibration, losses, perturbations, reliability
 from mnist.base import seeding
 from mnist.config import LoaderConfig
-from mnist.dataset import Split
+from mnist.data.dataset import Split
 from mnist.evaluation import Evaluation, evaluate
 from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input

@@ -14,8 +14,8 @@ from mnist.base.files import atomic_write, open_input
 preflight.require("report", "matplotlib", "jinja2")
 
 from mnist import evaluation_report, report_measures, report_page, report_run  # noqa: E402
-from mnist.dataset import Dataset  # noqa: E402
-from mnist.digits import SPLIT_NAMES  # noqa: E402
+from mnist.data.dataset import Dataset  # noqa: E402
+from mnist.data.digits import SPLIT_NAMES  # noqa: E402
 from mnist.figures import SERIES  # noqa: E402
 from mnist.report_page import Entry  # noqa: E402
 from mnist.report_run import Run  # noqa: E402

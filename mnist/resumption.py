@@ -12,7 +12,7 @@ from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint, conventions
 from mnist.checkpoints.checkpoint import Checkpoint, RunState
 from mnist.config import Config
-from mnist.dataset import Dataset
+from mnist.data.dataset import Dataset
 from mnist.framework import fluid, paddle
 from mnist.loader import count_batches
 

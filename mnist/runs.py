@@ -46,13 +46,14 @@ def _train(
     with parallel.agreed(group):
         # Only now is it known how many threads Paddle may take when it is imported.
         device.prepare_process(config.device.threads)
-        from mnist import preparation, trainer
+        from mnist import trainer
+        from mnist.data import obtain
         from mnist.resumption import Resumption
 
         # One process makes what is missing, the others find it there.
-        made = preparation.obtain(config.data) if group.is_main else None
+        made = obtain.obtain(config.data) if group.is_main else None
     with parallel.agreed(group):
-        data, fallback = made or preparation.obtain(config.data)
+        data, fallback = made or obtain.obtain(config.data)
     resumption = Resumption(source, allow_changes) if source else None
     return trainer.train(config, data, fallback, resumption, group)
 

@@ -26,7 +26,7 @@ from mnist.base.signals import StopRequest
 from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
 from mnist.config import Config
-from mnist.dataset import Dataset
+from mnist.data.dataset import Dataset
 from mnist.evaluation import Evaluation, evaluate
 from mnist.framework import fluid
 from mnist.loader import TrainingBatches, count_batches, feed

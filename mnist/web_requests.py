@@ -20,7 +20,7 @@ from typing_extensions import Annotated
 
 from mnist import images
 from mnist.base.errors import InputError
-from mnist.digits import SIDE
+from mnist.data.digits import SIDE
 from mnist.mnist_form import Grey
 
 JSON = "application/json"

@@ -44,14 +44,14 @@ DIGITS = PROJECT / "data" / "digits.json.gz"
 @lru_cache(maxsize=None)
 def digits():
     """The bundled data set."""
-    from mnist import dataset
+    from mnist.data import dataset
 
     return dataset.load(DIGITS)
 
 
 def small(train=200, valid=60, evaluation=60):
     """The first few of the bundled digits, as a data set of their own."""
-    from mnist.dataset import Dataset, Split
+    from mnist.data.dataset import Dataset, Split
 
     whole = digits()
 

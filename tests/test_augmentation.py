@@ -6,8 +6,8 @@ from helpers import digits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist import augmentation
 from mnist.config import AugmentationConfig
+from mnist.data import augmentation
 
 STRENGTHS = st.fixed_dictionaries(
     {

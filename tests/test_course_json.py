@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from mnist import course_json
 from mnist.base.errors import Failure, InputError
+from mnist.data import course_json
 
 RANDOM = np.random.RandomState(1)
 

@@ -16,8 +16,8 @@ from helpers import environment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnist import course_json, dataset
 from mnist.base.errors import InputError
+from mnist.data import course_json, dataset
 
 
 def splits(seed, *counts):
@@ -322,5 +322,5 @@ with atomic_write(sys.argv[1]) as file:
 def test_paddle_is_not_imported(source):
     code = "import sys; from mnist import dataset; dataset.load(sys.argv[1]); print(*sys.modules)"
     done = run(code, source)
-    assert "mnist.course_json" in done.stdout
+    assert "mnist.data.course_json" in done.stdout
     assert not {"paddle", "requests", "rich"} & set(done.stdout.split())

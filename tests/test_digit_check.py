@@ -56,7 +56,7 @@ def test_one_level_is_none(level):
 
 
 def test_mnists_own_eval_is_left_in_peace(real_mnist):
-    from mnist import idx
+    from mnist.data import idx
 
     images_ = idx.read_images(real_mnist / "t10k-images-idx3-ubyte.gz").array
     allowed = [digit_check.may_be_digit(image, 1.0) for image in images_]

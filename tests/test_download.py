@@ -15,9 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from helpers import environment
 
-from mnist import download
 from mnist.base.errors import Failure
-from mnist.idx import IdxFile
+from mnist.data import download
+from mnist.data.idx import IdxFile
 
 PAYLOADS = {"one": os.urandom(300_000), "two": b"a few words", "three": bytes(70_000)}
 PACKED = {f"{name}.gz": gzip.compress(payload) for name, payload in PAYLOADS.items()}
@@ -332,7 +332,7 @@ def test_the_environment_variable_replaces_the_mirrors(monkeypatch):
 SCRIPT = """
 import sys
 from mnist import cli, download
-from mnist.idx import IdxFile
+from mnist.data.idx import IdxFile
 import click
 
 @click.command()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist.base.errors import InputError
-from mnist.gunzip import GunzipReader, ReadAhead
+from mnist.data.gunzip import GunzipReader, ReadAhead
 
 
 def read_all(content, size, max_bytes=1 << 30):
@@ -39,7 +39,7 @@ def test_members_and_padding_are_read_as_gzip_does(members, padding, size):
 def test_members_that_end_at_the_end_of_a_block_of_input(monkeypatch):
     content = gzip.compress(b"one") + gzip.compress(b"two") + bytes(9)
     for size in range(2, len(content) + 1):
-        monkeypatch.setattr("mnist.gunzip._INPUT_BLOCK", size)
+        monkeypatch.setattr("mnist.data.gunzip._INPUT_BLOCK", size)
         text, reader = read_all(content, 100)
         assert text == b"onetwo"
         assert reader.sha256() == hashlib.sha256(content).hexdigest()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist import idx
 from mnist.base.errors import InputError
+from mnist.data import idx
 
 IMAGES = np.arange(3 * 784, dtype=np.uint32).astype(np.uint8).reshape(3, 28, 28)
 LABELS = np.array([3, 0, 9], np.uint8)

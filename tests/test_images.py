@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mnist import course_json, idx, images, mnist_form
+from mnist import images, mnist_form
 from mnist.base.errors import InputError
+from mnist.data import course_json, idx
 
 SAMPLES = ROOT / "data" / "samples"
 WORDS = "zero one two three four five six seven eight nine".split()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mnist import config as configs
 from mnist.config import LoaderConfig
-from mnist.dataset import Split
+from mnist.data.dataset import Split
 from mnist.loader import Batches, TrainingBatches, feed
 from mnist.parallel import ALONE, Group
 

@@ -17,10 +17,11 @@ import pytest
 from helpers import DIGITS, ROOT, environment, same, small, verb
 
 from mnist import config as configs
-from mnist import course_json, parallel, trainer
+from mnist import parallel, trainer
 from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint
-from mnist.dataset import Split
+from mnist.data import course_json
+from mnist.data.dataset import Split
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 MPIRUN = Path(sys.executable).parent / "mpirun"

@@ -18,9 +18,9 @@ import pytest
 from filelock import FileLock
 from helpers import environment, verb
 
-from mnist import course_json, dataset, idx, preparation
 from mnist.base.errors import Failure, InputError
 from mnist.config import DataConfig
+from mnist.data import course_json, dataset, idx, obtain
 
 RANDOM = np.random.RandomState(4)
 
@@ -356,14 +356,14 @@ def small(tmp_path):
 
 
 def test_obtains_the_file_that_is_there(small, capsys):
-    data, fallback = preparation.obtain(DataConfig(path=str(small), fallback="other"))
+    data, fallback = obtain.obtain(DataConfig(path=str(small), fallback="other"))
     assert (len(data.train), data.source, fallback) == (2, small, None)
     assert capsys.readouterr() == ("", "")
 
 
 def test_falls_back_loudly_when_nothing_can_be_downloaded(tmp_path, small, no_mirrors, capsys):
     missing = str(tmp_path / "mnist.json.gz")
-    data, fallback = preparation.obtain(DataConfig(path=missing, fallback=str(small)))
+    data, fallback = obtain.obtain(DataConfig(path=missing, fallback=str(small)))
     assert data.source == small
     reason = "does not exist and cannot be made (no mirror of MNIST"
     assert fallback.startswith(f"{missing} {reason}")
@@ -375,7 +375,7 @@ def test_falls_back_loudly_when_nothing_can_be_downloaded(tmp_path, small, no_mi
 def test_falls_back_at_once_if_nothing_is_to_be_prepared(tmp_path, small, capsys):
     missing = str(tmp_path / "mnist.json.gz")
     config = DataConfig(path=missing, fallback=str(small), prepare=False)
-    data, fallback = preparation.obtain(config)
+    data, fallback = obtain.obtain(config)
     assert data.source == small
     assert fallback == f"{missing} does not exist (python -m mnist.prepare makes it)"
     assert capsys.readouterr().out == ""
@@ -384,16 +384,16 @@ def test_falls_back_at_once_if_nothing_is_to_be_prepared(tmp_path, small, capsys
 def test_without_a_fallback_a_missing_file_is_an_error(tmp_path, no_mirrors):
     missing = str(tmp_path / "mnist.json.gz")
     with pytest.raises(Failure, match="no mirror of MNIST can be reached"):
-        preparation.obtain(DataConfig(path=missing))
+        obtain.obtain(DataConfig(path=missing))
     with pytest.raises(InputError, match=r"does not exist .*data\.fallback"):
-        preparation.obtain(DataConfig(path=missing, prepare=False))
+        obtain.obtain(DataConfig(path=missing, prepare=False))
     assert os.listdir(tmp_path) == []
 
 
 def test_a_mistyped_name_brings_no_download_under_it(small):
     mistyped = small.parent / "smal.json.gz"
     with pytest.raises(InputError, match=f"nearest: {small}"):
-        preparation.obtain(DataConfig(path=str(mistyped)))
+        obtain.obtain(DataConfig(path=str(mistyped)))
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_a_mistyped_name_brings_no_download_under_it(small):
 def test_mnist_is_made_under_its_own_name_only(tmp_path, no_mirrors, name):
     nearest = tmp_path / "mnist.json.gz"
     with pytest.raises(InputError, match=rf"does not exist \(nearest: {nearest}\)"):
-        preparation.obtain(DataConfig(path=str(tmp_path / name)))
+        obtain.obtain(DataConfig(path=str(tmp_path / name)))
     assert os.listdir(tmp_path) == []
 
 
@@ -410,4 +410,4 @@ def test_a_damaged_file_is_never_covered_up_by_the_fallback(tmp_path, small):
     damaged = tmp_path / "mnist.json.gz"
     damaged.write_bytes(small.read_bytes()[:-1])
     with pytest.raises(InputError, match="cut short"):
-        preparation.obtain(DataConfig(path=str(damaged), fallback=str(small)))
+        obtain.obtain(DataConfig(path=str(damaged), fallback=str(small)))

@@ -12,8 +12,8 @@ from typing import Iterator
 
 import numpy as np
 
-from mnist import dataset
 from mnist.base.errors import InputError
+from mnist.data import dataset
 
 from .material import ONE, Training, data_of, make_data, require, small_splits, straight_run
 from .processes import Running, run

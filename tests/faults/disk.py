@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, List, Optional
 
-from mnist import dataset
+from mnist.data import dataset
 
 from .material import ONE, Training, data_of, make_idx, require, straight_run
 from .processes import Ended, Running, limit_file_size, run

@@ -25,9 +25,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from mnist import config, course_json, idx, images
+from mnist import config, images
 from mnist.base.errors import MnistError
 from mnist.checkpoints import checkpoint
+from mnist.data import course_json, idx
 
 from .material import idx_bytes, require, small_splits
 

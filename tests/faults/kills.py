@@ -12,8 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Set
 
-from mnist import dataset
 from mnist.checkpoints import checkpoint
+from mnist.data import dataset
 
 from .material import (
     ONE,

@@ -12,8 +12,8 @@ import yaml
 from helpers import digits, same
 from test_tracking import points
 
-from mnist import course_json, idx
 from mnist.checkpoints import checkpoint
+from mnist.data import course_json, idx
 
 from .processes import run
 from .report import Broken, Options
@@ -107,7 +107,7 @@ def make_data(folder: Path, name: str = "small.json.gz", offset: int = 0) -> Pat
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         course_json.write(path, small_splits(offset=offset))
-        from mnist import dataset
+        from mnist.data import dataset
 
         dataset.load(path)
     return path

@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, atomic_write, open_input
-from mnist.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Arrays
-from mnist.gunzip import GunzipReader, ReadAhead
+from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Arrays
+from mnist.data.gunzip import GunzipReader, ReadAhead
 
 # The text of MAX_IMAGES images in each split at 5 KB an image, which is generous.
 _MAX_TEXT = 3 * MAX_IMAGES * 5_000

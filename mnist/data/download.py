@@ -12,10 +12,10 @@ import requests
 import urllib3
 from rich import progress
 
-from mnist import idx
 from mnist.base.console import make_console, make_progress
 from mnist.base.errors import Failure, InputError
-from mnist.idx import OFFICIAL_FILES, IdxFile
+from mnist.data import idx
+from mnist.data.idx import OFFICIAL_FILES, IdxFile
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",

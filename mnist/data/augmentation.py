@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist.config import AugmentationConfig
-from mnist.digits import PIXELS, SIDE
+from mnist.data.digits import PIXELS, SIDE
 
 _CENTRE = (SIDE - 1) / 2
 # Blank rows that keep one image's values out of its neighbour's when a batch is one tall image.

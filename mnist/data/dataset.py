@@ -20,12 +20,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mnist import course_json
 from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, atomic_write, find_input, open_input, sha256_of
 from mnist.base.notes import warn
-from mnist.course_json import Content
-from mnist.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Arrays
+from mnist.data import course_json
+from mnist.data.course_json import Content
+from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Arrays
 
 _log = logging.getLogger("mnist")
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple
 
 from filelock import FileLock, Timeout
 
-from mnist import course_json, dataset, idx
 from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, find_input
 from mnist.base.notes import warn
-from mnist.digits import SPLIT_NAMES, Arrays
+from mnist.data import course_json, dataset, idx
+from mnist.data.digits import SPLIT_NAMES, Arrays
 
 if TYPE_CHECKING:  # Only trainings need the config, which takes long to import.
     from mnist.config import DataConfig
@@ -97,7 +97,7 @@ def prepare(
         _convert(Path(source), target, pixels, say)
         return
     # Imported here, as requests takes long to import and is seldom needed.
-    from mnist import download
+    from mnist.data import download
 
     folder = target.parent / ".download"
     with _only_one(folder, say):

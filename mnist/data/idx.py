@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, open_input
-from mnist.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE
-from mnist.gunzip import GunzipReader
+from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE
+from mnist.data.gunzip import GunzipReader
 
 _BLOCK = 1 << 20
 _MAX_BYTES = 16 + MAX_IMAGES * PIXELS
