@@ -16,9 +16,10 @@ import numpy as np
 from common import spread, table
 
 from mnist import config as configs
-from mnist import gradients, losses, models, optimizers
+from mnist import losses, models, optimizers
 from mnist.checkpoints.checkpoint import CheckpointStore, RunState
-from mnist.framework import fluid, to_variable
+from mnist.fluid import gradients
+from mnist.fluid.door import fluid, to_variable
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from mnist import exporting, inference_model, models, onnx_model, predictor
 from mnist.base import processors
 from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, RunState
-from mnist.framework import fluid, to_variable
+from mnist.fluid.door import fluid, to_variable
 
 BASE = "dygraph"
 SIZES = (1, 256)

@@ -17,11 +17,12 @@ from typing import Callable, Iterator
 from common import MNIST, ratios, spread, table, take_turns
 
 from mnist import config as configs
-from mnist import gradients, losses, models, optimizers
+from mnist import losses, models, optimizers
 from mnist.base.files import PROJECT_ROOT
 from mnist.data import dataset
-from mnist.framework import fluid
-from mnist.loader import Batches, feed
+from mnist.fluid import gradients
+from mnist.fluid.door import fluid
+from mnist.fluid.feeding import Batches, feed
 
 MODES = ("sync", "batch_generator", "sample_list_generator")
 BATCHES = 100

@@ -130,11 +130,11 @@ def _terminal() -> Tuple[int, threading.Thread]:
 def measure(figures: Path) -> None:
     """Train as ``figures`` says, and write there what it took."""
     from mnist import config as configs
-    from mnist import device
+    from mnist.fluid import places
 
     path, *settings = json.loads(figures.read_text())
     config = configs.load(path, settings)
-    device.prepare_process(config.device.threads)
+    places.prepare_process(config.device.threads)
     from mnist import trainer
     from mnist.data import obtain
 

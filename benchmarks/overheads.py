@@ -39,12 +39,12 @@ for _name in set(os.environ) - set(environment()):
 
 from stepping import Stepper, without_collector  # noqa: E402
 
-from mnist import device  # noqa: E402
 from mnist.config import LogConfig  # noqa: E402
 from mnist.data import dataset  # noqa: E402
 from mnist.data.dataset import Dataset  # noqa: E402
 from mnist.evaluation import evaluate  # noqa: E402
-from mnist.framework import fluid  # noqa: E402
+from mnist.fluid import places  # noqa: E402
+from mnist.fluid.door import fluid  # noqa: E402
 from mnist.tracking import Tracker  # noqa: E402
 from mnist.training_report import Reporter  # noqa: E402
 
@@ -259,7 +259,7 @@ def predict_ways(checkpoint: Path) -> Dict[str, Callable[[], float]]:
     predict = [sys.executable, "-m", "mnist.predict", IMAGE, "--checkpoint", checkpoint]
     importing = [sys.executable, "-c", "import paddle.fluid"]
     return {
-        IMPORT: partial(wall, importing, dict(device.chosen)),
+        IMPORT: partial(wall, importing, dict(places.chosen)),
         PREDICT: partial(wall, predict),
     }
 

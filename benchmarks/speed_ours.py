@@ -11,9 +11,9 @@ import time
 from common import MNIST, time_steps
 from stepping import Stepper, without_collector
 
-from mnist import parallel
 from mnist.data import dataset
-from mnist.framework import fluid
+from mnist.fluid import processes
+from mnist.fluid.door import fluid
 
 GEMM_SIZE = 2048
 GEMM_TRIES = 10
@@ -24,7 +24,7 @@ def main() -> None:
         print(json.dumps({"flops": gemm()}))
         return
     seconds, settings = float(sys.argv[1]), sys.argv[2:]
-    with parallel.join() as group, fluid.dygraph.guard(fluid.CPUPlace()):
+    with processes.join() as group, fluid.dygraph.guard(fluid.CPUPlace()):
         stepper = Stepper(settings, dataset.load(MNIST), group)
         with without_collector():
             timed = time_steps(stepper.steps(), seconds, group.from_main)

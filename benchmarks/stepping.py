@@ -3,18 +3,18 @@
 from contextlib import closing
 from typing import Any, Iterator, Optional, Sequence
 
-from mnist import device
+from mnist.fluid import places
 
 # As the verbs do, before NumPy, too: its matrix products would spin on threads of their own.
-device.prepare_process()
+places.prepare_process()
 
 from mnist import config as configs  # noqa: E402
 from mnist import resumption, trainer  # noqa: E402
 from mnist.base.signals import StopRequest  # noqa: E402
 from mnist.data.dataset import Dataset  # noqa: E402
-from mnist.framework import fluid  # noqa: E402
-from mnist.loader import TrainingBatches, feed  # noqa: E402
-from mnist.parallel import ALONE, Group  # noqa: E402
+from mnist.fluid.door import fluid  # noqa: E402
+from mnist.fluid.feeding import TrainingBatches, feed  # noqa: E402
+from mnist.fluid.processes import ALONE, Group  # noqa: E402
 
 # What a worker holds while it measures, as the trainer does while it trains.
 without_collector = trainer._old_objects_left_alone

@@ -30,9 +30,9 @@ def main(
     as_json: bool,
 ) -> None:
     """Print accuracy, loss, precision and recall per digit, and the confusion matrix."""
-    from mnist import device
+    from mnist.fluid import places
 
-    device.prepare_process()
+    places.prepare_process()
     from mnist import evaluation_report
 
     evaluation_report.print_evaluation(checkpoint, assume, split, data, as_json)

@@ -9,9 +9,9 @@ import numpy as np
 from mnist import calibration, losses
 from mnist.config import LoaderConfig
 from mnist.data.dataset import Split
-from mnist.loader import Batches, feed
+from mnist.fluid.feeding import Batches, feed
+from mnist.fluid.processes import ALONE, Group
 from mnist.models import Model, evaluating
-from mnist.parallel import ALONE, Group
 
 # The maps of so many images stay in a processor's cache; with 500, LeNet takes a tenth longer.
 EVALUATION_BATCH = 100

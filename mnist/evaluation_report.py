@@ -14,7 +14,7 @@ from mnist.checkpoints import checkpoint
 from mnist.config import LoaderConfig
 from mnist.data import dataset
 from mnist.evaluation import Evaluation, evaluate
-from mnist.framework import fluid
+from mnist.fluid.door import fluid
 
 
 def print_evaluation(

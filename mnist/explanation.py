@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist.base.files import PathLike
-from mnist.framework import fluid
+from mnist.fluid.door import fluid
 from mnist.mnist_form import Grey
 from mnist.models import Model
 from mnist.predictor import Prediction, Predictor

@@ -30,9 +30,9 @@ def main(
     """Write a model as ONNX, Paddle's inference model and plain weights, each one checked."""
     streams.outlive_output()
     preflight.require("export", "onnx", "onnxruntime", "paddle2onnx", "safetensors")
-    from mnist import device
+    from mnist.fluid import places
 
-    device.prepare_process()
+    places.prepare_process()
     from mnist import export_report
 
     export_report.print_export(checkpoint, assume, to, data, force)

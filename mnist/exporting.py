@@ -24,8 +24,8 @@ from mnist.base.files import PathLike, find_input, read_input, sha256_of, staged
 from mnist.checkpoints.checkpoint import PARAMETERS, Checkpoint
 from mnist.data import dataset
 from mnist.data.digits import CLASSES, SIDE
-from mnist.framework import fluid, to_variable
-from mnist.loader import as_model_input
+from mnist.fluid.door import fluid, to_variable
+from mnist.fluid.feeding import as_model_input
 
 MODEL_JSON = "model.json"
 PADDLE_FOLDER = "paddle"

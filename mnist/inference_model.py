@@ -14,7 +14,7 @@ import numpy as np
 from mnist import predictor
 from mnist.checkpoints import checkpoint
 from mnist.data.digits import CLASSES, PIXELS, SIDE
-from mnist.framework import fluid, to_variable
+from mnist.fluid.door import fluid, to_variable
 from mnist.models import Model, PixelEmbedding
 
 INPUT = "images"

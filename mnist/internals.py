@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mnist.config import EmbeddingConfig
 from mnist.data.digits import PIXELS
-from mnist.framework import fluid, to_variable
-from mnist.loader import as_model_input
+from mnist.fluid.door import fluid, to_variable
+from mnist.fluid.feeding import as_model_input
 from mnist.models import Model, PixelEmbedding, evaluating
 
 Array = NDArray[Any]

@@ -4,7 +4,7 @@ from typing import Any, Dict
 
 import numpy as np
 
-from mnist.framework import fluid
+from mnist.fluid.door import fluid
 
 # How many outputs a model has for each loss.
 OUTPUTS: Dict[str, int] = {"softmax_cross_entropy": 10, "square_error": 1}

@@ -9,7 +9,6 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import numpy as np
 
-from mnist import gradients
 from mnist.base import seeding
 from mnist.config import (
     ConvNetConfig,
@@ -20,8 +19,9 @@ from mnist.config import (
     ModelConfig,
 )
 from mnist.data.digits import PIXELS
-from mnist.framework import fluid, to_variable
-from mnist.layers import Convolution, linear
+from mnist.fluid import gradients
+from mnist.fluid.door import fluid, to_variable
+from mnist.fluid.layers import Convolution, linear
 from mnist.losses import OUTPUTS
 
 # The token that fills up a row of tokens; it is looked up as zeros and never trained.

@@ -17,7 +17,7 @@ from mnist.checkpoints.checkpoint import RunState
 from mnist.config import Config
 from mnist.data.dataset import Dataset, Split
 from mnist.evaluation import Evaluation
-from mnist.framework import fluid
+from mnist.fluid.door import fluid
 from mnist.models import Model
 from mnist.projector import VectorSet
 from mnist.tracking import Tracker

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 import numpy as np
 
 from mnist.config import OptimizerConfig, PiecewiseSchedule, PolynomialSchedule
-from mnist.framework import fluid
+from mnist.fluid.door import fluid
 
 # {parameter's structured name: {accumulator: array}}; the form in which a state travels.
 Accumulators = Dict[str, Dict[str, "np.ndarray[Any, Any]"]]

@@ -54,9 +54,9 @@ def main(
     """
     if as_json and format_ not in (None, "json"):
         raise click.UsageError(f"--json and --format {format_} contradict each other")
-    from mnist import device
+    from mnist.fluid import places
 
-    device.prepare_process()
+    places.prepare_process()
     from mnist import prediction_lines
 
     options = prediction_lines.Options(

@@ -18,8 +18,8 @@ from mnist.checkpoints.conventions import Conventions
 from mnist.config import ModelConfig
 from mnist.data import dataset
 from mnist.data.dataset import Split
-from mnist.framework import fluid, to_variable
-from mnist.loader import as_model_input
+from mnist.fluid.door import fluid, to_variable
+from mnist.fluid.feeding import as_model_input
 
 BATCH = 256
 

@@ -43,9 +43,9 @@ def main(
     [default: checkpoints/best].
     """
     streams.outlive_output()
-    from mnist import device
+    from mnist.fluid import places
 
-    device.prepare_process()
+    places.prepare_process()
     from mnist import reports
 
     reports.write(runs, compare, split, data, output, assume)

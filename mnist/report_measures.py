@@ -12,8 +12,8 @@ from mnist.base import seeding
 from mnist.config import LoaderConfig
 from mnist.data.dataset import Split
 from mnist.evaluation import Evaluation, evaluate
-from mnist.framework import fluid, to_variable
-from mnist.loader import as_model_input
+from mnist.fluid.door import fluid, to_variable
+from mnist.fluid.feeding import as_model_input
 from mnist.models import Model
 from mnist.perturbations import Change
 from mnist.predictor import load_model

@@ -19,10 +19,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from scipy.stats import binomtest
 
-from mnist import __version__, device, report_figures
+from mnist import __version__, report_figures
 from mnist.base.console import percent
 from mnist.checkpoints.checkpoint import EpochRecord, best_record
 from mnist.figures import DARK, LIGHT, SERIES, css_variables
+from mnist.fluid import places
 from mnist.perturbations import CHANGES
 from mnist.report_figures import Line, thin
 from mnist.report_measures import BATCHES, Measures, most_taken_for
@@ -105,7 +106,7 @@ def _page(template: str, **values: Any) -> str:
             made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             version=__version__,
             machine=_machine(),
-            process=device.describe_process(),
+            process=places.describe_process(),
             light=Markup(css_variables(LIGHT)),
             dark=Markup(css_variables(DARK)),
             **values,

@@ -6,15 +6,16 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 
-from mnist import __version__, device, predictor
+from mnist import __version__, predictor
 from mnist import config as configs
 from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint, conventions
 from mnist.checkpoints.checkpoint import Checkpoint, RunState
 from mnist.config import Config
 from mnist.data.dataset import Dataset
-from mnist.framework import fluid, paddle
-from mnist.loader import count_batches
+from mnist.fluid import places
+from mnist.fluid.door import fluid, paddle
+from mnist.fluid.feeding import count_batches
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def initial_state(
         data_sha256=data.sha256,
         data_fallback=fallback,
         versions=_versions(),
-        device=device.describe_place(place),
+        device=places.describe_place(place),
         deterministic=_deterministic_note(place),
     )
     if resume is None:

@@ -7,12 +7,12 @@ and the environment is set between knowing the config and importing Paddle.
 from typing import Any, Dict, Iterable, Optional, Tuple
 
 from mnist import config as configs
-from mnist import device, parallel
 from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import Checkpoint
 from mnist.config import Config
-from mnist.parallel import Group
+from mnist.fluid import places, processes
+from mnist.fluid.processes import Group
 
 
 def start(
@@ -25,12 +25,12 @@ def start(
 
     Without ``config_path`` the config is the one in the checkpoint ``resume``.
     """
-    with parallel.join() as group:
-        with parallel.agreed(group):
+    with processes.join() as group:
+        with processes.agreed(group):
             config, source = _config_and_checkpoint(config_path, resume, tuple(overrides))
-            parallel.check_workers(config.parallel.workers, group)
+            processes.check_workers(config.parallel.workers, group)
         if config.parallel.workers > group.size:
-            parallel.launch(config.parallel.workers)
+            processes.launch(config.parallel.workers)
         return _train(_with_workers(config, group.size), source, allow_changes, group)
 
 
@@ -43,16 +43,16 @@ def _with_workers(config: Config, workers: int) -> Config:
 def _train(
     config: Config, source: Optional[Checkpoint], allow_changes: bool, group: Group
 ) -> Dict[str, Any]:
-    with parallel.agreed(group):
+    with processes.agreed(group):
         # Only now is it known how many threads Paddle may take when it is imported.
-        device.prepare_process(config.device.threads)
+        places.prepare_process(config.device.threads)
         from mnist import trainer
         from mnist.data import obtain
         from mnist.resumption import Resumption
 
         # One process makes what is missing, the others find it there.
         made = obtain.obtain(config.data) if group.is_main else None
-    with parallel.agreed(group):
+    with processes.agreed(group):
         data, fallback = made or obtain.obtain(config.data)
     resumption = Resumption(source, allow_changes) if source else None
     return trainer.train(config, data, fallback, resumption, group)

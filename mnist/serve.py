@@ -48,9 +48,9 @@ def main(
 ) -> None:
     """Serve a page on which to draw a digit and watch the network read it."""
     streams.outlive_output()
-    from mnist import device
+    from mnist.fluid import places
 
-    device.prepare_process()
+    places.prepare_process()
     preflight.require(
         "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client", "swagger_ui_bundle"
     )

@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import numpy as np
 
 from mnist import config as configs
-from mnist import device, gradients, losses, models, optimizers, parallel, resumption, tracking
+from mnist import losses, models, optimizers, resumption, tracking
 from mnist.averaging import WeightAverage
 from mnist.base import notes, processors
 from mnist.base.console import percent
@@ -28,10 +28,11 @@ from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, EpochRecor
 from mnist.config import Config
 from mnist.data.dataset import Dataset
 from mnist.evaluation import Evaluation, evaluate
-from mnist.framework import fluid
-from mnist.loader import TrainingBatches, count_batches, feed
+from mnist.fluid import gradients, places, processes
+from mnist.fluid.door import fluid
+from mnist.fluid.feeding import TrainingBatches, count_batches, feed
+from mnist.fluid.processes import ALONE, Group
 from mnist.observation import Observer
-from mnist.parallel import ALONE, Group
 from mnist.resumption import Resumption
 from mnist.training_report import Reporter
 
@@ -51,8 +52,8 @@ def train(
     Failure if it breaks, Interrupted (after saving) if a signal stopped it.
     """
     with ExitStack() as stack:
-        with parallel.agreed(group):
-            place = device.choose_place(config.device)
+        with processes.agreed(group):
+            place = places.choose_place(config.device)
             state = resumption.initial_state(config, data, fallback, place, resume)
             stack.enter_context(fluid.dygraph.guard(place))
             # Paddle's generated names start anew for this run's model.
@@ -60,7 +61,7 @@ def train(
             run = _Run(config, data, place, state, group)
             if resume is not None:
                 run.restore(resume.checkpoint)
-        parallel.require_same(group, run.held())
+        processes.require_same(group, run.held())
         stack.enter_context(_old_objects_left_alone())
         return run.go(resume)
 
@@ -214,7 +215,7 @@ class _Run:
         data = self.data
         say(f"data    {data.source}: {len(data.train):,} train, {len(data.valid):,} valid,"
             f" {len(data.eval):,} eval")  # fmt: skip
-        about = [state.device, self.group.describe(), device.describe_process()]
+        about = [state.device, self.group.describe(), places.describe_process()]
         say(f"device  {'; '.join(filter(None, about))}")
         for note in notes:
             say(f"note    {note}")

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors.numpy
 
 from mnist.base.files import atomic_write
-from mnist.framework import fluid
+from mnist.fluid.door import fluid
 from mnist.models import Model
 
 NPZ = "weights.npz"

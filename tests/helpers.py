@@ -70,7 +70,7 @@ def small(train=200, valid=60, evaluation=60):
 @contextmanager
 def dygraph():
     """Dygraph on the CPU, with names that start anew."""
-    from mnist.framework import fluid
+    from mnist.fluid.door import fluid
 
     with fluid.dygraph.guard(fluid.CPUPlace()), fluid.unique_name.guard():
         yield fluid

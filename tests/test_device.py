@@ -10,8 +10,8 @@ import pytest
 from helpers import PROJECT, environment
 
 from mnist import config as configs
-from mnist import device
 from mnist.base.errors import InputError
+from mnist.fluid import places
 
 
 def device_config(**values):
@@ -19,7 +19,7 @@ def device_config(**values):
 
 
 def in_fresh_process(script, **variables):
-    env = {k: v for k, v in environment().items() if k not in device._settings(1)}
+    env = {k: v for k, v in environment().items() if k not in places._settings(1)}
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=str(PROJECT), env={**env, **variables},
         capture_output=True, text=True, timeout=120,
@@ -32,7 +32,7 @@ PRINT_ENVIRONMENT = """
 import json, os
 from mnist import device
 device.prepare_process(threads=2)
-import mnist.framework
+import mnist.fluid.door
 print(json.dumps({"environment": dict(os.environ), "chosen": device.chosen}))
 """
 
@@ -64,44 +64,44 @@ def test_the_terminate_handler_survives_paddles_import():
 import json, signal
 from mnist import signals
 signals.exit_on_terminate()
-import mnist.framework
+import mnist.fluid.door
 print(json.dumps(signal.getsignal(signal.SIGTERM) is signals._raise))
 """
     assert in_fresh_process(script) is True
 
 
 def test_nothing_changes_once_paddle_is_there(monkeypatch):
-    import mnist.framework  # noqa: F401
+    import mnist.fluid.door  # noqa: F401
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    device.prepare_process(3)
+    places.prepare_process(3)
     assert "OMP_NUM_THREADS" not in os.environ
 
 
 def test_cpu_and_auto_work_without_a_gpu():
     for place in ("cpu", "auto"):
-        assert device.describe_place(device.choose_place(device_config(place=place))) == "CPU"
+        assert places.describe_place(places.choose_place(device_config(place=place))) == "CPU"
 
 
 def test_a_gpu_that_is_not_there_is_an_error_or_a_loud_fallback(capsys):
     with pytest.raises(InputError, match=r"device\.place.*device\.fallback"):
-        device.choose_place(device_config(place="gpu"))
-    place = device.choose_place(device_config(place="gpu", fallback="cpu"))
-    assert device.describe_place(place) == "CPU"
+        places.choose_place(device_config(place="gpu"))
+    place = places.choose_place(device_config(place="gpu", fallback="cpu"))
+    assert places.describe_place(place) == "CPU"
     assert "WARNING" in capsys.readouterr().err
 
 
 def test_a_gpu_build_without_that_gpu_never_gets_as_far_as_cudaplace(monkeypatch):
     """CUDAPlace would end the process; no GPU build can be tested, so its answers are faked."""
-    from mnist.framework import fluid
+    from mnist.fluid.door import fluid
 
     monkeypatch.setattr(fluid, "is_compiled_with_cuda", lambda: True)
     for count, gpu_id in ((0, 0), (2, 5)):
         answer = partial(int, count)
         monkeypatch.setattr(fluid.core, "get_cuda_device_count", answer, raising=False)
         with pytest.raises(InputError, match=f"no GPU {gpu_id} here \\({count} found\\)"):
-            device.choose_place(device_config(place="gpu", gpu_id=gpu_id))
+            places.choose_place(device_config(place="gpu", gpu_id=gpu_id))
     made = []
     monkeypatch.setattr(fluid, "CUDAPlace", made.append)
-    device.choose_place(device_config(place="gpu", gpu_id=1))
+    places.choose_place(device_config(place="gpu", gpu_id=1))
     assert made == [1]

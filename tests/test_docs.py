@@ -78,7 +78,7 @@ def test_every_name_given_with_a_file_is_in_that_file(document):
 
 @each_document
 def test_every_module_that_is_named_exists(document):
-    # `mnist.loader`, `mnist.loader.feed` and python -m mnist.train, but not mnist.json.gz.
+    # `mnist.fluid.feeding`, `mnist.fluid.feeding.feed` and python -m mnist.train, but not mnist.json.gz.
     text = document.read_text()
     modules = re.findall(r"`mnist\.(?!\w+\.gz)(\w+)(?:\.(\w+))?`", text)
     modules += [(verb, "") for verb in re.findall(r"python -m mnist\.(\w+)", text)]

@@ -11,10 +11,11 @@ import pytest
 from helpers import PROJECT, digits, dygraph, save_checkpoint, verb
 from safetensors.numpy import load_file
 
-from mnist import exporting, inference_model, layers, models, onnx_model, weight_files
+from mnist import exporting, inference_model, models, onnx_model, weight_files
 from mnist.base.errors import Failure, InputError
 from mnist.checkpoints import checkpoint
-from mnist.loader import as_model_input
+from mnist.fluid import layers
+from mnist.fluid.feeding import as_model_input
 from mnist.predictor import Predictor
 
 FILES = [

@@ -6,8 +6,8 @@ from helpers import digits, dygraph
 
 from mnist import config as configs
 from mnist import internals, losses, models
-from mnist.framework import fluid, to_variable
-from mnist.loader import as_model_input
+from mnist.fluid.door import fluid, to_variable
+from mnist.fluid.feeding import as_model_input
 
 MODELS = sorted(models.MODELS)
 

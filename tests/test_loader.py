@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from mnist import config as configs
 from mnist.config import LoaderConfig
 from mnist.data.dataset import Split
-from mnist.loader import Batches, TrainingBatches, feed
-from mnist.parallel import ALONE, Group
+from mnist.fluid.feeding import Batches, TrainingBatches, feed
+from mnist.fluid.processes import ALONE, Group
 
 MODES = ("batch_generator", "sample_list_generator", "sync")
 
@@ -186,7 +186,7 @@ from helpers import dygraph
 from test_loader import numbered
 from mnist import config as configs
 from mnist.config import LoaderConfig
-from mnist.loader import Batches, feed
+from mnist.fluid.feeding import Batches, feed
 with dygraph() as fluid:
     for _ in range(10):
         with closing(feed(Batches(numbered(2000), 10), LoaderConfig(), fluid.CPUPlace())) as b:

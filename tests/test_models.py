@@ -7,9 +7,10 @@ import pytest
 from helpers import digits, dygraph
 
 from mnist import config as configs
-from mnist import gradients, losses, models
-from mnist.framework import fluid, to_variable
-from mnist.loader import as_model_input
+from mnist import losses, models
+from mnist.fluid import gradients
+from mnist.fluid.door import fluid, to_variable
+from mnist.fluid.feeding import as_model_input
 
 COUNTS = [
     (("model.name=fc", "model.hidden_sizes=[]"), 7_850),

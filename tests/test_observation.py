@@ -20,7 +20,7 @@ from mnist.base.errors import Interrupted
 from mnist.checkpoints.checkpoint import RunState
 from mnist.config import LogConfig
 from mnist.evaluation import evaluate
-from mnist.framework import fluid, to_variable
+from mnist.fluid.door import fluid, to_variable
 from mnist.observation import Observer
 
 CADENCES = [name for name in LogConfig.model_fields if name not in ("dir", "every_steps")]

@@ -17,11 +17,12 @@ import pytest
 from helpers import DIGITS, ROOT, environment, same, small, verb
 
 from mnist import config as configs
-from mnist import parallel, trainer
+from mnist import trainer
 from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint
 from mnist.data import course_json
 from mnist.data.dataset import Split
+from mnist.fluid import processes
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 MPIRUN = Path(sys.executable).parent / "mpirun"
@@ -324,16 +325,16 @@ def test_packages_of_one_process_that_cannot_work_end_all(
 
 
 def test_another_number_than_mpirun_started_is_refused():
-    group = parallel.Group()
+    group = processes.Group()
     group.size = 2
-    parallel.check_workers(1, group)
-    parallel.check_workers(2, group)
+    processes.check_workers(1, group)
+    processes.check_workers(2, group)
     with pytest.raises(InputError, match=r"parallel\.workers: 3, but 2 processes"):
-        parallel.check_workers(3, group)
+        processes.check_workers(3, group)
 
 
 def test_a_process_on_its_own_exchanges_nothing():
-    group = parallel.ALONE
+    group = processes.ALONE
     sums = np.array([1.5, 0.5, 0], np.float32)
     assert group.exchange(None, 1.0, sums) is sums
     assert group.share(7) == (slice(0, None, 1), 1.0)

@@ -338,7 +338,7 @@ import click
 from mnist import cli
 @click.command()
 def main():
-    from mnist.framework import fluid, to_variable
+    from mnist.fluid.door import fluid, to_variable
     import numpy as np
     with fluid.dygraph.guard():
         ones = to_variable(np.ones((2, 3), "float32"))

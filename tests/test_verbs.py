@@ -200,7 +200,7 @@ def course_pair(tmp_path):
     script = """
 import sys
 import numpy as np
-from mnist.framework import fluid
+from mnist.fluid.door import fluid
 
 class MNIST(fluid.dygraph.Layer):
     def __init__(self):

@@ -7,8 +7,8 @@ Paddle's own operators.
 
 from typing import Any, Iterator, Optional
 
-from mnist import gradients
-from mnist.framework import fluid
+from mnist.fluid import gradients
+from mnist.fluid.door import fluid
 
 _ops = fluid.core.ops
 

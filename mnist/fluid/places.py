@@ -67,7 +67,7 @@ def choose_place(config: "DeviceConfig") -> Any:
     1.8.5 (exit code 255, no exception), so it is only made where it is known to work.
     Raises InputError if there is no such GPU and no ``device.fallback``.
     """
-    from mnist.framework import fluid
+    from mnist.fluid.door import fluid
 
     if config.place == "cpu":
         return fluid.CPUPlace()
@@ -86,7 +86,7 @@ def choose_place(config: "DeviceConfig") -> Any:
 
 
 def _why_no_gpu(gpu_id: int) -> Optional[str]:
-    from mnist.framework import fluid
+    from mnist.fluid.door import fluid
 
     if not fluid.is_compiled_with_cuda():
         return "this is Paddle's CPU build (paddlepaddle-gpu has CUDA)"
@@ -99,7 +99,7 @@ def _why_no_gpu(gpu_id: int) -> Optional[str]:
 
 def describe_place(place: Any) -> str:
     """``"CPU"`` or ``"GPU 0"``."""
-    from mnist.framework import fluid
+    from mnist.fluid.door import fluid
 
     if isinstance(place, fluid.CUDAPlace):
         return f"GPU {place.get_device_id()}"

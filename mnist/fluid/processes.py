@@ -123,7 +123,7 @@ class MpiGroup(Group):
         return f"{self.size} processes (MPI)"
 
     def prepare(self, model: Any) -> None:
-        from mnist.layers import on_cpu
+        from mnist.fluid.layers import on_cpu
 
         if not on_cpu():
             raise InputError(
@@ -187,7 +187,7 @@ class GpuGroup(Group):
     """
 
     def __init__(self) -> None:
-        from mnist.framework import fluid
+        from mnist.fluid.door import fluid
 
         self._parallel = fluid.dygraph.parallel
         environment = self._parallel.Env()
@@ -219,7 +219,7 @@ def _exchanged(parameter: Any) -> Any:
 
 def _overwrite(variable: Any, values: Array) -> None:
     """Write to a variable's memory; ``set_value`` would be refused for a gradient."""
-    from mnist.framework import fluid
+    from mnist.fluid.door import fluid
 
     variable.value().get_tensor().set(values, fluid.CPUPlace())
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Iterator
 
-from mnist import device
 from mnist.base import preflight
+from mnist.fluid import places
 
 preflight.check()
-device.prepare_process()
+places.prepare_process()
 # Paddle's import puts a handler of its own on SIGTERM; ours comes back after it.
 _on_terminate = signal.getsignal(signal.SIGTERM)
 

@@ -12,8 +12,8 @@ from mnist.base import seeding
 from mnist.config import DataConfig, LoaderConfig
 from mnist.data import augmentation
 from mnist.data.dataset import Split
-from mnist.framework import fluid, paddle, to_variable
-from mnist.parallel import Group
+from mnist.fluid.door import fluid, paddle, to_variable
+from mnist.fluid.processes import Group
 
 Batch = Tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
 Feed = Generator[List[Any], None, None]

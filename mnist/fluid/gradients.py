@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Callable, Dict, Iterator, Tuple
 
-from mnist.framework import fluid
+from mnist.fluid.door import fluid
 
 # Takes the gradient of a layer's output (VarBase), and carries on with that of its input.
 Backward = Callable[[Any], None]

@@ -1,0 +1,1 @@
+"""Paddle's quirks, each in one place."""
