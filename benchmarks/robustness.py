@@ -18,11 +18,11 @@ from typing import List, Optional, Tuple
 import cv2
 import numpy as np
 
-from mnist import images
 from mnist.base import processors
 from mnist.base.errors import InputError
 from mnist.base.files import PROJECT_ROOT
 from mnist.data import course_json
+from mnist.pictures import decode
 from tests.material.dresses import DRESSES
 
 
@@ -81,7 +81,7 @@ def dressed(name: str, digit: np.ndarray) -> Optional[np.ndarray]:
     channels = picture[..., ::-1] if picture.ndim == 3 else picture
     _, data = cv2.imencode(".png", channels)
     try:
-        return images.to_mnist(images.load_image(data.tobytes()))
+        return decode.to_mnist(decode.load_image(data.tobytes()))
     except InputError:
         return None
 

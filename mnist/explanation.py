@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from mnist.base.files import PathLike
 from mnist.fluid.door import fluid
-from mnist.mnist_form import Grey
 from mnist.models import Model
+from mnist.pictures.normalize import Grey
 from mnist.predictor import Prediction, Predictor
 
 

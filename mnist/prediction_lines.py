@@ -15,11 +15,11 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tupl
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
-from mnist import images, picture_files
 from mnist.base.console import make_console, make_progress, percent
 from mnist.base.errors import InputError, one_line
-from mnist.mnist_form import NoInk
-from mnist.picture_files import Read, Source
+from mnist.pictures import decode, files
+from mnist.pictures.files import Read, Source
+from mnist.pictures.normalize import NoInk
 
 # Shorter runs are over before a progress bar could be read.
 LONG = 100
@@ -40,10 +40,10 @@ class Options:
 
 def print_predictions(paths: Sequence[str], options: Options) -> int:
     """Predict every picture and return the exit code: 2 if any could not be read."""
-    names = picture_files.find(paths)
+    names = files.find(paths)
     targets = _targets(names, options) if options.many else {}
     read = read_many if options.many else read_one
-    with picture_files.reading(names, read) as results:
+    with files.reading(names, read) as results:
         from mnist.predictor import Predictor
 
         model = Predictor(options.checkpoint, options.assume)
@@ -58,17 +58,17 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
 def read_one(source: Source) -> Any:
     """A picture with one digit: uint8 ``[28, 28]``."""
     if isinstance(source, str):
-        return images.read_digit(source)
-    return images.to_mnist(images.load_image(source))
+        return decode.read_digit(source)
+    return decode.to_mnist(decode.load_image(source))
 
 
 def read_many(source: Source) -> Any:
     """A picture with several digits: its pixels and what was found on it."""
-    from mnist import many
+    from mnist.pictures import several
 
-    pixels = images.load_pixels(source)
+    pixels = decode.load_pixels(source)
     try:
-        return pixels, many.find_digits(images.grey_of(pixels))
+        return pixels, several.find_digits(decode.grey_of(pixels))
     except InputError as error:
         if isinstance(source, str):
             raise type(error)(f"{source}: {error}") from error
@@ -82,7 +82,7 @@ def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
     taken = {os.path.realpath(name) for name in names}
     targets: Dict[str, Path] = {}
     for name in names:
-        stem = "stdin" if name == picture_files.STDIN else Path(name).stem
+        stem = "stdin" if name == files.STDIN else Path(name).stem
         target = Path(options.annotate or f"{stem}-digits.png")
         number = 1
         while os.path.realpath(target) in taken:
@@ -141,7 +141,7 @@ def _groups(items: Iterable[Read], size: int) -> Iterator[List[Read]]:
 def _write_many(
     writer: "_Writer", name: str, read: Any, predictions: Iterator[Any], target: Path
 ) -> None:
-    from mnist import annotation
+    from mnist.pictures import annotation
 
     pixels, found = read
     pairs = [(digit, next(predictions)) for digit in found]

@@ -7,7 +7,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from mnist import calibration, digit_check, losses, models
+from mnist import calibration, losses, models
 from mnist import config as configs
 from mnist.base import notes
 from mnist.base.errors import InputError
@@ -20,6 +20,7 @@ from mnist.data import dataset
 from mnist.data.dataset import Split
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
+from mnist.pictures import plausible
 
 BATCH = 256
 
@@ -34,7 +35,7 @@ _MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 class Prediction:
     """The likeliest digit, and every digit with its probability, the likeliest first.
 
-    ``is_digit`` is False where the picture is none by the rule of ``mnist.digit_check``; the
+    ``is_digit`` is False where the picture is none by the rule of ``mnist.pictures.plausible``; the
     other fields then say what it would be if it were one.
     """
 
@@ -191,4 +192,4 @@ class Predictor:
 
 def _prediction(ranking: List[Tuple[int, float]], image: "np.ndarray[Any, Any]") -> Prediction:
     digit, confidence = ranking[0]
-    return Prediction(digit, confidence, ranking, digit_check.may_be_digit(image, confidence))
+    return Prediction(digit, confidence, ranking, plausible.may_be_digit(image, confidence))

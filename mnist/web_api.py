@@ -21,7 +21,7 @@ import mnist
 from mnist import web_requests
 from mnist.batching import Batcher
 from mnist.explanation import Answer, Question
-from mnist.mnist_form import Grey
+from mnist.pictures.normalize import Grey
 from mnist.web_boundary import HEADERS, Boundary
 from mnist.web_metrics import Metrics
 

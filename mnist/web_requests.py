@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.types import Message
 from typing_extensions import Annotated
 
-from mnist import images
 from mnist.base.errors import InputError
 from mnist.data.digits import SIDE
-from mnist.mnist_form import Grey
+from mnist.pictures import decode
+from mnist.pictures.normalize import Grey
 
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
@@ -165,5 +165,5 @@ def digits(sent: List[Picture], max_pixels: int, deadline: float) -> List[Grey]:
 
 def _digit(picture: Picture, max_pixels: int) -> Grey:
     if isinstance(picture, bytes):
-        return images.to_mnist(images.load_image(picture, max_pixels))
+        return decode.to_mnist(decode.load_image(picture, max_pixels))
     return picture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from helpers import digits
 
-from mnist import digit_check, images
-from mnist.mnist_form import NoInk
+from mnist.pictures import decode, plausible
+from mnist.pictures.normalize import NoInk
 from tests.material import absurd
 
 
@@ -14,11 +14,11 @@ def caught(kind, count):
     found = 0
     for seed in range(count):
         try:
-            digit = images.to_mnist(absurd.ABSURD[kind](np.random.RandomState(seed)))
+            digit = decode.to_mnist(absurd.ABSURD[kind](np.random.RandomState(seed)))
         except NoInk:
             found += 1
         else:
-            found += not digit_check.may_be_digit(digit, confidence=1.0)
+            found += not plausible.may_be_digit(digit, confidence=1.0)
     return found
 
 
@@ -41,23 +41,23 @@ def test_a_filled_page_is_a_solid_shape_and_none():
 
 def test_real_digits_may_be_digits():
     data = digits()
-    allowed = [digit_check.may_be_digit(digit, 0.9) for digit in data.train.images]
+    allowed = [plausible.may_be_digit(digit, 0.9) for digit in data.train.images]
     assert np.mean(allowed) > 0.99
 
 
 def test_a_model_that_does_not_believe_itself_is_not_believed():
     digit = digits().train.images[0]
-    assert digit_check.may_be_digit(digit, 0.51) and not digit_check.may_be_digit(digit, 0.49)
+    assert plausible.may_be_digit(digit, 0.51) and not plausible.may_be_digit(digit, 0.49)
 
 
 @pytest.mark.parametrize("level", [0, 127, 255])
 def test_one_level_is_none(level):
-    assert not digit_check.may_be_digit(np.full((28, 28), level, np.uint8), 1.0)
+    assert not plausible.may_be_digit(np.full((28, 28), level, np.uint8), 1.0)
 
 
 def test_mnists_own_eval_is_left_in_peace(real_mnist):
     from mnist.data import idx
 
     images_ = idx.read_images(real_mnist / "t10k-images-idx3-ubyte.gz").array
-    allowed = [digit_check.may_be_digit(image, 1.0) for image in images_]
+    allowed = [plausible.may_be_digit(image, 1.0) for image in images_]
     assert np.mean(allowed) > 0.99

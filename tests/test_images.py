@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mnist import images, mnist_form
 from mnist.base.errors import InputError
 from mnist.data import course_json, idx
+from mnist.pictures import decode, normalize
 
 SAMPLES = ROOT / "data" / "samples"
 WORDS = "zero one two three four five six seven eight nine".split()
@@ -48,10 +48,10 @@ def alike(left, right):
 
 
 def digit_of(data):
-    return images.to_mnist(images.load_image(data))
+    return decode.to_mnist(decode.load_image(data))
 
 
-REFERENCE = images.to_mnist(seven())
+REFERENCE = decode.to_mnist(seven())
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,8 @@ def test_a_one_that_is_cut_out_tightly(slant, inverted):
     cv2.line(picture, (20 + slant, 20), (20, 180), 0, 16, cv2.LINE_AA)
     rows, columns = (np.flatnonzero((picture < 128).any(axis)) for axis in (1, 0))
     cut = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    found = images.to_mnist(255 - cut if inverted else cut)
-    assert alike(found, images.to_mnist(np.pad(picture, 60, constant_values=255))) > 0.85
+    found = decode.to_mnist(255 - cut if inverted else cut)
+    assert alike(found, decode.to_mnist(np.pad(picture, 60, constant_values=255))) > 0.85
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -80,7 +80,7 @@ def test_blank_paper_in_strongly_uneven_light_is_no_ink(seed):
     light = 0.6 - rng.uniform(0.5, 0.95) * (x * rng.choice([-1, 1]) + 0.3 * y * rng.uniform(-1, 1))
     paper = np.clip(230 * light + rng.normal(0, 2, light.shape), 0, 255).astype(np.uint8)
     with pytest.raises(InputError, match="no ink found"):
-        images.to_mnist(paper)
+        decode.to_mnist(paper)
 
 
 @pytest.mark.parametrize("inset", range(0, 10, 3))
@@ -89,13 +89,13 @@ def test_a_frame_near_the_edge(inset, thickness):
     picture = np.pad(seven(240, 20), 40, constant_values=255)
     corner = picture.shape[0] - 1 - inset
     cv2.rectangle(picture, (inset, inset), (corner, corner), 40, thickness)
-    assert alike(images.to_mnist(picture), REFERENCE) > 0.97
+    assert alike(decode.to_mnist(picture), REFERENCE) > 0.97
 
 
 def test_form_of_the_result():
     assert REFERENCE.shape == (28, 28)
     assert REFERENCE.dtype == np.uint8
-    assert mnist_form.is_mnist_form(REFERENCE)
+    assert normalize.is_mnist_form(REFERENCE)
     rows, columns = (np.flatnonzero((REFERENCE > 0).any(axis)) for axis in (1, 0))
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
     mass = REFERENCE.astype(float)
@@ -108,12 +108,12 @@ def test_form_of_the_result():
     "size, pen", [(40, 4), (120, 10), (120, 1), (120, 24), (1000, 2), (1500, 90)]
 )
 def test_any_size_and_pen(size, pen):
-    assert alike(images.to_mnist(seven(size, pen)), REFERENCE) > 0.85
+    assert alike(decode.to_mnist(seven(size, pen)), REFERENCE) > 0.85
 
 
 def test_light_ink_is_the_same_as_dark():
     np.testing.assert_allclose(
-        images.to_mnist(255 - seven()).astype(int), REFERENCE.astype(int), atol=30
+        decode.to_mnist(255 - seven()).astype(int), REFERENCE.astype(int), atol=30
     )
 
 
@@ -121,25 +121,25 @@ def test_light_ink_is_the_same_as_dark():
 def test_off_centre(top, left):
     paper = np.full((500, 500), 255, np.uint8)
     paper[top : top + 120, left : left + 120] = seven()
-    assert alike(images.to_mnist(paper), REFERENCE) > 0.97
+    assert alike(decode.to_mnist(paper), REFERENCE) > 0.97
 
 
 def test_uneven_light():
     light = np.linspace(1, 0.35, 240)[None, :] * np.linspace(1, 0.8, 240)[:, None]
-    assert alike(images.to_mnist(np.uint8(seven(240, 20) * light)), REFERENCE) > 0.97
+    assert alike(decode.to_mnist(np.uint8(seven(240, 20) * light)), REFERENCE) > 0.97
 
 
 def test_noise():
     rng = np.random.RandomState(1)
     noisy = seven(240, 20) * 0.6 + 40 + rng.normal(0, 12, (240, 240))
-    assert alike(images.to_mnist(np.clip(noisy, 0, 255).astype(np.uint8)), REFERENCE) > 0.97
+    assert alike(decode.to_mnist(np.clip(noisy, 0, 255).astype(np.uint8)), REFERENCE) > 0.97
 
 
 def test_specks_are_not_ink():
     picture = seven(240, 20)
     for x, y in ((10, 12), (225, 30), (14, 220), (220, 228)):
         cv2.circle(picture, (x, y), 3, 0, -1)
-    assert alike(images.to_mnist(picture), REFERENCE) > 0.97
+    assert alike(decode.to_mnist(picture), REFERENCE) > 0.97
 
 
 @pytest.mark.parametrize("inset, thickness", [(0, 3), (0, 8), (8, 2)])
@@ -148,40 +148,40 @@ def test_a_frame_is_not_ink(inset, thickness, inverted):
     picture = np.pad(seven(240, 20), 24, constant_values=255)
     corner = picture.shape[0] - 1 - inset
     cv2.rectangle(picture, (inset, inset), (corner, corner), 0, thickness)
-    assert alike(images.to_mnist(255 - picture if inverted else picture), REFERENCE) > 0.97
+    assert alike(decode.to_mnist(255 - picture if inverted else picture), REFERENCE) > 0.97
 
 
 def test_a_line_along_one_edge_is_not_ink():
     picture = seven(240, 20)
     picture[:, :5] = 0
-    assert alike(images.to_mnist(picture), REFERENCE) > 0.97
+    assert alike(decode.to_mnist(picture), REFERENCE) > 0.97
 
 
 def test_a_tight_crop():
     picture = seven(240, 40)
     rows, columns = (np.flatnonzero((picture < 128).any(axis)) for axis in (1, 0))
     cropped = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    assert alike(images.to_mnist(cropped), images.to_mnist(picture)) > 0.9
+    assert alike(decode.to_mnist(cropped), decode.to_mnist(picture)) > 0.9
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
 @pytest.mark.parametrize("shape", [(1, 1), (28, 28), (300, 200), (1, 5000), (5000, 1)])
 def test_blank(level, shape):
     with pytest.raises(InputError, match="no ink found"):
-        images.to_mnist(np.full(shape, level, np.uint8))
+        decode.to_mnist(np.full(shape, level, np.uint8))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_alone_is_no_ink(seed):
     paper = np.random.RandomState(seed).normal(200, 8, (300, 300)).astype(np.uint8)
     with pytest.raises(InputError, match="no ink found"):
-        images.to_mnist(paper)
+        decode.to_mnist(paper)
 
 
 def test_a_gradient_is_no_ink():
     paper = np.tile(np.linspace(120, 250, 300), (300, 1)).astype(np.uint8)
     with pytest.raises(InputError, match="no ink found"):
-        images.to_mnist(paper)
+        decode.to_mnist(paper)
 
 
 # --- what already has MNIST's form ---
@@ -189,12 +189,12 @@ def test_a_gradient_is_no_ink():
 
 def test_real_mnist_is_left_as_it_is(real_mnist):
     digits = idx.read_images(real_mnist / "t10k-images-idx3-ubyte.gz").array[:2000]
-    assert all(np.array_equal(images.to_mnist(digit), digit) for digit in digits)
+    assert all(np.array_equal(decode.to_mnist(digit), digit) for digit in digits)
 
 
 def test_the_bundled_digits_are_left_as_they_are(bundled):
     for digit in np.concatenate([split_images for split_images, _ in bundled]):
-        assert np.array_equal(images.to_mnist(digit), digit)
+        assert np.array_equal(decode.to_mnist(digit), digit)
 
 
 def test_a_digit_saved_in_colour_is_left_as_it_is(bundled):
@@ -206,7 +206,7 @@ def test_bundled_digits_survive_a_dress(bundled):
     """Inverted and large, they come back as they were."""
     digits = bundled[2][0][:40]
     large = [cv2.resize(255 - d, (280, 280), interpolation=cv2.INTER_CUBIC) for d in digits]
-    assert np.median([alike(images.to_mnist(b), d) for b, d in zip(large, digits)]) > 0.97
+    assert np.median([alike(decode.to_mnist(b), d) for b, d in zip(large, digits)]) > 0.97
 
 
 # --- the bundled file ---
@@ -242,7 +242,7 @@ def test_samples():
     for picture in pictures:
         assert picture.stem.split("-")[0] in WORDS
         assert picture.stat().st_size < 40_000
-        assert mnist_form.is_mnist_form(images.read_digit(picture))
+        assert normalize.is_mnist_form(decode.read_digit(picture))
 
 
 def test_samples_are_what_their_script_draws(tmp_path):
@@ -278,7 +278,7 @@ def test_modes(mode):
 def test_floats_that_are_not_finite():
     values = seven().astype(np.float32)
     values[0, :3] = [np.nan, np.inf, -np.inf]
-    assert images.load_image(encoded(values, "TIFF")).shape == (120, 120)
+    assert decode.load_image(encoded(values, "TIFF")).shape == (120, 120)
 
 
 @pytest.mark.parametrize("kind", ["BMP", "GIF", "JPEG", "PPM", "TIFF", "WEBP"])
@@ -344,13 +344,13 @@ def test_orientation(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(held, "JPEG", exif=exif, quality=95)
-    assert images.load_image(data).shape == (160, 120)
+    assert decode.load_image(data).shape == (160, 120)
     assert alike(digit_of(data), REFERENCE) > 0.95
 
 
 def test_broken_exif_is_not_the_picture():
     data = encoded(seven(), "JPEG", exif=b"Exif\0\0" + b"II*\0\xff\xff\xff\xff" * 3)
-    assert images.load_image(data).shape == (120, 120)
+    assert decode.load_image(data).shape == (120, 120)
 
 
 # --- what is refused ---
@@ -372,7 +372,7 @@ def png_claiming(width, height):
 )
 def test_bombs(size):
     with pytest.raises(InputError, match="too many pixels"):
-        images.load_image(png_claiming(*size))
+        decode.load_image(png_claiming(*size))
 
 
 def test_webp_bombs():
@@ -385,17 +385,17 @@ def test_webp_bombs():
         body += bytes(4) + frame
         return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
 
-    assert images.load_image(claiming(120, 120)).shape == (120, 120)
+    assert decode.load_image(claiming(120, 120)).shape == (120, 120)
     with pytest.raises(InputError, match="too many pixels \\(8000×7000\\)"):
-        images.load_image(claiming(8_000, 7_000))
+        decode.load_image(claiming(8_000, 7_000))
     # Four bytes a pixel, twice: more than libwebp, or the machine, gives.
     with pytest.raises(InputError):
-        images.load_image(claiming(65_536, 65_536))
+        decode.load_image(claiming(65_536, 65_536))
 
 
 def refused(path, message):
     with pytest.raises(InputError, match=message) as caught:
-        images.read_digit(path)
+        decode.read_digit(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
@@ -408,7 +408,7 @@ def test_files_that_are_no_pictures(tmp_path):
     (tmp_path / "folder.png").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
     with open(tmp_path / "huge.png", "wb") as file:
-        file.truncate(images.MAX_FILE_BYTES + 1)
+        file.truncate(decode.MAX_FILE_BYTES + 1)
     refused(tmp_path / "empty.png", "empty")
     refused(tmp_path / "text.png", "not a picture")
     refused(tmp_path / "half.png", "damaged")
@@ -428,7 +428,7 @@ def test_a_file_without_permission(tmp_path):
 
 def test_a_name_that_cannot_be_one():
     with pytest.raises(InputError, match=r"cannot be read \(embedded null byte\)"):
-        images.load_image("a\0b.png")
+        decode.load_image("a\0b.png")
 
 
 WHOLE = {
@@ -493,12 +493,12 @@ def test_any_pixels(height, width, seed, share):
     rng = np.random.RandomState(seed)
     picture = np.where(rng.rand(height, width) < share, rng.randint(256), rng.randint(256))
     try:
-        assert images.to_mnist(picture.astype(np.uint8)).shape == (28, 28)
+        assert decode.to_mnist(picture.astype(np.uint8)).shape == (28, 28)
     except InputError:
         pass
 
 
 def test_importable_without_paddle():
-    code = "import sys; import mnist.images; sys.exit('paddle' in sys.modules)"
+    code = "import sys; import mnist.pictures.decode; sys.exit('paddle' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), timeout=60)
     assert done.returncode == 0

@@ -6,7 +6,7 @@ import pytest
 from helpers import ROOT, digits
 from PIL import Image
 
-from mnist import annotation, images, many, mnist_form
+from mnist.pictures import annotation, decode, normalize, several
 from mnist.predictor import Prediction
 from tests.material import dresses
 
@@ -41,11 +41,11 @@ def right(found, boxes):
 
 def test_digits_are_found_in_reading_order_and_in_mnists_form():
     picture, boxes = sheet(("314", "7926"))
-    found = many.find_digits(picture)
+    found = several.find_digits(picture)
     assert right(found, boxes)
     assert [digit.line for digit in found] == [0] * 3 + [1] * 4
     for digit in found:
-        assert mnist_form.is_mnist_form(digit.image)
+        assert normalize.is_mnist_form(digit.image)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1, 4])
@@ -53,13 +53,13 @@ def test_digits_are_found_in_reading_order_and_in_mnists_form():
 def test_any_size_and_polarity(factor, inverted):
     picture, boxes = sheet(("2749",))
     large = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    found = many.find_digits(255 - large if inverted else large)
+    found = several.find_digits(255 - large if inverted else large)
     assert right(found, [tuple(factor * side for side in box) for box in boxes])
 
 
 def test_a_line_that_rises_stays_a_line():
     picture, boxes = sheet(("7", "74926"), rise=0.12)
-    found = many.find_digits(picture)
+    found = several.find_digits(picture)
     assert right(found, boxes)
     assert [digit.line for digit in found] == [0] + [1] * 5
 
@@ -68,21 +68,21 @@ def test_uneven_light_a_shadow_and_ruled_paper():
     picture, boxes = sheet(("374", "2796"))
     picture[10::30] = np.minimum(picture[10::30], 190)
     lit = dresses._lit(np.dstack([picture] * 3), np.random.RandomState(4))[..., 0]
-    assert right(many.find_digits(lit), boxes)
+    assert right(several.find_digits(lit), boxes)
 
 
 def test_a_line_cut_out_tightly():
     picture, _ = sheet(("2749",))
     rows, columns = (np.flatnonzero((picture < 128).any(axis)) for axis in (1, 0))
     cut = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    assert len(many.find_digits(cut)) == 4
+    assert len(several.find_digits(cut)) == 4
 
 
 def test_dust_is_no_digit():
     picture, boxes = sheet(("374",))
     for x, y in ((5, 5), (150, 12), (300, 100)):
         cv2.circle(picture, (x, y), 3, 0, -1)
-    assert right(many.find_digits(picture), boxes)
+    assert right(several.find_digits(picture), boxes)
 
 
 def test_a_detached_bar_belongs_to_its_digit():
@@ -91,26 +91,26 @@ def test_a_detached_bar_belongs_to_its_digit():
     cv2.polylines(picture, [np.array([[55, 60], [52, 95], [85, 100], [95, 130], [50, 150]])],
                   False, 0, 6)  # fmt: skip
     cv2.line(picture, (200, 48), (195, 150), 0, 6)
-    assert len(many.find_digits(picture)) == 2
+    assert len(several.find_digits(picture)) == 2
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_blank_paper(level):
-    with pytest.raises(mnist_form.NoInk):
-        many.find_digits(np.full((300, 400), level, np.uint8))
+    with pytest.raises(normalize.NoInk):
+        several.find_digits(np.full((300, 400), level, np.uint8))
 
 
 def test_the_sample_sheets():
     counts = {"ruled-paper.jpg": [8, 4, 7], "squared-paper-on-a-table.jpg": [4, 5, 3]}
     assert {path.name for path in SHEETS.iterdir()} == set(counts)
     for name, expected in counts.items():
-        found = many.find_digits(images.load_image(SHEETS / name))
+        found = several.find_digits(decode.load_image(SHEETS / name))
         assert np.bincount([digit.line for digit in found]).tolist() == expected
 
 
 def test_the_copy_has_boxes_and_the_rest_is_the_picture(tmp_path):
     picture, _ = sheet(("314",))
-    found = many.find_digits(picture)
+    found = several.find_digits(picture)
     kinds = [
         Prediction(3, 1.0, [], True),
         Prediction(1, 0.6, [], True),

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from helpers import ROOT, environment, small, verb
 
-from mnist import picture_files
 from mnist.base.errors import InputError
+from mnist.pictures import files
 from tests.material import absurd
 
 SAMPLES = ROOT / "data" / "samples"
@@ -63,9 +63,9 @@ def test_a_pattern_without_a_match_is_one_line(folder):
 
 def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
     (tmp_path / "a[1].png").write_bytes(b"")
-    assert picture_files.find([str(tmp_path / "a[1].png")]) == [str(tmp_path / "a[1].png")]
+    assert files.find([str(tmp_path / "a[1].png")]) == [str(tmp_path / "a[1].png")]
     with pytest.raises(InputError, match="no file has such a name"):
-        picture_files.find([str(tmp_path / "b[1].png")])
+        files.find([str(tmp_path / "b[1].png")])
 
 
 def test_standard_input(folder):
@@ -105,7 +105,7 @@ def test_contradicting_options(folder):
 
 def test_many_files_come_in_order_with_the_bad_ones_among_them(folder, tmp_path):
     digits = small(train=200).train.images
-    for number, digit in enumerate(digits[: picture_files.FEW + 10]):
+    for number, digit in enumerate(digits[: files.FEW + 10]):
         cv2.imwrite(str(tmp_path / f"{number:04}.png"), digit)
     (tmp_path / "0007.png").write_bytes(b"no picture")
     one = verb("predict", tmp_path, "--json", "--batch-size", 7, cwd=folder, check=2)

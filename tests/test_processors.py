@@ -9,8 +9,9 @@ import pytest
 from helpers import ROOT, environment, small
 
 from mnist import config as configs
-from mnist import picture_files, trainer
+from mnist import trainer
 from mnist.base import processors
+from mnist.pictures import files
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +46,8 @@ def test_an_import_leaves_opencv_as_it_is():
 
 
 def test_predicts_workers_take_one_thread_each():
-    names = ["x"] * picture_files.FEW
-    with picture_files.reading(names, opencv_threads) as results:
+    names = ["x"] * files.FEW
+    with files.reading(names, opencv_threads) as results:
         assert list(results) == [("x", 1)] * len(names)
     assert cv2.getNumThreads() == 3
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, digits
 
-from mnist import images
+from mnist.pictures import decode
 from tests.material.dresses import DRESSES
 
 COUNT = 40
@@ -30,7 +30,7 @@ def model():
 def dressed(dress, digit):
     """The digit in a dress, in MNIST's form again; its stream is its own."""
     rng = np.random.RandomState(zlib.crc32(dress.encode() + digit.tobytes()))
-    return images.to_mnist(images.grey_of(DRESSES[dress](digit, rng)))
+    return decode.to_mnist(decode.grey_of(DRESSES[dress](digit, rng)))
 
 
 def share_read(model, pictures, labels):

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mnist import config as configs
-from mnist import explanation, images, models, web_api
+from mnist import explanation, models, web_api
 from mnist.batching import Batcher
 from mnist.explanation import Answer, FirstMaps
+from mnist.pictures import decode
 from mnist.predictor import Prediction
 from mnist.web_metrics import Metrics
 
@@ -85,7 +86,7 @@ def app():
 
 
 def test_a_picture_is_read_as_the_predict_verb_reads_it(app):
-    image = images.read_digit(SAMPLES / "seven.png")
+    image = decode.read_digit(SAMPLES / "seven.png")
     answer = post(app, content=SEVEN, headers=PNG).json()
     assert answer["model"] == "stand-in"
     assert answer["predictions"] == [
@@ -103,7 +104,7 @@ def test_a_picture_is_read_as_the_predict_verb_reads_it(app):
 
 def test_every_form_of_a_body_gives_the_same_in_order(app):
     files = sorted(SAMPLES.glob("*.png"))
-    expected = [prediction_of(images.read_digit(path)).digit for path in files]
+    expected = [prediction_of(decode.read_digit(path)).digit for path in files]
 
     def read(**options):
         return [found["digit"] for found in post(app, **options).json()["predictions"]]
@@ -112,7 +113,7 @@ def test_every_form_of_a_body_gives_the_same_in_order(app):
     encoded = [base64.b64encode(path.read_bytes()).decode() for path in files]
     assert read(json={"images": encoded}) == expected
     assert read(json={"images": ["data:image/png;base64," + text for text in encoded]}) == expected
-    pixels = [images.read_digit(path).tolist() for path in files]
+    pixels = [decode.read_digit(path).tolist() for path in files]
     assert read(json={"images": pixels}) == expected
     assert read(json={"images": [encoded[0], pixels[1]]}) == expected[:2]
 

@@ -21,8 +21,8 @@ from sklearn.datasets import load_digits
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mnist import mnist_form
 from mnist.base.files import atomic_write
+from mnist.pictures import normalize
 
 SPLITS = (1197, 300, 300)
 LEVELS = 16
@@ -52,9 +52,9 @@ def in_mnist_form(counts: np.ndarray) -> np.ndarray:
     contour = fine + 0.5 * (fine - cv2.GaussianBlur(fine, (0, 0), FINE)) > 0.45
     rows, columns = np.flatnonzero(contour.any(1)), np.flatnonzero(contour.any(0))
     digit = contour[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    shape = mnist_form.with_stroke(digit, *STROKES)
-    pixel = max(digit.shape) / mnist_form.BOX
-    return mnist_form.place(cv2.GaussianBlur(shape, (0, 0), 0.3 * pixel))
+    shape = normalize.with_stroke(digit, *STROKES)
+    pixel = max(digit.shape) / normalize.BOX
+    return normalize.place(cv2.GaussianBlur(shape, (0, 0), 0.3 * pixel))
 
 
 def sharp(counts: np.ndarray) -> np.ndarray:

@@ -25,10 +25,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from mnist import config, images
+from mnist import config
 from mnist.base.errors import MnistError
 from mnist.checkpoints import checkpoint
 from mnist.data import course_json, idx
+from mnist.pictures import decode
 
 from .material import idx_bytes, require, small_splits
 
@@ -410,9 +411,9 @@ class Pictures(Reader):
 
     def read(self, given: bytes) -> None:
         self.path.write_bytes(given)
-        grey = images.load_image(given)
+        grey = decode.load_image(given)
         require(grey.dtype == np.uint8 and grey.ndim == 2 and grey.size > 0, "no grey picture")
-        digit = images.read_digit(self.path)
+        digit = decode.read_digit(self.path)
         require(digit.dtype == np.uint8 and digit.shape == (28, 28), "not MNIST's form")
 
 

@@ -16,7 +16,7 @@ from PIL import Image, TiffImagePlugin
 
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, read_input
-from mnist.mnist_form import Grey, to_mnist
+from mnist.pictures.normalize import Grey, to_mnist
 
 __all__ = ["grey_of", "load_image", "load_pixels", "read_digit", "to_mnist"]
 

@@ -1,6 +1,6 @@
 """Several digits on one picture: found, and put in the order in which they are read.
 
-Ink is told from paper as for a single digit (``mnist.mnist_form``), only that paper is looked for
+Ink is told from paper as for a single digit (``mnist.pictures.normalize``), only that paper is looked for
 in a smaller neighbourhood, so that shadows and the table beside the sheet do not matter. Connected
 ink is a digit; small parts go to the digit they stand over or touch. What is far smaller than the
 rest is dust, what runs across the picture or along its edge is a ruled line or the table. Digits
@@ -13,9 +13,9 @@ from typing import Any, List, Tuple
 import cv2
 import numpy as np
 
-from mnist import mnist_form
 from mnist.base.errors import InputError
-from mnist.mnist_form import Floats, Grey, Mask
+from mnist.pictures import normalize
+from mnist.pictures.normalize import Floats, Grey, Mask
 
 # The picture is worked on with its longer side between these.
 WORK_SIDES = (400, 1600)
@@ -82,10 +82,10 @@ def find_digits(grey: Grey) -> List[FoundDigit]:
     Raises NoInk if there is none, InputError if there are more than 500 things that might be.
     """
     factor = float(np.clip(max(grey.shape), *WORK_SIDES)) / max(grey.shape)
-    likely = _with_light_paper(mnist_form.scaled(grey, factor))
+    likely = _with_light_paper(normalize.scaled(grey, factor))
     for picture in (likely, cv2.bitwise_not(likely)):
-        ink = mnist_form.ink_of(picture, mnist_form.local_paper, PAPER_SIDE)
-        ink = ink - mnist_form.paper_level(ink)[0]
+        ink = normalize.ink_of(picture, normalize.local_paper, PAPER_SIDE)
+        ink = ink - normalize.paper_level(ink)[0]
         _, labels, stats, _ = cv2.connectedComponentsWithStats(_writing(ink).astype(np.uint8))
         lines = _in_lines(_digits(_blots(stats), picture, labels))
         if lines:
@@ -94,12 +94,12 @@ def find_digits(grey: Grey) -> List[FoundDigit]:
                 for number, line in enumerate(lines)
                 for blot in line
             ]
-    raise mnist_form.NoInk("no ink found on the picture")
+    raise normalize.NoInk("no ink found on the picture")
 
 
 def _with_light_paper(grey: Grey) -> Grey:
     """The picture with its writing darker than its paper, whatever the table beside it is."""
-    small = mnist_form.scaled(grey, 3 * PAPER_SIDE / max(grey.shape))
+    small = normalize.scaled(grey, 3 * PAPER_SIDE / max(grey.shape))
     # A median keeps large things and their edges; of writing it keeps the paper.
     deviation = small.astype(np.float32) - cv2.medianBlur(small, 41)
     return cv2.bitwise_not(grey) if float((deviation**3).sum()) > 0 else grey
@@ -107,7 +107,7 @@ def _with_light_paper(grey: Grey) -> Grey:
 
 def _writing(ink: Floats) -> Mask:
     """Where the pen was: what is nearly as dark as the darkest ink."""
-    mask = mnist_form.ink_mask(ink)
+    mask = normalize.ink_mask(ink)
     if not mask.any():
         return mask
     return mask & (ink > FULL_INK * float(np.percentile(ink[mask], 98)))
@@ -116,7 +116,7 @@ def _writing(ink: Floats) -> Mask:
 def _blots(stats: "np.ndarray[Any, Any]") -> List[_Blot]:
     blots = []
     for label, (left, top, width, height, area) in enumerate(stats.tolist()):
-        if label > 0 and area >= mnist_form.SPECK_AREA:
+        if label > 0 and area >= normalize.SPECK_AREA:
             blots.append(_Blot(left, top, left + width, top + height, [label]))
     return blots
 
@@ -205,7 +205,7 @@ def _gap(one: _Blot, other: _Blot) -> float:
 def _is_drawn(picture: Grey, labels: "np.ndarray[Any, Any]", blot: _Blot) -> bool:
     margin = max(blot.height, blot.width) // 2
     window = _window(blot, margin, picture.shape)
-    return mnist_form.is_drawn(picture[window], np.isin(labels[window], blot.labels))
+    return normalize.is_drawn(picture[window], np.isin(labels[window], blot.labels))
 
 
 def _window(blot: _Blot, margin: int, shape: Tuple[int, ...]) -> Tuple[slice, slice]:
@@ -234,7 +234,7 @@ def _continues(last: _Blot, blot: _Blot) -> bool:
 
 def _form(ink: Floats, labels: "np.ndarray[Any, Any]", blot: _Blot) -> Grey:
     window = _window(blot, 4, ink.shape)
-    return mnist_form.form_of(ink[window], np.isin(labels[window], blot.labels))
+    return normalize.form_of(ink[window], np.isin(labels[window], blot.labels))
 
 
 def _box(blot: _Blot, factor: float, shape: Tuple[int, ...]) -> Tuple[int, int, int, int]:

@@ -1,0 +1,1 @@
+"""Any picture to 28×28."""
