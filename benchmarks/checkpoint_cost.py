@@ -16,10 +16,10 @@ import numpy as np
 from common import spread, table
 
 from mnist import config as configs
-from mnist import losses, models, optimizers
 from mnist.checkpoints.checkpoint import CheckpointStore, RunState
 from mnist.fluid import gradients
 from mnist.fluid.door import fluid, to_variable
+from mnist.model import architectures, losses, optimizers
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
 
 def _measure(folder: Path, saves: int):
     config = configs.default()
-    model = models.build(config.model, seed=1)
+    model = architectures.build(config.model, seed=1)
     optimizer = optimizers.build(config.optimizer, model.parameters(), 1000, 100)
     optimizers.create_state(optimizer, model.parameters())
     images = to_variable(np.random.rand(100, 1, 28, 28).astype(np.float32))

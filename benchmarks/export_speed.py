@@ -18,11 +18,12 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy as np
 
 from mnist import config as configs
-from mnist import exporting, inference_model, models, onnx_model, predictor
+from mnist import exporting, inference_model, onnx_model
 from mnist.base import processors
 from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, RunState
 from mnist.fluid.door import fluid, to_variable
+from mnist.model import architectures, predictor
 
 BASE = "dygraph"
 SIZES = (1, 256)
@@ -53,7 +54,7 @@ def _source(path: Optional[str], scratch: Path) -> Checkpoint:
         return checkpoint.load(path)
     config = configs.default()
     with fluid.dygraph.guard(fluid.CPUPlace()), fluid.unique_name.guard():
-        model = models.build(config.model, seed=1)
+        model = architectures.build(config.model, seed=1)
         with CheckpointStore(scratch / "checkpoints", keep_last=None) as store:
             state = RunState(config=config.model_dump())
             return checkpoint.load(store.save("epoch1", model.state_dict(), {}, state))

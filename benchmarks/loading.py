@@ -17,12 +17,12 @@ from typing import Callable, Iterator
 from common import MNIST, ratios, spread, table, take_turns
 
 from mnist import config as configs
-from mnist import losses, models, optimizers
 from mnist.base.files import PROJECT_ROOT
 from mnist.data import dataset
 from mnist.fluid import gradients
 from mnist.fluid.door import fluid
 from mnist.fluid.feeding import Batches, feed
+from mnist.model import architectures, losses, optimizers
 
 MODES = ("sync", "batch_generator", "sample_list_generator")
 BATCHES = 100
@@ -78,7 +78,7 @@ class Steps:
 
     def __init__(self) -> None:
         config = configs.default()
-        self.model = models.build(config.model, seed=1)
+        self.model = architectures.build(config.model, seed=1)
         self.optimizer = optimizers.build(config.optimizer, self.model.parameters(), 1000, 100)
 
     def run(self, batches, mode: str) -> float:

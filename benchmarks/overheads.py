@@ -42,9 +42,9 @@ from stepping import Stepper, without_collector  # noqa: E402
 from mnist.config import LogConfig  # noqa: E402
 from mnist.data import dataset  # noqa: E402
 from mnist.data.dataset import Dataset  # noqa: E402
-from mnist.evaluation import evaluate  # noqa: E402
 from mnist.fluid import places  # noqa: E402
 from mnist.fluid.door import fluid  # noqa: E402
+from mnist.model.evaluation import evaluate  # noqa: E402
 from mnist.tracking import Tracker  # noqa: E402
 from mnist.training_report import Reporter  # noqa: E402
 

@@ -45,7 +45,7 @@ def main() -> None:
         }
     print(f"| dress | {' | '.join(sets)} | no ink | no digit? |")
     print("| --- | " + "---: | " * (len(sets) + 2))
-    from mnist.predictor import Predictor
+    from mnist.model.predictor import Predictor
 
     model = Predictor(options.checkpoint)
     for name in names:

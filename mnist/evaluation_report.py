@@ -5,7 +5,6 @@ from typing import Any, Dict, Optional, Sequence
 
 from rich.table import Table
 
-from mnist import calibration, predictor
 from mnist.base import notes
 from mnist.base.console import make_console, make_table, percent, print_table
 from mnist.base.errors import InputError
@@ -13,8 +12,9 @@ from mnist.base.files import find_input
 from mnist.checkpoints import checkpoint
 from mnist.config import LoaderConfig
 from mnist.data import dataset
-from mnist.evaluation import Evaluation, evaluate
 from mnist.fluid.door import fluid
+from mnist.model import calibration, predictor
+from mnist.model.evaluation import Evaluation, evaluate
 
 
 def print_evaluation(

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from mnist.base.files import PathLike
 from mnist.fluid.door import fluid
-from mnist.models import Model
+from mnist.model.architectures import Model
+from mnist.model.predictor import Prediction, Predictor
 from mnist.pictures.normalize import Grey
-from mnist.predictor import Prediction, Predictor
 
 
 class Question(NamedTuple):

@@ -5,9 +5,10 @@ from typing import Any, Dict, Optional, Sequence
 
 from rich.table import Table
 
-from mnist import exporting, predictor, weight_files
+from mnist import exporting, weight_files
 from mnist.base.console import make_console, make_table, print_table
 from mnist.exporting import Export
+from mnist.model import predictor
 
 _CONTENTS = {
     exporting.MODEL_JSON: "what goes in and comes out, names of the weights, how it was checked",

@@ -9,15 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import cv2
 import numpy as np
 
-from mnist import (
-    __version__,
-    calibration,
-    inference_model,
-    losses,
-    onnx_model,
-    predictor,
-    weight_files,
-)
+from mnist import __version__, inference_model, onnx_model, weight_files
 from mnist.base import notes, preflight
 from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, find_input, read_input, sha256_of, staged_folder
@@ -26,6 +18,7 @@ from mnist.data import dataset
 from mnist.data.digits import CLASSES, SIDE
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
+from mnist.model import calibration, losses, predictor
 
 MODEL_JSON = "model.json"
 PADDLE_FOLDER = "paddle"

@@ -11,11 +11,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mnist import predictor
 from mnist.checkpoints import checkpoint
 from mnist.data.digits import CLASSES, PIXELS, SIDE
 from mnist.fluid.door import fluid, to_variable
-from mnist.models import Model, PixelEmbedding
+from mnist.model import predictor
+from mnist.model.architectures import Model, PixelEmbedding
 
 INPUT = "images"
 OUTPUT = "probabilities"
@@ -26,7 +26,7 @@ PARAMETERS = "__params__"
 class Classifier(fluid.dygraph.Layer):
     """A model together with the way from its outputs to probabilities, in Paddle's operators.
 
-    The same mathematics as ``mnist.losses.probabilities``. ``temperature`` divides the logits
+    The same mathematics as ``mnist.model.losses.probabilities``. ``temperature`` divides the logits
     (for ``square_error``: the scores that stand for them); None leaves them.
     """
 

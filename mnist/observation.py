@@ -11,14 +11,15 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import drawing, hparams, internals
+from mnist import drawing, hparams
 from mnist.base import notes
 from mnist.checkpoints.checkpoint import RunState
 from mnist.config import Config
 from mnist.data.dataset import Dataset, Split
-from mnist.evaluation import Evaluation
 from mnist.fluid.door import fluid
-from mnist.models import Model
+from mnist.model import inside
+from mnist.model.architectures import Model
+from mnist.model.evaluation import Evaluation
 from mnist.projector import VectorSet
 from mnist.tracking import Tracker
 
@@ -129,7 +130,7 @@ class Observer:
 
     def _draw_graph(self) -> None:
         try:
-            self._tracker.graph(internals.trace(self._model))
+            self._tracker.graph(inside.trace(self._model))
         except fluid.core.EnforceNotMet:
             notes.warn("Paddle cannot trace this model: no graph is drawn (log.graph)")
 
@@ -160,7 +161,7 @@ class Observer:
         self._tracker.histograms(named, step)
 
     def _draw_filters(self, step: int) -> None:
-        filters = internals.first_filters(self._model)
+        filters = inside.first_filters(self._model)
         if filters is not None:
             picture = drawing.filters(filters[:_FILTERS])
             self._tracker.image("train/first_layer", picture, step)
@@ -238,7 +239,7 @@ def _digit_vectors(
     """What the last layer sees of digits from the whole of ``split``."""
     count = min(points, len(split))
     chosen = np.linspace(0, len(split) - 1, count).astype(np.int64)
-    vectors = internals.features(model, split.images[chosen])
+    vectors = inside.features(model, split.images[chosen])
     if vectors is None:
         return None
     labels, digits = result.labels[chosen], result.digits[chosen]
@@ -256,12 +257,12 @@ def _digit_vectors(
 
 def _table_vectors(model: Model) -> Optional[VectorSet]:
     """The longest rows of the model's ``Embedding``; training has hardly touched the short."""
-    table = internals.embedding_table(model)
+    table = inside.embedding_table(model)
     if table is None:
         return None
     norms = np.linalg.norm(table, axis=1)
     chosen = np.argsort(-norms, kind="stable")[:_TABLE_ROWS]
-    places = [internals.place_of_row(model, int(row)) for row in chosen]
+    places = [inside.place_of_row(model, int(row)) for row in chosen]
     columns: Dict[str, Any] = {
         "token": [_name_token(int(row), place) for row, place in zip(chosen, places)],
         "row of the table": chosen,

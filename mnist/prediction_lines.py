@@ -44,7 +44,7 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
     targets = _targets(names, options) if options.many else {}
     read = read_many if options.many else read_one
     with files.reading(names, read) as results:
-        from mnist.predictor import Predictor
+        from mnist.model.predictor import Predictor
 
         model = Predictor(options.checkpoint, options.assume)
         writer = _WRITERS[options.format](options)

@@ -6,7 +6,7 @@ from typing import Any, List, Tuple
 
 import numpy as np
 
-from mnist.evaluation import Evaluation
+from mnist.model.evaluation import Evaluation
 
 BINS = 15  # as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
 _Z_95 = 1.959964  # 95% of a normal distribution lies within this many deviations

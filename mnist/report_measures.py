@@ -7,16 +7,17 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from mnist import calibration, losses, perturbations, reliability
+from mnist import perturbations, reliability
 from mnist.base import seeding
 from mnist.config import LoaderConfig
 from mnist.data.dataset import Split
-from mnist.evaluation import Evaluation, evaluate
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
-from mnist.models import Model
+from mnist.model import calibration, losses
+from mnist.model.architectures import Model
+from mnist.model.evaluation import Evaluation, evaluate
+from mnist.model.predictor import load_model
 from mnist.perturbations import Change
-from mnist.predictor import load_model
 from mnist.reliability import Reliability
 from mnist.report_run import Run
 

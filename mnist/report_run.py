@@ -8,11 +8,12 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from pydantic import BaseModel, ValidationError
 
-from mnist import predictor, tracking
+from mnist import tracking
 from mnist.base.errors import InputError
 from mnist.base.files import find_input, read_input
 from mnist.checkpoints import checkpoint, course_pairs
 from mnist.checkpoints.checkpoint import Checkpoint, EpochRecord, RunState
+from mnist.model import predictor
 
 Points = List[Tuple[float, float]]
 

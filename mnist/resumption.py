@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 
-from mnist import __version__, predictor
+from mnist import __version__
 from mnist import config as configs
 from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint, conventions
@@ -16,6 +16,7 @@ from mnist.data.dataset import Dataset
 from mnist.fluid import places
 from mnist.fluid.door import fluid, paddle
 from mnist.fluid.feeding import count_batches
+from mnist.model import predictor
 
 
 @dataclass(frozen=True)

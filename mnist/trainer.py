@@ -17,8 +17,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import numpy as np
 
 from mnist import config as configs
-from mnist import losses, models, optimizers, resumption, tracking
-from mnist.averaging import WeightAverage
+from mnist import resumption, tracking
 from mnist.base import notes, processors
 from mnist.base.console import percent
 from mnist.base.errors import Failure, InputError, Interrupted
@@ -27,11 +26,13 @@ from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
 from mnist.config import Config
 from mnist.data.dataset import Dataset
-from mnist.evaluation import Evaluation, evaluate
 from mnist.fluid import gradients, places, processes
 from mnist.fluid.door import fluid
 from mnist.fluid.feeding import TrainingBatches, count_batches, feed
 from mnist.fluid.processes import ALONE, Group
+from mnist.model import architectures, losses, optimizers
+from mnist.model.averaging import WeightAverage
+from mnist.model.evaluation import Evaluation, evaluate
 from mnist.observation import Observer
 from mnist.resumption import Resumption
 from mnist.training_report import Reporter
@@ -105,7 +106,7 @@ class _Run:
         # The signal that all processes have agreed to stop for; 0 for none.
         self.stop_signal = 0
         self.steps_per_epoch = count_batches(len(data.train), config.data.batch_size)
-        self.model = models.build(config.model, config.train.seed)
+        self.model = architectures.build(config.model, config.train.seed)
         total_steps = config.train.epochs * self.steps_per_epoch
         self.optimizer = optimizers.build(
             config.optimizer, self.model.trained_parameters(), total_steps, self.steps_per_epoch
@@ -219,7 +220,7 @@ class _Run:
         say(f"device  {'; '.join(filter(None, about))}")
         for note in notes:
             say(f"note    {note}")
-        rows = models.summarize(self.model)
+        rows = architectures.summarize(self.model)
         self.reporter.model(self.config.model.name, rows, self.model.count_parameters())
         if resume:
             path = resume.checkpoint.path

@@ -12,11 +12,12 @@ from typing import List, Optional, Sequence
 import uvicorn
 from fastapi import FastAPI
 
-from mnist import predictor, web_api
+from mnist import web_api
 from mnist.base import notes, processors, signals
 from mnist.base.errors import Failure, InputError, Interrupted
 from mnist.batching import Batcher
 from mnist.explanation import ExplainingPredictor
+from mnist.model import predictor
 from mnist.web_metrics import Metrics
 
 MAX_BATCH = 64

@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from mnist.base.files import atomic_write
 from mnist.fluid.door import fluid
-from mnist.models import Model
+from mnist.model.architectures import Model
 
 NPZ = "weights.npz"
 SAFETENSORS = "weights.safetensors"

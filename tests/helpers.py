@@ -79,12 +79,12 @@ def dygraph():
 def save_checkpoint(folder, *settings, data=DIGITS):
     """A checkpoint of a model as it begins, which is as good as any for comparing."""
     from mnist import config as configs
-    from mnist import models
     from mnist.checkpoints.checkpoint import CheckpointStore, RunState
+    from mnist.model import architectures
 
     config = configs.default(settings)
     with dygraph():
-        model = models.build(config.model, seed=3)
+        model = architectures.build(config.model, seed=3)
         state = RunState(
             config=config.model_dump(), epoch=1, data_path=str(data), data_sha256=digits().sha256
         )

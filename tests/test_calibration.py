@@ -6,9 +6,10 @@ from helpers import small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist import calibration, trainer
 from mnist import config as configs
+from mnist import trainer
 from mnist.checkpoints import checkpoint
+from mnist.model import calibration
 
 
 def drawn(seed, count=4000, sharpness=1.0):

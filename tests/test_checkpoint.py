@@ -15,11 +15,11 @@ import pytest
 from helpers import PROJECT, dygraph, environment, same, save_checkpoint, verb
 
 from mnist import config as configs
-from mnist import optimizers, predictor
 from mnist.base import files
 from mnist.base.errors import Failure, InputError
 from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import CheckpointStore, EpochRecord, RunState
+from mnist.model import optimizers, predictor
 
 
 def record(epoch, accuracy, loss=0.1):

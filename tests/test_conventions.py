@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist import config as configs
-from mnist import predictor
 from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint, conventions
 from mnist.checkpoints.conventions import Conventions
+from mnist.model import predictor
 
 
 class Plain(NamedTuple):

@@ -53,7 +53,7 @@ def test_the_users_own_variables_win():
 def test_importing_any_room_sets_the_environment_first():
     script = """
 import json, os
-import mnist.models
+import mnist.model.architectures
 print(json.dumps(os.environ.get("OMP_NUM_THREADS")))
 """
     assert in_fresh_process(script) == "1"

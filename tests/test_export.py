@@ -11,12 +11,13 @@ import pytest
 from helpers import PROJECT, digits, dygraph, save_checkpoint, verb
 from safetensors.numpy import load_file
 
-from mnist import exporting, inference_model, models, onnx_model, weight_files
+from mnist import exporting, inference_model, onnx_model, weight_files
 from mnist.base.errors import Failure, InputError
 from mnist.checkpoints import checkpoint
 from mnist.fluid import layers
 from mnist.fluid.feeding import as_model_input
-from mnist.predictor import Predictor
+from mnist.model import architectures
+from mnist.model.predictor import Predictor
 
 FILES = [
     "model.json", "model.onnx", "paddle/__model__", "paddle/__params__", "weights.npz",
@@ -133,7 +134,7 @@ def test_an_export_holds_nothing_of_the_machine_and_is_the_same_again(lenet5, tm
 @pytest.mark.parametrize(
     "settings",
     [
-        *([f"model.name={name}"] for name in models.MODELS if name != "lenet5"),
+        *([f"model.name={name}"] for name in architectures.MODELS if name != "lenet5"),
         ["model.name=fc", "model.loss=square_error", "model.activation=tanh", "model.dropout=0.3"],
         ["model.name=embedding", "model.loss=square_error", "model.levels=2"],
     ],

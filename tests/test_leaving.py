@@ -16,7 +16,7 @@ from helpers import PROJECT, ROOT, digits, environment, save_checkpoint
 
 from mnist import exporting
 from mnist.checkpoints import checkpoint
-from mnist.predictor import Predictor
+from mnist.model.predictor import Predictor
 
 TEXT = (ROOT / "docs" / "leaving.md").read_text()
 PYTHON = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)

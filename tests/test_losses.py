@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import dygraph
 
-from mnist import losses
+from mnist.model import losses
 
 
 def softmax(scores):

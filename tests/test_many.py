@@ -6,8 +6,8 @@ import pytest
 from helpers import ROOT, digits
 from PIL import Image
 
+from mnist.model.predictor import Prediction
 from mnist.pictures import annotation, decode, normalize, several
-from mnist.predictor import Prediction
 from tests.material import dresses
 
 SHEETS = ROOT / "data" / "samples" / "sheets"

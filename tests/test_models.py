@@ -7,10 +7,10 @@ import pytest
 from helpers import digits, dygraph
 
 from mnist import config as configs
-from mnist import losses, models
 from mnist.fluid import gradients
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
+from mnist.model import architectures, losses
 
 COUNTS = [
     (("model.name=fc", "model.hidden_sizes=[]"), 7_850),
@@ -27,7 +27,7 @@ COUNTS = [
 
 
 def build(*overrides, seed=1):
-    return models.build(configs.default(overrides).model, seed)
+    return architectures.build(configs.default(overrides).model, seed)
 
 
 def images(count=4):
@@ -39,17 +39,17 @@ def test_parameter_counts_and_output_shapes(overrides, count):
     with dygraph() as fluid:
         model = build(*overrides)
         assert model.count_parameters() == count
-        assert sum(row[2] for row in models.summarize(model)) == count
+        assert sum(row[2] for row in architectures.summarize(model)) == count
         outputs = model(fluid.dygraph.to_variable(images()))
         width = 1 if "model.loss=square_error" in overrides else 10
         assert outputs.shape == [4, width]
 
 
 def test_the_registry_and_the_config_know_the_same_names():
-    assert set(models.MODELS) == set(configs.CHOICES["model"])
+    assert set(architectures.MODELS) == set(configs.CHOICES["model"])
 
 
-@pytest.mark.parametrize("name", sorted(models.MODELS))
+@pytest.mark.parametrize("name", sorted(architectures.MODELS))
 def test_the_seed_decides_the_initial_parameters(name):
     def parameters(seed):
         with dygraph():
@@ -178,7 +178,7 @@ def test_every_model_trains_as_it_would_of_paddles_own_layers(settings, three_li
         ours = build(*settings)
         before = {name: p.numpy() for name, p in ours.named_parameters()}
         found, after = step(ours, settings, three_lines)
-    monkeypatch.setattr(models, "Convolution", Course)
+    monkeypatch.setattr(architectures, "Convolution", Course)
     with dygraph():
         theirs = build(*settings)
         for name, parameter in theirs.named_parameters():
@@ -281,7 +281,7 @@ def test_dropout_masks_follow_from_seed_and_step():
 
     def mask(seed, step, uses=1):
         with dygraph() as fluid:
-            layer = models.Dropout(0.4, seed)
+            layer = architectures.Dropout(0.4, seed)
             layer.begin_step(step)
             for _ in range(uses):
                 result = layer(fluid.dygraph.to_variable(ones)).numpy()

@@ -15,12 +15,13 @@ from test_tracking import points
 from test_trainer import assert_same_checkpoint, config_for, final, run
 
 from mnist import config as configs
-from mnist import hparams, models, observation, trainer
+from mnist import hparams, observation, trainer
 from mnist.base.errors import Interrupted
 from mnist.checkpoints.checkpoint import RunState
 from mnist.config import LogConfig
-from mnist.evaluation import evaluate
 from mnist.fluid.door import fluid, to_variable
+from mnist.model import architectures
+from mnist.model.evaluation import evaluate
 from mnist.observation import Observer
 
 CADENCES = [name for name in LogConfig.model_fields if name not in ("dir", "every_steps")]
@@ -244,7 +245,7 @@ class Recorder:
 
 
 def test_parameters_without_gradients_are_drawn_and_have_no_norms(tmp_path):
-    class Normed(models.FullyConnected):
+    class Normed(architectures.FullyConnected):
         def __init__(self, config, seed):
             super().__init__(config, seed)
             self.norm = fluid.dygraph.BatchNorm(10)
@@ -277,7 +278,7 @@ def test_parameters_without_gradients_are_drawn_and_have_no_norms(tmp_path):
 def test_norms_are_of_the_gradients_and_of_what_the_step_changed(tmp_path):
     config = config_for(tmp_path, *ON)
     with dygraph():
-        model = models.build(config.model, 1)
+        model = architectures.build(config.model, 1)
         recorder = Recorder()
         observer = Observer(config, small(), model, RunState(config={}), 9, recorder)
         optimizer = fluid.optimizer.SGD(0.5, parameter_list=model.parameters())
@@ -300,7 +301,7 @@ def test_inputs_are_drawn_as_the_model_sees_them(tmp_path, monkeypatch):
     )  # fmt: skip
     with dygraph():
         config = config_for(tmp_path)
-        model = models.build(config.model, 1)
+        model = architectures.build(config.model, 1)
         observer = Observer(config, small(), model, RunState(config={}), 9, Recorder())
         images = np.random.rand(4, 1, 28, 28).astype(np.float32) * 3 - 1
         labels = np.array([[3], [1], [4], [1]])

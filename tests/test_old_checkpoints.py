@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from helpers import digits, dygraph, same, verb
 
-from mnist import predictor
 from mnist.checkpoints import checkpoint, course_pairs, pickles
+from mnist.model import predictor
 
 OLD = Path(__file__).parent / "data" / "checkpoint-046f694"
 

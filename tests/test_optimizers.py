@@ -5,7 +5,7 @@ import pytest
 from helpers import dygraph, same
 
 from mnist import config as configs
-from mnist import optimizers
+from mnist.model import optimizers
 
 NAMES = ("sgd", "momentum", "adagrad", "adam")
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from mnist.calibration import at
+from mnist.model.calibration import at
 from mnist.reliability import BINS, reliability, wilson_interval
 
 

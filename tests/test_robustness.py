@@ -22,7 +22,7 @@ COUNT = 40
 
 @pytest.fixture(scope="module")
 def model():
-    from mnist.predictor import Predictor
+    from mnist.model.predictor import Predictor
 
     return Predictor(ROOT / "data" / "pretrained")
 

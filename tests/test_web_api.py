@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mnist import config as configs
-from mnist import explanation, models, web_api
+from mnist import explanation, web_api
 from mnist.batching import Batcher
 from mnist.explanation import Answer, FirstMaps
+from mnist.model import architectures
+from mnist.model.predictor import Prediction
 from mnist.pictures import decode
-from mnist.predictor import Prediction
 from mnist.web_metrics import Metrics
 
 SAMPLES = ROOT / "data" / "samples"
@@ -375,7 +376,7 @@ def test_the_interface_is_as_documented(case):
 def test_the_first_convolution_is_seen_where_there_is_one(name):
     chosen = digits().eval.images[:3]
     with dygraph() as fluid:
-        model = models.build(configs.default([f"model.name={name}"]).model, seed=1)
+        model = architectures.build(configs.default([f"model.name={name}"]).model, seed=1)
         model.eval()
         kept = FirstMaps(model)
         model(fluid.dygraph.to_variable(np.divide(chosen[:, None], 255, dtype=np.float32)))

@@ -85,7 +85,7 @@ class RunState(_Json):
 
     ``epoch`` counts finished epochs, ``step`` all batches trained, ``step_in_epoch`` those
     of the epoch under way, whose sums so far follow it. ``temperature`` is fitted on valid after
-    an epoch (``mnist.calibration``); None before that, and for a regression.
+    an epoch (``mnist.model.calibration``); None before that, and for a regression.
     """
 
     format: int = FORMAT

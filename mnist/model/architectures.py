@@ -1,5 +1,5 @@
 """The architectures, by name. Each takes float32 ``[B,1,28,28]`` and returns its outputs:
-logits ``[B,10]``, or ``[B,1]`` when the loss is ``square_error`` (see ``mnist.losses``).
+logits ``[B,10]``, or ``[B,1]`` when the loss is ``square_error`` (see ``mnist.model.losses``).
 
 The softmax is not part of a model: the loss computes it together with the logarithm.
 """
@@ -22,7 +22,7 @@ from mnist.data.digits import PIXELS
 from mnist.fluid import gradients
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.layers import Convolution, linear
-from mnist.losses import OUTPUTS
+from mnist.model.losses import OUTPUTS
 
 # The token that fills up a row of tokens; it is looked up as zeros and never trained.
 _NO_TOKEN = 0

@@ -13,7 +13,7 @@ from mnist.config import EmbeddingConfig
 from mnist.data.digits import PIXELS
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
-from mnist.models import Model, PixelEmbedding, evaluating
+from mnist.model.architectures import Model, PixelEmbedding, evaluating
 
 Array = NDArray[Any]
 

@@ -6,12 +6,12 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from mnist import calibration, losses
 from mnist.config import LoaderConfig
 from mnist.data.dataset import Split
 from mnist.fluid.feeding import Batches, feed
 from mnist.fluid.processes import ALONE, Group
-from mnist.models import Model, evaluating
+from mnist.model import calibration, losses
+from mnist.model.architectures import Model, evaluating
 
 # The maps of so many images stay in a processor's cache; with 500, LeNet takes a tenth longer.
 EVALUATION_BATCH = 100
@@ -47,7 +47,7 @@ class Evaluation:
         return matrix
 
     def temperature(self) -> float:
-        """The temperature that fits these results best (``mnist.calibration``)."""
+        """The temperature that fits these results best (``mnist.model.calibration``)."""
         return calibration.fit_temperature(self.probabilities, self.labels)
 
     def per_class(self) -> List[Dict[str, Any]]:

@@ -7,7 +7,6 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from mnist import calibration, losses, models
 from mnist import config as configs
 from mnist.base import notes
 from mnist.base.errors import InputError
@@ -20,6 +19,7 @@ from mnist.data import dataset
 from mnist.data.dataset import Split
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
+from mnist.model import architectures, calibration, losses
 from mnist.pictures import plausible
 
 BATCH = 256
@@ -129,13 +129,13 @@ def share_read(source: Checkpoint, split: Split) -> float:
     return float(np.mean(losses.digits(model.config.loss, outputs) == split.labels))
 
 
-def load_model(source: Checkpoint) -> models.Model:
+def load_model(source: Checkpoint) -> architectures.Model:
     """The checkpoint's architecture with its parameters, in evaluation mode.
 
     Must run inside ``fluid.dygraph.guard``.
     """
     with fluid.unique_name.guard():
-        model = models.build(_model_config(source), seed=0)
+        model = architectures.build(_model_config(source), seed=0)
     checkpoint.restore_parameters(model, source)
     model.eval()
     return model
@@ -166,7 +166,7 @@ class Predictor:
             self._model = load_model(self.source)
 
     @property
-    def model(self) -> models.Model:
+    def model(self) -> architectures.Model:
         """The network itself, in evaluation mode."""
         return self._model
 
