@@ -142,8 +142,8 @@ def measure(figures: Path) -> None:
     # Not at the first run's expense.
     import tb_paddle  # noqa: F401
 
-    from mnist.observation import Observer
-    from mnist.tracking import Tracker
+    from mnist.tensorboard.observer import Observer
+    from mnist.tensorboard.writer import Tracker
 
     drawing = time_calls(Observer, Tracker)
     wall, cpu = time.perf_counter(), time.process_time()

@@ -8,12 +8,12 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from pydantic import BaseModel, ValidationError
 
-from mnist import tracking
 from mnist.base.errors import InputError
 from mnist.base.files import find_input, read_input
 from mnist.checkpoints import checkpoint, course_pairs
 from mnist.checkpoints.checkpoint import Checkpoint, EpochRecord, RunState
 from mnist.model import predictor
+from mnist.tensorboard import writer
 
 Points = List[Tuple[float, float]]
 
@@ -164,7 +164,7 @@ def _curves_of(state: RunState, history: List[EpochRecord]) -> Dict[str, Points]
     if folder is None or not history:
         return {}
     try:
-        curves = tracking.curves_in(folder)
+        curves = writer.curves_in(folder)
     except (InputError, OSError):
         return {}
     if not _belong_together(curves.get("valid/loss", []), history):

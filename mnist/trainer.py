@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import numpy as np
 
 from mnist import config as configs
-from mnist import resumption, tracking
+from mnist import resumption
 from mnist.base import notes, processors
 from mnist.base.console import percent
 from mnist.base.errors import Failure, InputError, Interrupted
@@ -33,8 +33,9 @@ from mnist.fluid.processes import ALONE, Group
 from mnist.model import architectures, losses, optimizers
 from mnist.model.averaging import WeightAverage
 from mnist.model.evaluation import Evaluation, evaluate
-from mnist.observation import Observer
 from mnist.resumption import Resumption
+from mnist.tensorboard import writer
+from mnist.tensorboard.observer import Observer
 from mnist.training_report import Reporter
 
 
@@ -171,7 +172,7 @@ class _Run:
         store = CheckpointStore(folder, self.config.checkpoint.keep_last)
         self.store = stack.enter_context(store)
         notes = self._make_room(logs, resume)
-        self.tracker = stack.enter_context(closing(tracking.Tracker(logs)))
+        self.tracker = stack.enter_context(closing(writer.Tracker(logs)))
         self.observer = Observer(
             self.config, self.data, self.model, self.state, self.steps_per_epoch, self.tracker
         )
@@ -192,9 +193,9 @@ class _Run:
         if aside:
             notes.append(f"{len(in_the_way)} checkpoint(s) of an earlier run moved to {aside}")
         if resume:
-            tracking.purge_after(logs, step, self.state.step_in_epoch == 0)
+            writer.purge_after(logs, step, self.state.step_in_epoch == 0)
             self._point_at_best()
-        elif tracking.set_aside(
+        elif writer.set_aside(
             logs, aside.name if aside else time.strftime("earlier-%Y%m%d-%H%M%S")
         ):
             notes.append(f"curves of an earlier run moved to a folder of their own in {logs}")

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist import drawing
+from mnist.tensorboard import drawing
 
 BLANK = np.zeros((0, 28, 28), np.uint8)
 

@@ -11,9 +11,9 @@ from helpers import PROJECT, environment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist import tracking
 from mnist.base.errors import Failure, InputError
-from mnist.tracking import Tracker
+from mnist.tensorboard import writer
+from mnist.tensorboard.writer import Tracker
 
 
 def points(folder):
@@ -70,7 +70,7 @@ def test_two_writers_in_one_second_keep_their_points(tmp_path):
 
 def test_going_on_drops_the_points_that_come_again(tmp_path):
     write(tmp_path, [100, 200, 300, 400])
-    tracking.purge_after(tmp_path, 200, epoch_finished=True)
+    writer.purge_after(tmp_path, 200, epoch_finished=True)
     write(tmp_path, [300, 400])
     assert [step for _, step, _ in points(tmp_path)] == [100, 200, 300, 400]
 
@@ -80,7 +80,7 @@ def test_results_at_the_very_step_come_again_unless_they_were_there_before(tmp_p
         folder = tmp_path / str(epoch_finished)
         for tag in ("train/loss", "valid/loss", "eval/loss"):
             write(folder, [100], tag)
-        tracking.purge_after(folder, 100, epoch_finished)
+        writer.purge_after(folder, 100, epoch_finished)
         return {tag for tag, _, _ in points(folder)}
 
     assert kept(True) == {"train/loss", "valid/loss"}
@@ -93,17 +93,17 @@ def test_a_record_that_a_kill_cut_short_is_dropped(tmp_path):
     whole = file.read_bytes()
     for cut in (1, 5, 20):
         file.write_bytes(whole[:-cut])
-        tracking.purge_after(tmp_path, 10, epoch_finished=True)
+        writer.purge_after(tmp_path, 10, epoch_finished=True)
         assert [step for _, step, _ in points(tmp_path)] == [1, 2]
     file.write_bytes(whole + b"\0" * 40)
-    tracking.purge_after(tmp_path, 10, epoch_finished=True)
+    writer.purge_after(tmp_path, 10, epoch_finished=True)
     assert [step for _, step, _ in points(tmp_path)] == [1, 2, 3]
 
 
 def test_an_earlier_runs_curves_are_set_aside_whole(tmp_path):
     write(tmp_path, [1, 2])
-    assert tracking.set_aside(tmp_path, "earlier-x")
-    assert not tracking.set_aside(tmp_path, "earlier-y")
+    assert writer.set_aside(tmp_path, "earlier-x")
+    assert not writer.set_aside(tmp_path, "earlier-y")
     write(tmp_path, [5])
     assert [step for _, step, _ in points(tmp_path)] == [5]
     assert [step for _, step, _ in points(tmp_path / "earlier-x")] == [1, 2]
@@ -113,11 +113,11 @@ def test_curves_that_cannot_be_moved_or_read_are_told_in_one_line(tmp_path):
     write(tmp_path, [1])
     (tmp_path / "earlier-x").write_text("in the way")
     with pytest.raises(Failure, match=r"curves .* moved to earlier-x .*log\.dir"):
-        tracking.set_aside(tmp_path, "earlier-x")
+        writer.set_aside(tmp_path, "earlier-x")
     assert [step for _, step, _ in points(tmp_path)] == [1]
     os.mkfifo(tmp_path / "events.out.tfevents.1.pipe")
     with pytest.raises(InputError, match="not a regular file"):
-        tracking.purge_after(tmp_path, 0, epoch_finished=True)
+        writer.purge_after(tmp_path, 0, epoch_finished=True)
     (tmp_path / "a file").write_text("")
     with pytest.raises(Failure, match=r"a file.*log\.dir"):
         Tracker(tmp_path / "a file")
@@ -128,7 +128,7 @@ def test_a_full_disk_ends_the_curves_with_a_warning_and_not_the_run(tmp_path):
     script = """
 import resource, sys
 from pathlib import Path
-from mnist.tracking import Tracker
+from mnist.tensorboard.writer import Tracker
 tracker = Tracker(Path(sys.argv[1]))
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
@@ -151,7 +151,7 @@ def test_an_error_of_the_writers_thread_between_two_calls_is_told(tmp_path):
 import resource, sys, time
 from pathlib import Path
 import numpy as np
-from mnist.tracking import Tracker
+from mnist.tensorboard.writer import Tracker
 tracker = Tracker(Path(sys.argv[1]))
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
@@ -177,8 +177,8 @@ def test_a_disk_that_fills_up_while_pictures_and_vectors_are_written(tmp_path):
 import resource, sys
 from pathlib import Path
 import numpy as np
-from mnist.projector import VectorSet
-from mnist.tracking import Tracker
+from mnist.tensorboard.projector import VectorSet
+from mnist.tensorboard.writer import Tracker
 tracker = Tracker(Path(sys.argv[1]))
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))
@@ -219,7 +219,7 @@ def test_numbers_that_are_not_finite_are_left_out_of_histograms(tmp_path):
 def test_precision_and_recall_are_counted_at_every_threshold(rows):
     truths = np.array([truth for truth, _ in rows])
     scores = np.array([score for _, score in rows])
-    found, false, true_negative, missed, precision, recall = tracking.precision_recall_table(
+    found, false, true_negative, missed, precision, recall = writer.precision_recall_table(
         truths, scores
     )
     for threshold in (0, 1, 30, 63):
@@ -251,9 +251,9 @@ def test_all_kinds_are_dropped_when_they_come_again_and_only_then(tmp_path):
     write_all(10)
     write_all(20)
     end = "_hparams_/session_end_info"
-    tracking.purge_after(tmp_path, 20, epoch_finished=False)
+    writer.purge_after(tmp_path, 20, epoch_finished=False)
     assert {("train", 20), ("valid", 10)} <= kept() and ("valid", 20) not in kept()
-    tracking.purge_after(tmp_path, 10, epoch_finished=True)
+    writer.purge_after(tmp_path, 10, epoch_finished=True)
     assert kept() == {("train", 10), ("valid", 10)}
     assert end not in {tag for tag, _, _ in points(tmp_path)}
 

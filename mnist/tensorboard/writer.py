@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import projector
 from mnist.base import notes
 from mnist.base.errors import Failure
 from mnist.base.files import atomic_write, open_input
+from mnist.tensorboard import projector
 
 _EVENT_FILES = "events.out.tfevents.*"
 _HEADER_BYTES = 12  # length (8) and its checksum (4)

@@ -11,7 +11,6 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import drawing, hparams
 from mnist.base import notes
 from mnist.checkpoints.checkpoint import RunState
 from mnist.config import Config
@@ -20,8 +19,9 @@ from mnist.fluid.door import fluid
 from mnist.model import inside
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation
-from mnist.projector import VectorSet
-from mnist.tracking import Tracker
+from mnist.tensorboard import drawing, hparams
+from mnist.tensorboard.projector import VectorSet
+from mnist.tensorboard.writer import Tracker
 
 Arrays = Dict[str, NDArray[Any]]
 

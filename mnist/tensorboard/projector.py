@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import drawing
 from mnist.base.errors import Failure
 from mnist.base.files import atomic_write
+from mnist.tensorboard import drawing
 
 _LIST = "projector_config.pbtxt"
 _FOLDER = "projector"
