@@ -135,8 +135,8 @@ def measure(figures: Path) -> None:
     path, *settings = json.loads(figures.read_text())
     config = configs.load(path, settings)
     places.prepare_process(config.device.threads)
-    from mnist import trainer
     from mnist.data import obtain
+    from mnist.train import loop
 
     data, _ = obtain.obtain(config.data)
     # Not at the first run's expense.
@@ -147,7 +147,7 @@ def measure(figures: Path) -> None:
 
     drawing = time_calls(Observer, Tracker)
     wall, cpu = time.perf_counter(), time.process_time()
-    trainer.train(config, data)
+    loop.train(config, data)
     timed = Timed(time.perf_counter() - wall, time.process_time() - cpu, sum(drawing))
     figures.write_text(json.dumps(timed))
 

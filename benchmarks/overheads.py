@@ -46,7 +46,7 @@ from mnist.fluid import places  # noqa: E402
 from mnist.fluid.door import fluid  # noqa: E402
 from mnist.model.evaluation import evaluate  # noqa: E402
 from mnist.tensorboard.writer import Tracker  # noqa: E402
-from mnist.training_report import Reporter  # noqa: E402
+from mnist.train.output import Reporter  # noqa: E402
 
 DISTORTIONS = ("shift=2", "rotation=10", "scaling=0.1", "shear=0.1", "elastic=1")
 AUGMENTED = tuple(f"data.augmentation.{distortion}" for distortion in DISTORTIONS)

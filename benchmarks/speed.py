@@ -6,7 +6,7 @@ The same LeNet in two widths, the same MNIST, batches of 100, Adam. In every rou
 trains for a few seconds in a process of its own, one after the other (A B C A B C), with nobody's
 environment variables set for it:
 
-- ours, the steps of ``mnist/trainer.py`` themselves, in one process, and in one a core (MPI);
+- ours, the steps of ``mnist/train/loop.py`` themselves, in one process, and in one a core (MPI);
 - PyTorch with every number of threads from one to the number of cores, its data ready in memory;
 - Paddle 1.8.5 in the code of its course, with nothing set and nothing changed.
 

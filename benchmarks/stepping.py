@@ -9,15 +9,18 @@ from mnist.fluid import places
 places.prepare_process()
 
 from mnist import config as configs  # noqa: E402
-from mnist import resumption, trainer  # noqa: E402
 from mnist.base.signals import StopRequest  # noqa: E402
 from mnist.data.dataset import Dataset  # noqa: E402
 from mnist.fluid.door import fluid  # noqa: E402
 from mnist.fluid.feeding import TrainingBatches, feed  # noqa: E402
 from mnist.fluid.processes import ALONE, Group  # noqa: E402
+from mnist.train import (
+    loop,
+    resuming,
+)
 
 # What a worker holds while it measures, as the trainer does while it trains.
-without_collector = trainer._old_objects_left_alone
+without_collector = loop._old_objects_left_alone
 
 
 class Stepper:
@@ -27,8 +30,8 @@ class Stepper:
         self.config = configs.default(settings)
         self.data = data
         self.place = fluid.CPUPlace()
-        state = resumption.initial_state(self.config, data, None, self.place, None)
-        self._run = trainer._Run(self.config, data, self.place, state, group)
+        state = resuming.initial_state(self.config, data, None, self.place, None)
+        self._run = loop._Run(self.config, data, self.place, state, group)
         self._run.stop = StopRequest()
         self.model = self._run.model
 

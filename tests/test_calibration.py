@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist import config as configs
-from mnist import trainer
 from mnist.checkpoints import checkpoint
 from mnist.model import calibration
+from mnist.train import loop
 
 
 def drawn(seed, count=4000, sharpness=1.0):
@@ -68,12 +68,12 @@ def run(folder, resume=None, **changes):
         "log": {"dir": str(folder / "log")},
     }
     config = configs.Config.model_validate(values)
-    trainer.train(config, small(), resume=resume)
+    loop.train(config, small(), resume=resume)
     return checkpoint.load(folder / "checkpoints" / "epoch2").state
 
 
 def test_training_stores_it_and_a_resumed_run_stores_the_same(tmp_path):
-    from mnist.resumption import Resumption
+    from mnist.train.resuming import Resumption
 
     straight = run(tmp_path / "straight")
     assert calibration.LOWEST < straight.temperature < calibration.HIGHEST

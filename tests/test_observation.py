@@ -15,7 +15,6 @@ from test_tracking import points
 from test_trainer import assert_same_checkpoint, config_for, final, run
 
 from mnist import config as configs
-from mnist import trainer
 from mnist.base.errors import Interrupted
 from mnist.checkpoints.checkpoint import RunState
 from mnist.config import LogConfig
@@ -24,6 +23,7 @@ from mnist.model import architectures
 from mnist.model.evaluation import evaluate
 from mnist.tensorboard import hparams, observer
 from mnist.tensorboard.observer import Observer
+from mnist.train import loop
 
 CADENCES = [name for name in LogConfig.model_fields if name not in ("dir", "every_steps")]
 OFF = [f"log.{name}={'false' if name in ('graph', 'hparams') else 'null'}" for name in CADENCES] + [
@@ -160,7 +160,7 @@ def test_so_does_one_that_was_stopped_while_valid_was_evaluated(tmp_path, monkey
         return evaluate(*arguments, **options)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(trainer, "evaluate", stopped)
+        patch.setattr(loop, "evaluate", stopped)
         run(tmp_path / "stopped", *overrides)
     checkpoints = tmp_path / "stopped" / "checkpoints"
     shutil.copytree(checkpoints / "step7", tmp_path / "kept")

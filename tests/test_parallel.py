@@ -17,12 +17,12 @@ import pytest
 from helpers import DIGITS, ROOT, environment, same, small, verb
 
 from mnist import config as configs
-from mnist import trainer
 from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint
 from mnist.data import course_json
 from mnist.data.dataset import Split
 from mnist.fluid import processes
+from mnist.train import loop
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 MPIRUN = Path(sys.executable).parent / "mpirun"
@@ -294,7 +294,7 @@ def test_another_checkpoint_or_none_in_one_process_is_refused(ranks, tmp_path, m
     backwards = Split(data.train.images[::-1], data.train.labels[::-1])
     for folder, split in zip(ranks, (data.train, backwards)):
         monkeypatch.chdir(folder)
-        trainer.train(configs.default([*chosen, "train.epochs=1"]), replace(data, train=split))
+        loop.train(configs.default([*chosen, "train.epochs=1"]), replace(data, train=split))
     resume = ("--resume", "saved/epoch1", "--allow-changes")
     done = on_two_machines(tmp_path, *resume, config=())
     assert_refused(done, ranks, r"error: SHA-256 of the parameters: \w+ for rank 0 on .*")

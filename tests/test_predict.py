@@ -25,7 +25,7 @@ SAMPLES = ROOT / "data" / "samples"
 def folder(tmp_path_factory):
     """A working folder with a small checkpoint and pictures of digits in ``scans``."""
     from mnist import config as configs
-    from mnist import trainer
+    from mnist.train import loop
 
     base = tmp_path_factory.mktemp("predict")
     values = {
@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
         "checkpoint": {"dir": str(base / "checkpoints")},
         "log": {"dir": str(base / "log")},
     }
-    trainer.train(configs.Config.model_validate(values), small(train=600))
+    loop.train(configs.Config.model_validate(values), small(train=600))
     (base / "scans" / "deep").mkdir(parents=True)
     for number, digit in enumerate(small().eval.images[:4]):
         cv2.imwrite(str(base / "scans" / f"{number}.png"), 255 - digit)

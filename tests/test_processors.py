@@ -9,9 +9,9 @@ import pytest
 from helpers import ROOT, environment, small
 
 from mnist import config as configs
-from mnist import trainer
 from mnist.base import processors
 from mnist.pictures import files
+from mnist.train import loop
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def test_only_processors_that_this_process_may_use_are_counted():
 
 
 def test_an_import_leaves_opencv_as_it_is():
-    script = "import cv2; cv2.setNumThreads(3); import mnist.trainer; print(cv2.getNumThreads())"
+    script = "import cv2; cv2.setNumThreads(3); import mnist.train.loop; print(cv2.getNumThreads())"
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment(), check=True, capture_output=True,
         text=True, timeout=120,
@@ -54,7 +54,7 @@ def test_predicts_workers_take_one_thread_each():
 
 def test_a_training_takes_one(tmp_path):
     settings = ["train.epochs=1", f"checkpoint.dir={tmp_path}/c", f"log.dir={tmp_path}/l"]
-    trainer.train(configs.default(settings), small())
+    loop.train(configs.default(settings), small())
     assert cv2.getNumThreads() == 1
 
 

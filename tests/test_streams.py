@@ -161,7 +161,7 @@ CLOSING = """
 import sys
 from mnist import notes
 from mnist.checkpoints.checkpoint import EpochRecord
-from mnist.training_report import Reporter
+from mnist.train.output import Reporter
 records = [
     EpochRecord(
         epoch=epoch, step=5, train_loss=1, train_accuracy=0.9, valid_loss=12.25, valid_accuracy=1,

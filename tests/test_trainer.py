@@ -14,10 +14,10 @@ from helpers import same, small
 from test_tracking import points
 
 from mnist import config as configs
-from mnist import trainer
 from mnist.base.errors import Failure, InputError, Interrupted
 from mnist.checkpoints import checkpoint
-from mnist.trainer import Resumption
+from mnist.train import loop
+from mnist.train.loop import Resumption
 
 
 def config_for(folder, *overrides):
@@ -41,7 +41,7 @@ def run(folder, *overrides, resume=None, data=None, allow_changes=False):
     if resume is not None:
         source = checkpoint.load(folder / "checkpoints" / resume)
         resumption = Resumption(source, allow_changes)
-    return trainer.train(config, data or small(), resume=resumption)
+    return loop.train(config, data or small(), resume=resumption)
 
 
 def final(folder, epoch=3):
@@ -159,7 +159,7 @@ def test_with_nothing_left_to_train_only_what_is_there_is_named(tmp_path, monkey
     first = run(Path("a"), *averaged)
     assert "a/checkpoints/ (best, latest; result.json has" in capsys.readouterr().out
     source = checkpoint.load("a/checkpoints/latest")
-    again = trainer.train(config_for(Path("b"), *averaged), small(), resume=Resumption(source))
+    again = loop.train(config_for(Path("b"), *averaged), small(), resume=Resumption(source))
     assert "b/checkpoints/ (result.json has the figures)" in capsys.readouterr().out
     # Of the average, as the first run's.
     assert again["eval"] == first["eval"]

@@ -47,14 +47,14 @@ def main(
         raise click.UsageError("name a --config to train, or a checkpoint to --resume")
     settings = (*overrides, f"train.seed={seed}") if seed is not None else overrides
     streams.outlive_output()
-    from mnist import runs
     from mnist.checkpoints import conventions
+    from mnist.train import start
 
     if assume and resume is None:
         raise click.UsageError("--assume is for a course pair to --resume")
     settings = (*settings, *conventions.parse(assume).as_settings())
 
-    runs.start(config_path, resume, settings, allow_changes)
+    start.start(config_path, resume, settings, allow_changes)
 
 
 if __name__ == "__main__":

@@ -46,16 +46,16 @@ def _train(
     with processes.agreed(group):
         # Only now is it known how many threads Paddle may take when it is imported.
         places.prepare_process(config.device.threads)
-        from mnist import trainer
         from mnist.data import obtain
-        from mnist.resumption import Resumption
+        from mnist.train import loop
+        from mnist.train.resuming import Resumption
 
         # One process makes what is missing, the others find it there.
         made = obtain.obtain(config.data) if group.is_main else None
     with processes.agreed(group):
         data, fallback = made or obtain.obtain(config.data)
     resumption = Resumption(source, allow_changes) if source else None
-    return trainer.train(config, data, fallback, resumption, group)
+    return loop.train(config, data, fallback, resumption, group)
 
 
 def _config_and_checkpoint(

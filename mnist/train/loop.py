@@ -17,7 +17,6 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import numpy as np
 
 from mnist import config as configs
-from mnist import resumption
 from mnist.base import notes, processors
 from mnist.base.console import percent
 from mnist.base.errors import Failure, InputError, Interrupted
@@ -33,10 +32,11 @@ from mnist.fluid.processes import ALONE, Group
 from mnist.model import architectures, losses, optimizers
 from mnist.model.averaging import WeightAverage
 from mnist.model.evaluation import Evaluation, evaluate
-from mnist.resumption import Resumption
 from mnist.tensorboard import writer
 from mnist.tensorboard.observer import Observer
-from mnist.training_report import Reporter
+from mnist.train import resuming
+from mnist.train.output import Reporter
+from mnist.train.resuming import Resumption
 
 
 def train(
@@ -56,7 +56,7 @@ def train(
     with ExitStack() as stack:
         with processes.agreed(group):
             place = places.choose_place(config.device)
-            state = resumption.initial_state(config, data, fallback, place, resume)
+            state = resuming.initial_state(config, data, fallback, place, resume)
             stack.enter_context(fluid.dygraph.guard(place))
             # Paddle's generated names start anew for this run's model.
             stack.enter_context(fluid.unique_name.guard())
