@@ -57,15 +57,15 @@ def main(
     from mnist.fluid import places
 
     places.prepare_process()
-    from mnist import prediction_lines
+    from mnist.predict import output
 
-    options = prediction_lines.Options(
+    options = output.Options(
         format="json" if as_json else format_ or "text",
         many=many or annotate is not None,
         annotate=annotate,
         **others,
     )
-    return prediction_lines.print_predictions(paths, options)
+    return output.print_predictions(paths, options)
 
 
 if __name__ == "__main__":

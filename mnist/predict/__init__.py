@@ -1,0 +1,1 @@
+"""``python -m mnist.predict``. Empty: ``__main__`` checks the environment first."""
