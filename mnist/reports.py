@@ -13,9 +13,10 @@ from mnist.base.files import atomic_write, open_input
 
 preflight.require("report", "matplotlib", "jinja2")
 
-from mnist import evaluation_report, report_measures, report_page, report_run  # noqa: E402
+from mnist import report_measures, report_page, report_run  # noqa: E402
 from mnist.data.dataset import Dataset  # noqa: E402
 from mnist.data.digits import SPLIT_NAMES  # noqa: E402
+from mnist.evaluate import output  # noqa: E402
 from mnist.figures import SERIES  # noqa: E402
 from mnist.report_page import Entry  # noqa: E402
 from mnist.report_run import Run  # noqa: E402
@@ -67,7 +68,7 @@ def _entry(run: Run, split: str, data_path: Optional[str]) -> Entry:
     """Measure a run; where its own data set is not at hand, say so instead."""
     say = make_console().print
     try:
-        data = evaluation_report.data_set_of(run.source, data_path)
+        data = output.data_set_of(run.source, data_path)
     except InputError as error:
         if data_path is not None or run.state is None:
             raise

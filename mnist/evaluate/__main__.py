@@ -33,9 +33,9 @@ def main(
     from mnist.fluid import places
 
     places.prepare_process()
-    from mnist import evaluation_report
+    from mnist.evaluate import output
 
-    evaluation_report.print_evaluation(checkpoint, assume, split, data, as_json)
+    output.print_evaluation(checkpoint, assume, split, data, as_json)
 
 
 if __name__ == "__main__":
