@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist import figures
-from mnist.figures import DARK, LIGHT, SERIES, inline_svg, legend_above, new_figure
+from mnist.report import figures
+from mnist.report.figures import DARK, LIGHT, SERIES, inline_svg, legend_above, new_figure
 
 
 def drawn():

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mnist import perturbations
-from mnist.perturbations import CHANGES, add_noise, rotate, scale, shift
+from mnist.report import perturbations
+from mnist.report.perturbations import CHANGES, add_noise, rotate, scale, shift
 
 some_images = st.integers(0, 6).flatmap(lambda n: arrays(np.uint8, (n, 28, 28)))
 each_change = pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from mnist.model.calibration import at
-from mnist.reliability import BINS, reliability, wilson_interval
+from mnist.report.intervals import BINS, reliability, wilson_interval
 
 
 def random_case(seed, count, sharpness=3.0):

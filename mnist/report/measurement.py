@@ -7,7 +7,6 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from mnist import perturbations, reliability
 from mnist.base import seeding
 from mnist.config import LoaderConfig
 from mnist.data.dataset import Split
@@ -17,9 +16,10 @@ from mnist.model import calibration, losses
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation, evaluate
 from mnist.model.predictor import load_model
-from mnist.perturbations import Change
-from mnist.reliability import Reliability
-from mnist.report_run import Run
+from mnist.report import intervals, perturbations
+from mnist.report.intervals import Reliability
+from mnist.report.past_run import Run
+from mnist.report.perturbations import Change
 
 MISTAKES = 50
 # Digits that are changed in every way, for time: a report looks at each about 35 times.
@@ -99,9 +99,9 @@ def measure(run: Run, split_name: str, split: Split, say: Callable[[str], None])
     return Measures(
         split=split_name,
         evaluation=result,
-        interval=reliability.wilson_interval(right, result.count),
-        reliability=reliability.of_evaluation(result),
-        tempered=reliability.of_evaluation(calibrated) if calibrated else None,
+        interval=intervals.wilson_interval(right, result.count),
+        reliability=intervals.of_evaluation(result),
+        tempered=intervals.of_evaluation(calibrated) if calibrated else None,
         mistakes=worst_mistakes(calibrated or result, split),
         sample=len(sample),
         changes=changes,

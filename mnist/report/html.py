@@ -19,15 +19,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from scipy.stats import binomtest
 
-from mnist import __version__, report_figures
+from mnist import __version__
 from mnist.base.console import percent
 from mnist.checkpoints.checkpoint import EpochRecord, best_record
-from mnist.figures import DARK, LIGHT, SERIES, css_variables
 from mnist.fluid import places
-from mnist.perturbations import CHANGES
-from mnist.report_figures import Line, thin
-from mnist.report_measures import BATCHES, Measures, most_taken_for
-from mnist.report_run import Run
+from mnist.report import charts
+from mnist.report.charts import Line, thin
+from mnist.report.figures import DARK, LIGHT, SERIES, css_variables
+from mnist.report.measurement import BATCHES, Measures, most_taken_for
+from mnist.report.past_run import Run
+from mnist.report.perturbations import CHANGES
 
 # The first bytes of every report; a file without them is not overwritten.
 MARK = '<!doctype html>\n<html lang="en">\n<meta name="generator" content="mnist.report"'
@@ -61,7 +62,7 @@ def render(entry: Entry) -> str:
         measures=measures,
         config=_by_section(run.config()),
         environment=_environment_of(entry),
-        training=report_figures.training(run),
+        training=charts.training(run),
         epochs=thin(run.history, _MAX_ROWS),
         best=best_record(run.history),
         quality=_quality(measures) if measures else None,
@@ -83,10 +84,10 @@ def render_comparison(entries: Sequence[Entry]) -> str:
         columns=[(line.name, *_mark(number)) for number, line in enumerate(lines)],
         entries=entries,
         rows=_rows(entries),
-        training=report_figures.compared_training(lines),
+        training=charts.compared_training(lines),
         differences=_differences(entries),
         recalls=_recalls(entries),
-        recall_figure=report_figures.compared_recalls(lines),
+        recall_figure=charts.compared_recalls(lines),
         pairs=_pairs(entries),
         changes=_compared_changes(lines) if measured else [],
         changes_sample=measured[0].measures.sample if measured and measured[0].measures else 0,
@@ -118,7 +119,7 @@ def _page(template: str, **values: Any) -> str:
 @lru_cache(maxsize=None)
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("mnist"),
+        loader=PackageLoader("mnist.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -191,7 +192,7 @@ def _quality(measures: Measures) -> Dict[str, Any]:
         "wrong": int((result.labels != result.digits).sum()),
         "classes": [{**row, "taken_for": taken_for[row["digit"]]} for row in result.per_class()],
         "confusion": _confusion(result.confusion),
-        "reliability": report_figures.reliability_diagram(measures.reliability, measures.tempered),
+        "reliability": charts.reliability_diagram(measures.reliability, measures.tempered),
     }
 
 
@@ -231,7 +232,7 @@ def _changes(measures: Measures) -> List[Dict[str, Any]]:
     return [
         {
             "name": found.change.name,
-            "figure": report_figures.change(found, number),
+            "figure": charts.change(found, number),
             "steps": [
                 (_png(image), found.change.show(strength), percent(accuracy, 1))
                 for image, strength, accuracy in zip(
@@ -378,7 +379,7 @@ def _compared_changes(lines: Sequence[Line]) -> List[Dict[str, Any]]:
     return [
         {
             "name": change.name,
-            "figure": report_figures.compared_change(lines, number),
+            "figure": charts.compared_change(lines, number),
             "strengths": [change.show(strength) for strength in change.strengths],
             "rows": [
                 (line.name, [f"{100 * a:.1f}" for a in line.measures.changes[number].accuracies])

@@ -46,9 +46,9 @@ def main(
     from mnist.fluid import places
 
     places.prepare_process()
-    from mnist import reports
+    from mnist.report import create
 
-    reports.write(runs, compare, split, data, output, assume)
+    create.write(runs, compare, split, data, output, assume)
 
 
 if __name__ == "__main__":

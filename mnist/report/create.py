@@ -13,13 +13,17 @@ from mnist.base.files import atomic_write, open_input
 
 preflight.require("report", "matplotlib", "jinja2")
 
-from mnist import report_measures, report_page, report_run  # noqa: E402
 from mnist.data.dataset import Dataset  # noqa: E402
 from mnist.data.digits import SPLIT_NAMES  # noqa: E402
 from mnist.evaluate import output  # noqa: E402
-from mnist.figures import SERIES  # noqa: E402
-from mnist.report_page import Entry  # noqa: E402
-from mnist.report_run import Run  # noqa: E402
+from mnist.report import (
+    html,
+    measurement,
+    past_run,
+)
+from mnist.report.figures import SERIES  # noqa: E402
+from mnist.report.html import Entry  # noqa: E402
+from mnist.report.past_run import Run  # noqa: E402
 
 MAX_RUNS = len(SERIES)
 
@@ -35,12 +39,12 @@ def write(
     """Write the report on a run, or on several side by side, to the file ``output``."""
     _check_count(names, compare)
     _check_output(Path(output))
-    runs = [report_run.read(name, assume) for name in names or (None,)]
+    runs = [past_run.read(name, assume) for name in names or (None,)]
     if split not in SPLIT_NAMES:
         raise InputError(f"--split {split}: must be one of {', '.join(SPLIT_NAMES)}")
     say = make_console().print
     entries = [_entry(run, split, data_path) for run in runs]
-    page = report_page.render_comparison(entries) if compare else report_page.render(entries[0])
+    page = html.render_comparison(entries) if compare else html.render(entries[0])
     content = page.encode()
     with atomic_write(output) as file:
         file.write(content)
@@ -59,8 +63,8 @@ def _check_output(path: Path) -> None:
     if not path.exists() and not path.is_symlink():
         return
     with open_input(path) as file:
-        start = file.read(len(report_page.MARK))
-    if start != report_page.MARK.encode():
+        start = file.read(len(html.MARK))
+    if start != html.MARK.encode():
         raise InputError(f"{path}: is there and is no report; name another file with --output")
 
 
@@ -74,7 +78,7 @@ def _entry(run: Run, split: str, data_path: Optional[str]) -> Entry:
             raise
         say(f"note    {run.name} is not measured: {error}")
         return Entry(run, None, unmeasured=str(error))
-    measures = report_measures.measure(run, split, data.split(split), lambda text: say(text))
+    measures = measurement.measure(run, split, data.split(split), lambda text: say(text))
     return Entry(
         run, measures, data_path=str(data.source), data_sha256=data.sha256,
         warnings=_warnings(run, data, data_path),

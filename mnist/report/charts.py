@@ -11,10 +11,10 @@ from matplotlib import ticker
 
 from mnist.base.console import percent
 from mnist.checkpoints.checkpoint import EpochRecord
-from mnist.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure
-from mnist.reliability import Reliability
-from mnist.report_measures import ChangeResult, Measures
-from mnist.report_run import Points, Run
+from mnist.report.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure
+from mnist.report.intervals import Reliability
+from mnist.report.measurement import ChangeResult, Measures
+from mnist.report.past_run import Points, Run
 
 Item = TypeVar("Item")
 
