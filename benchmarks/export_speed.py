@@ -18,10 +18,10 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy as np
 
 from mnist import config as configs
-from mnist import exporting, inference_model, onnx_model
 from mnist.base import processors
 from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, RunState
+from mnist.export import bundle, onnx_model, paddle_program
 from mnist.fluid.door import fluid, to_variable
 from mnist.model import architectures, predictor
 
@@ -39,7 +39,7 @@ def main() -> None:
     processors.keep_opencv_to_one()
     with tempfile.TemporaryDirectory() as scratch:
         source = _source(options.checkpoint, Path(scratch))
-        done = exporting.export(source, Path(scratch) / "exported", "data/digits.json.gz")
+        done = bundle.export(source, Path(scratch) / "exported", "data/digits.json.gz")
         ways = _ways(source, done.folder)
         times = {size: _measure(ways, size, options.rounds) for size in SIZES}
     print(f"{source.model['name']}, {options.rounds} rounds, ms: median (min–max)\n")
@@ -61,13 +61,13 @@ def _source(path: Optional[str], scratch: Path) -> Checkpoint:
 
 
 def _ways(source: Checkpoint, folder: Path) -> Dict[str, Way]:
-    temperature = exporting.temperature_of(source)
+    temperature = bundle.temperature_of(source)
     with fluid.dygraph.guard(fluid.CPUPlace()):
-        classifier = inference_model.Classifier(predictor.load_model(source), temperature)
+        classifier = paddle_program.Classifier(predictor.load_model(source), temperature)
         classifier.eval()
-        traced = inference_model.trace(predictor.load_model(source), temperature)
-    paddle_folder = folder / exporting.PADDLE_FOLDER
-    onnx_file = folder / exporting.ONNX_FILE
+        traced = paddle_program.trace(predictor.load_model(source), temperature)
+    paddle_folder = folder / bundle.PADDLE_FOLDER
+    onnx_file = folder / bundle.ONNX_FILE
 
     def in_dygraph(images: np.ndarray) -> Any:
         with fluid.dygraph.guard(fluid.CPUPlace()), fluid.dygraph.no_grad():
@@ -76,9 +76,9 @@ def _ways(source: Checkpoint, folder: Path) -> Dict[str, Way]:
     return {
         BASE: in_dygraph,
         "TracedLayer": lambda images: np.asarray(traced([images])[0]),
-        "fluid.Executor": inference_model.StaticModel(paddle_folder).probabilities,
-        "C++ predictor": inference_model.NativePredictor(paddle_folder).probabilities,
-        "C++ predictor, oneDNN": inference_model.NativePredictor(
+        "fluid.Executor": paddle_program.StaticModel(paddle_folder).probabilities,
+        "C++ predictor": paddle_program.NativePredictor(paddle_folder).probabilities,
+        "C++ predictor, oneDNN": paddle_program.NativePredictor(
             paddle_folder, onednn=True
         ).probabilities,
         "OpenCV": onnx_model.OpenCvModel(onnx_file).probabilities,
@@ -90,7 +90,7 @@ def _measure(ways: Dict[str, Way], size: int, rounds: int) -> Dict[str, List[flo
     images = np.random.RandomState(0).rand(size, 1, 28, 28).astype(np.float32)
     expected = ways[BASE](images)
     for way in ways.values():  # warm up, and see that they do the same
-        np.testing.assert_allclose(way(images), expected, atol=exporting.LIMIT)
+        np.testing.assert_allclose(way(images), expected, atol=bundle.LIMIT)
     times: Dict[str, List[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():

@@ -257,8 +257,8 @@ def test_what_is_exported_reads_as_the_plain_net_did(pairs, tmp_path):
     plain = NETS[-1]
     verb("export", "--data", DIGITS, "--checkpoint", folder / plain.name, *plain.options,
          cwd=tmp_path, check=0)  # fmt: skip
+    from mnist.export.onnx_model import OnnxModel
     from mnist.fluid.feeding import as_model_input
-    from mnist.onnx_model import OnnxModel
 
     exported = OnnxModel(tmp_path / "exported" / "model.onnx")
     probabilities = exported.probabilities(as_model_input(digits().eval.images))

@@ -11,9 +11,9 @@ import pytest
 from helpers import PROJECT, digits, dygraph, save_checkpoint, verb
 from safetensors.numpy import load_file
 
-from mnist import exporting, inference_model, onnx_model, weight_files
 from mnist.base.errors import Failure, InputError
 from mnist.checkpoints import checkpoint
+from mnist.export import bundle, onnx_model, paddle_program, weight_files
 from mnist.fluid import layers
 from mnist.fluid.feeding import as_model_input
 from mnist.model import architectures
@@ -110,7 +110,7 @@ def test_any_batch_size_gives_the_same_as_predicting(lenet5, size):
         in_onnxruntime(folder / "exported" / "model.onnx", as_model_input(images)),
         *(
             runtime(folder / "exported" / "paddle").probabilities(as_model_input(images))
-            for runtime in (inference_model.StaticModel, inference_model.NativePredictor)
+            for runtime in (paddle_program.StaticModel, paddle_program.NativePredictor)
         ),
     ):
         assert found.dtype == np.float32
@@ -122,7 +122,7 @@ def test_an_export_holds_nothing_of_the_machine_and_is_the_same_again(lenet5, tm
     for name in FILES:
         content = (folder / "exported" / name).read_bytes()
         assert b".py" not in content and str(folder).encode() not in content
-    exporting.export(checkpoint.load(folder / "checkpoints" / "best"), tmp_path / "again")
+    bundle.export(checkpoint.load(folder / "checkpoints" / "best"), tmp_path / "again")
     # Paddle writes the variables of a program in any order, so two of FILES may differ.
     for name in ("model.onnx", "paddle/__params__", "weights.npz", "weights.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / "exported" / name).read_bytes()
@@ -142,7 +142,7 @@ def test_an_export_holds_nothing_of_the_machine_and_is_the_same_again(lenet5, tm
 )
 def test_every_model_gives_the_same_in_onnxruntime_and_opencv(tmp_path, settings):
     path = save_checkpoint(tmp_path / "checkpoints", *settings)
-    done = exporting.export(checkpoint.load(path), tmp_path / "out")
+    done = bundle.export(checkpoint.load(path), tmp_path / "out")
     assert [row.runtime for row in done.agreements][-1] == "OpenCV"
     assert all(row.holds for row in done.agreements)
     images = images_of(50)
@@ -153,15 +153,15 @@ def test_every_model_gives_the_same_in_onnxruntime_and_opencv(tmp_path, settings
 
 def test_a_temperature_divides_the_logits_inside_the_export(tmp_path, monkeypatch):
     source = checkpoint.load(save_checkpoint(tmp_path / "checkpoints", "model.name=fc"))
-    assert exporting.temperature_of(source) is None
+    assert bundle.temperature_of(source) is None
     warm = SimpleNamespace(state=SimpleNamespace(temperature=2.5))
-    assert exporting.temperature_of(warm) == 2.5
-    monkeypatch.setattr(exporting, "temperature_of", lambda _: 2.5)
-    done = exporting.export(source, tmp_path / "out")
+    assert bundle.temperature_of(warm) == 2.5
+    monkeypatch.setattr(bundle, "temperature_of", lambda _: 2.5)
+    done = bundle.export(source, tmp_path / "out")
     assert done.description["temperature"] == 2.5
     images = as_model_input(images_of(20))
     with dygraph() as fluid:
-        logits = exporting.predictor.load_model(source)(fluid.dygraph.to_variable(images)).numpy()
+        logits = bundle.predictor.load_model(source)(fluid.dygraph.to_variable(images)).numpy()
     powers = np.exp(logits.astype(np.float64) / 2.5)
     expected = powers / powers.sum(axis=1, keepdims=True)
     found = in_onnxruntime(tmp_path / "out" / "model.onnx", images)
@@ -233,7 +233,7 @@ def test_what_is_no_export_is_never_replaced(tmp_path, small_model):
     (tmp_path / "file").write_bytes(b"a file")
     for target in (folder, tmp_path / "file", tmp_path):
         with pytest.raises(InputError, match="is no export"):
-            exporting.export(small_model, target, force=True)
+            bundle.export(small_model, target, force=True)
     assert files_in(folder) == ["one.png"]
 
 
@@ -248,7 +248,7 @@ def test_a_file_that_gives_other_results_is_not_published(lenet5, tmp_path, monk
     source = checkpoint.load(folder / "checkpoints" / "best")
     for target in (out, tmp_path / "deep" / "new"):
         with pytest.raises(Failure, match=r"model\.onnx in onnxruntime differs from dygraph"):
-            exporting.export(source, target, force=True)
+            bundle.export(source, target, force=True)
     assert [path.name for path in out.parent.iterdir()] == ["out"]
     for name in FILES:
         assert (out / name).read_bytes() == (folder / "exported" / name).read_bytes()
@@ -266,7 +266,7 @@ def test_a_file_that_gives_other_results_is_not_published(lenet5, tmp_path, monk
 )
 def test_what_counts_as_agreeing(found, holds):
     expected = np.array([[0.6, 0.4], [0.1, 0.9]])
-    assert exporting.compare("here", "file", expected, np.array(found)).holds is holds
+    assert bundle.compare("here", "file", expected, np.array(found)).holds is holds
 
 
 def test_opencv_may_differ_with_a_warning(tmp_path, small_model, monkeypatch, capsys):
@@ -275,7 +275,7 @@ def test_opencv_may_differ_with_a_warning(tmp_path, small_model, monkeypatch, ca
 
     monkeypatch.setattr(onnx_model.OpenCvModel, "probabilities", upside_down)
     (tmp_path / "out").mkdir()  # an empty folder may be filled
-    done = exporting.export(small_model, tmp_path / "out")
+    done = bundle.export(small_model, tmp_path / "out")
     assert not done.agreements[-1].holds and files_in(tmp_path / "out") == FILES
     assert "do not use it there" in capsys.readouterr().err
 
@@ -288,14 +288,14 @@ def test_an_operator_that_has_no_conversion_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(layers, "pad", reflected)
     source = checkpoint.load(save_checkpoint(tmp_path / "checkpoints", "model.name=lenet5"))
     with pytest.raises(Failure, match=r"cannot convert this model to ONNX: .*pad2d"):
-        exporting.export(source, tmp_path / "out")
+        bundle.export(source, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
 
 
 def test_without_its_data_set_random_images_are_compared_loudly(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(exporting, "CHECKED_IMAGES", 500)
+    monkeypatch.setattr(bundle, "CHECKED_IMAGES", 500)
     path = save_checkpoint(tmp_path / "checkpoints", "model.name=fc", data=tmp_path / "gone.gz")
-    done = exporting.export(checkpoint.load(path), tmp_path / "out")
+    done = bundle.export(checkpoint.load(path), tmp_path / "out")
     assert done.agreements[0].images == 500
     assert done.description["checked"]["on"] == "500 random images"
     assert "gone.gz is not there, so checked on random images" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import onnxruntime  # type: ignore[import-untyped]
 from onnx import helper, shape_inference
 
 from mnist.base.errors import Failure
-from mnist.inference_model import INPUT, OUTPUT, PARAMETERS, PROGRAM
+from mnist.export.paddle_program import INPUT, OUTPUT, PARAMETERS, PROGRAM
 
 # The least one: Softmax over one axis came with it. paddle2onnx takes a later one where an
 # operator needs it (HardSwish: 14).

@@ -9,13 +9,14 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import cv2
 import numpy as np
 
-from mnist import __version__, inference_model, onnx_model, weight_files
+from mnist import __version__
 from mnist.base import notes, preflight
 from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, find_input, read_input, sha256_of, staged_folder
 from mnist.checkpoints.checkpoint import PARAMETERS, Checkpoint
 from mnist.data import dataset
 from mnist.data.digits import CLASSES, SIDE
+from mnist.export import onnx_model, paddle_program, weight_files
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
 from mnist.model import calibration, losses, predictor
@@ -141,7 +142,7 @@ def _write_files(
     source: Checkpoint, temperature: Optional[float], description: Dict[str, Any], folder: Path
 ) -> None:
     (folder / PADDLE_FOLDER).mkdir()
-    inference_model.save(source, temperature, folder / PADDLE_FOLDER)
+    paddle_program.save(source, temperature, folder / PADDLE_FOLDER)
     names = {row["variable"]: row["name"] for row in description["parameters"]}
     onnx_model.write(folder / PADDLE_FOLDER, folder / ONNX_FILE, names, _onnx_metadata(description))
     ordered = source.named_as(list(names.values())).parameters
@@ -163,13 +164,13 @@ def _describe(source: Checkpoint, temperature: Optional[float]) -> Dict[str, Any
         "kind": KIND,
         "format": 1,
         "input": {
-            "name": inference_model.INPUT,
+            "name": paddle_program.INPUT,
             "dtype": "float32",
             "shape": [onnx_model.BATCH, 1, SIDE, SIDE],
             "range": [0, 1],
         },
         "output": {
-            "name": inference_model.OUTPUT,
+            "name": paddle_program.OUTPUT,
             "dtype": "float32",
             "shape": [onnx_model.BATCH, CLASSES],
             "classes": [str(digit) for digit in range(CLASSES)],
@@ -233,8 +234,8 @@ def _compare(
 ) -> List[Agreement]:
     paddle_folder = folder / PADDLE_FOLDER
     runtimes: List[Tuple[str, str, Any]] = [
-        ("fluid.Executor", PADDLE_FOLDER, inference_model.StaticModel(paddle_folder)),
-        ("Paddle's predictor", PADDLE_FOLDER, inference_model.NativePredictor(paddle_folder)),
+        ("fluid.Executor", PADDLE_FOLDER, paddle_program.StaticModel(paddle_folder)),
+        ("Paddle's predictor", PADDLE_FOLDER, paddle_program.NativePredictor(paddle_folder)),
         ("onnxruntime", ONNX_FILE, onnx_model.OnnxModel(folder / ONNX_FILE)),
     ]
     return [

@@ -33,9 +33,9 @@ def main(
     from mnist.fluid import places
 
     places.prepare_process()
-    from mnist import export_report
+    from mnist.export import output
 
-    export_report.print_export(checkpoint, assume, to, data, force)
+    output.print_export(checkpoint, assume, to, data, force)
 
 
 if __name__ == "__main__":

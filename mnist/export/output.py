@@ -5,15 +5,15 @@ from typing import Any, Dict, Optional, Sequence
 
 from rich.table import Table
 
-from mnist import exporting, weight_files
 from mnist.base.console import make_console, make_table, print_table
-from mnist.exporting import Export
+from mnist.export import bundle, weight_files
+from mnist.export.bundle import Export
 from mnist.model import predictor
 
 _CONTENTS = {
-    exporting.MODEL_JSON: "what goes in and comes out, names of the weights, how it was checked",
-    exporting.ONNX_FILE: "for onnxruntime, browsers, OpenCV and others",
-    f"{exporting.PADDLE_FOLDER}/": "for Paddle: fluid.io.load_inference_model, the C++ predictor",
+    bundle.MODEL_JSON: "what goes in and comes out, names of the weights, how it was checked",
+    bundle.ONNX_FILE: "for onnxruntime, browsers, OpenCV and others",
+    f"{bundle.PADDLE_FOLDER}/": "for Paddle: fluid.io.load_inference_model, the C++ predictor",
     weight_files.NPZ: "the weights alone, for NumPy, PyTorch, Paddle 2 and 3",
     weight_files.SAFETENSORS: "the same, for safetensors",
 }
@@ -24,7 +24,7 @@ def print_export(
 ) -> None:
     """Export a checkpoint (``best`` by default) into the folder ``to`` and print how it went."""
     source = predictor.open_checkpoint(name, assume)
-    done = exporting.export(source, to, data_path, force)
+    done = bundle.export(source, to, data_path, force)
     console = make_console()
     description = done.description
     architecture = f"{description['model']['name']}, {description['model']['loss']}"
