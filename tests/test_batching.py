@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist.batching import Batcher
+from mnist.serve.batching import Batcher
 
 
 @settings(max_examples=30)

@@ -17,8 +17,8 @@ import httpx
 import pytest
 from helpers import PROJECT, ROOT, environment, verb
 
-from mnist import web_server
 from mnist.base.errors import Failure, InputError
+from mnist.serve import server
 
 SAMPLES = ROOT / "data" / "samples"
 SEVEN = (SAMPLES / "seven.png").read_bytes()
@@ -162,13 +162,13 @@ def test_what_cannot_be_served_is_one_line(tmp_path, checkpoint, address):
 
 def test_the_address_is_one_of_this_machine_and_an_open_door_is_announced(capsys):
     with pytest.raises(InputError, match=r"--host x+: no address of this machine"):
-        web_server.listening_socket("x" * 70, 0)
+        server.listening_socket("x" * 70, 0)
     with pytest.raises(Failure, match=r"--host 192\.0\.2\.1 --port 0: cannot be used"):
-        web_server.listening_socket("192.0.2.1", 0)
+        server.listening_socket("192.0.2.1", 0)
     for host in ("127.0.0.1", "localhost"):
-        web_server.listening_socket(host, 0).close()
+        server.listening_socket(host, 0).close()
     assert capsys.readouterr().err == ""
-    web_server.listening_socket("0.0.0.0", 0).close()
+    server.listening_socket("0.0.0.0", 0).close()
     printed = capsys.readouterr().err
     assert printed.startswith("WARNING: --host 0.0.0.0: ") and "no password" in printed
 

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mnist import config as configs
-from mnist import explanation, web_api
-from mnist.batching import Batcher
-from mnist.explanation import Answer, FirstMaps
 from mnist.model import architectures
 from mnist.model.predictor import Prediction
 from mnist.pictures import decode
-from mnist.web_metrics import Metrics
+from mnist.serve import api, explanation
+from mnist.serve.batching import Batcher
+from mnist.serve.explanation import Answer, FirstMaps
+from mnist.serve.metrics import Metrics
 
 SAMPLES = ROOT / "data" / "samples"
 SEVEN = (SAMPLES / "seven.png").read_bytes()
@@ -47,7 +47,7 @@ def prediction_of(image):
 def application(work=count_ink, **limits):
     batcher = Batcher(work, max_batch=8, max_wait=0)
     with ThreadPoolExecutor(2) as decoders:
-        yield web_api.build(batcher, decoders, "stand-in", web_api.Limits(**limits), Metrics())
+        yield api.build(batcher, decoders, "stand-in", api.Limits(**limits), Metrics())
     batcher.close()
 
 

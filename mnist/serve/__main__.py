@@ -54,11 +54,11 @@ def main(
     preflight.require(
         "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client", "swagger_ui_bundle"
     )
-    from mnist import web_server
-    from mnist.web_api import Limits
+    from mnist.serve import server
+    from mnist.serve.api import Limits
 
     limits = Limits(max_mib << 20, max_megapixels * 1_000_000, timeout, queue)
-    web_server.serve(host, port, checkpoint, assume, limits)
+    server.serve(host, port, checkpoint, assume, limits)
 
 
 if __name__ == "__main__":

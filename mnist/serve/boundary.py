@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mnist.base import notes
-from mnist.web_metrics import Metrics
+from mnist.serve.metrics import Metrics
 
 HEADERS = {
     # Everything comes from this server, and nothing is inline.

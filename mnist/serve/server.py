@@ -12,13 +12,13 @@ from typing import List, Optional, Sequence
 import uvicorn
 from fastapi import FastAPI
 
-from mnist import web_api
 from mnist.base import notes, processors, signals
 from mnist.base.errors import Failure, InputError, Interrupted
-from mnist.batching import Batcher
-from mnist.explanation import ExplainingPredictor
 from mnist.model import predictor
-from mnist.web_metrics import Metrics
+from mnist.serve import api
+from mnist.serve.batching import Batcher
+from mnist.serve.explanation import ExplainingPredictor
+from mnist.serve.metrics import Metrics
 
 MAX_BATCH = 64
 MAX_WAIT = 0.002
@@ -34,7 +34,7 @@ def serve(
     port: int,
     checkpoint: Optional[str],
     assume: Sequence[str],
-    limits: web_api.Limits,
+    limits: api.Limits,
 ) -> None:
     """Serve until a signal comes, then finish what is under way and raise Interrupted."""
     path = predictor.find_checkpoint(checkpoint)
@@ -46,7 +46,7 @@ def serve(
         metrics = Metrics()
         batcher = Batcher(model.answer, MAX_BATCH, MAX_WAIT, metrics.batch)
         with ThreadPoolExecutor(processors.count(), thread_name_prefix="decoder") as decoders:
-            app = web_api.build(batcher, decoders, model.model_name, limits, metrics)
+            app = api.build(batcher, decoders, model.model_name, limits, metrics)
             greeting = f"{model.model_name} of {path} reads digits at {_url(listener)}"
             server = _Server(_config(app, limits), greeting)
             signals.listen(server.handle_exit)
@@ -60,7 +60,7 @@ def serve(
         )
 
 
-def _config(app: FastAPI, limits: web_api.Limits) -> uvicorn.Config:
+def _config(app: FastAPI, limits: api.Limits) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="h11",

@@ -18,12 +18,12 @@ from starlette.exceptions import HTTPException
 from typing_extensions import NotRequired, TypedDict
 
 import mnist
-from mnist import web_requests
-from mnist.batching import Batcher
-from mnist.explanation import Answer, Question
 from mnist.pictures.normalize import Grey
-from mnist.web_boundary import HEADERS, Boundary
-from mnist.web_metrics import Metrics
+from mnist.serve import requests
+from mnist.serve.batching import Batcher
+from mnist.serve.boundary import HEADERS, Boundary
+from mnist.serve.explanation import Answer, Question
+from mnist.serve.metrics import Metrics
 
 ASSETS = Path(__file__).parent / "web"
 
@@ -100,15 +100,15 @@ BODY = {
     "content": {
         "image/png": {"schema": _BINARY_FILE},
         "image/jpeg": {"schema": _BINARY_FILE},
-        web_requests.BINARY: {"schema": _BINARY_FILE},
-        web_requests.MULTIPART: {
+        requests.BINARY: {"schema": _BINARY_FILE},
+        requests.MULTIPART: {
             "schema": {
                 "type": "object",
                 "properties": {"file": {"type": "array", "items": _BINARY_FILE, "minItems": 1}},
                 "required": ["file"],
             }
         },
-        web_requests.JSON: {"schema": web_requests.Pictures.model_json_schema()},
+        requests.JSON: {"schema": requests.Pictures.model_json_schema()},
     },
 }
 
@@ -146,7 +146,7 @@ class Predictions:
         """The digits on the pictures of a request; raises HTTPException."""
         limits = self._limits
         with self.places.taken(1):
-            reading = web_requests.read(request, limits.max_bytes, limits.images)
+            reading = requests.read(request, limits.max_bytes, limits.images)
             body = await self._in_time(reading, 408, "the body did not arrive")
             return await self._in_time(self._answer(body, explain), 504, "no answer")
 
@@ -159,12 +159,12 @@ class Predictions:
     def _on_thread(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
 
-    async def _answer(self, body: web_requests.Body, explain: bool) -> List[Reading]:
+    async def _answer(self, body: requests.Body, explain: bool) -> List[Reading]:
         deadline = time.monotonic() + self._limits.timeout
-        pictures = await self._on_thread(web_requests.pictures, body, self._limits.images)
+        pictures = await self._on_thread(requests.pictures, body, self._limits.images)
         with self.places.taken(len(pictures) - 1):
             images = await self._on_thread(
-                web_requests.digits, pictures, self._limits.max_pixels, deadline
+                requests.digits, pictures, self._limits.max_pixels, deadline
             )
             futures = [self._batcher.submit(Question(image, explain)) for image in images]
             answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
