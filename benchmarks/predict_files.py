@@ -24,9 +24,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 DECODE = """
 import sys
-from mnist import picture_files, prediction_lines
-names = picture_files.find(sys.argv[1:])
-with picture_files.reading(names, prediction_lines.read_one) as results:
+from mnist.pictures import files
+from mnist.predict import output
+names = files.find(sys.argv[1:])
+with files.reading(names, output.read_one) as results:
     print(sum(1 for _ in results))
 """
 

@@ -21,14 +21,14 @@ from common import MNIST, cores, load_average, run_worker, table, take_turns
 WAYS = {
     "json.load(gzip.open(path))": ("import gzip, json", "data = json.load(gzip.open(path))"),
     "dataset.load, cold, no cache": (
-        "from mnist import dataset",
+        "from mnist.data import dataset",
         "data = dataset.load(path, cache=False)",
     ),
     "dataset.load, cold, writing the cache": (
-        "import os; from mnist import dataset; os.remove(dataset.cache_path_of(Path(path)))",
+        "import os; from mnist.data import dataset; os.remove(dataset.cache_path_of(Path(path)))",
         "data = dataset.load(path)",
     ),
-    "dataset.load, warm": ("from mnist import dataset", "data = dataset.load(path)"),
+    "dataset.load, warm": ("from mnist.data import dataset", "data = dataset.load(path)"),
 }
 
 CHILD = """

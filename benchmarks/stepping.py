@@ -14,10 +14,7 @@ from mnist.data.dataset import Dataset  # noqa: E402
 from mnist.fluid.door import fluid  # noqa: E402
 from mnist.fluid.feeding import TrainingBatches, feed  # noqa: E402
 from mnist.fluid.processes import ALONE, Group  # noqa: E402
-from mnist.train import (
-    loop,
-    resuming,
-)
+from mnist.train import loop, resuming  # noqa: E402
 
 # What a worker holds while it measures, as the trainer does while it trains.
 without_collector = loop._old_objects_left_alone

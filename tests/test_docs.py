@@ -78,14 +78,16 @@ def test_every_name_given_with_a_file_is_in_that_file(document):
 
 @each_document
 def test_every_module_that_is_named_exists(document):
-    # `mnist.fluid.feeding`, `mnist.fluid.feeding.feed` and python -m mnist.train, but not mnist.json.gz.
+    # `mnist.data`, `mnist.fluid.feeding`, `mnist.fluid.feeding.feed` and python -m mnist.train, but
+    # not mnist.json.gz.
     text = document.read_text()
-    modules = re.findall(r"`mnist\.(?!\w+\.gz)(\w+)(?:\.(\w+))?`", text)
-    modules += [(verb, "") for verb in re.findall(r"python -m mnist\.(\w+)", text)]
-    for module, name in modules:
-        path = ROOT / "mnist" / f"{module}.py"
-        assert path.exists(), f"mnist.{module}"
-        assert not name or name in names_in(path), f"mnist.{module}.{name}"
+    for verb in re.findall(r"python -m mnist\.(\w+)", text):
+        assert (ROOT / "mnist" / verb / "__main__.py").exists(), verb
+    for dotted in re.findall(r"`mnist\.(?!\w+\.gz)([\w.]+)`", text):
+        room, module, name = [*dotted.split("."), "", ""][:3]
+        path = ROOT / "mnist" / room / (f"{module}.py" if module else "__init__.py")
+        assert path.exists(), f"mnist.{dotted}"
+        assert not name or name in names_in(path), f"mnist.{dotted}"
 
 
 def test_the_course_document_names_a_place_for_each_question():

@@ -374,7 +374,7 @@ assert not heavy, heavy
 )
 def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(name, monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
-    module = importlib.import_module(f"mnist.{name}")
+    module = importlib.import_module(f"mnist.{name}.__main__")
     command = next(value for value in vars(module).values() if isinstance(value, click.Command))
     is_path = re.compile("FILE|DIR|CHECKPOINT|FOLDER|RUN")
     paths = [param for param in command.params if is_path.search(param.metavar or "")]

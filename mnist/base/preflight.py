@@ -2,8 +2,8 @@
 
 Paddle's own traceback for a wrong set ("Descriptors cannot be created directly", "module
 'numpy' has no attribute 'int'") names neither the culprit nor the way out. Only the standard
-library, ``mnist.base.errors`` and ``mnist.base.ranks`` are imported here, so that any Python 3.6 or newer
-can ask. The bounds were measured; docs/dependencies.md says how.
+library and its like in this room are imported here, so that any Python 3.6 or newer can ask. The
+bounds were measured; docs/dependencies.md says how.
 """
 
 import os

@@ -344,4 +344,4 @@ def _find_launcher() -> Optional[str]:
 def _module() -> str:
     """The module that is being run, as in ``mnist.train``."""
     spec: Any = getattr(sys.modules["__main__"], "__spec__", None)
-    return str(spec.name) if spec else "mnist.train"
+    return str(spec.parent) if spec else "mnist.train"

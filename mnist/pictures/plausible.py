@@ -1,10 +1,10 @@
 """Whether a picture may be a digit at all: a model gives every picture one of ten answers.
 
 The rule is simple on purpose. A picture is no digit if the model hardly believes its own answer
-(with the calibrated confidence of ``mnist.model.calibration``), or if its ink is built as no digit is:
-in too many pieces, with too many holes, too wide, too solid, too much of it. The bounds lie where
-the 10,000 images of MNIST's valid lie within, all but five in a thousand; a letter, or a drawing
-of a few strokes, passes.
+(with its calibrated confidence, see ``mnist.model.calibration``), or if its ink is built as no
+digit is: in too many pieces, with too many holes, too wide, too solid, too much of it. The bounds
+lie where the 10,000 images of MNIST's valid lie within, all but five in a thousand; a letter, or a
+drawing of a few strokes, passes.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
 """Several digits on one picture: found, and put in the order in which they are read.
 
-Ink is told from paper as for a single digit (``mnist.pictures.normalize``), only that paper is looked for
-in a smaller neighbourhood, so that shadows and the table beside the sheet do not matter. Connected
-ink is a digit; small parts go to the digit they stand over or touch. What is far smaller than the
+Ink is told from paper as for a single digit (``normalize``), only that paper is looked for in a
+smaller neighbourhood, so that shadows and the table beside the sheet do not matter. Connected ink
+is a digit; small parts go to the digit they stand over or touch. What is far smaller than the
 rest is dust, what runs across the picture or along its edge is a ruled line or the table. Digits
 that touch each other stay one blot.
 """

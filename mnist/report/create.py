@@ -16,11 +16,7 @@ preflight.require("report", "matplotlib", "jinja2")
 from mnist.data.dataset import Dataset  # noqa: E402
 from mnist.data.digits import SPLIT_NAMES  # noqa: E402
 from mnist.evaluate import output  # noqa: E402
-from mnist.report import (
-    html,
-    measurement,
-    past_run,
-)
+from mnist.report import html, measurement, past_run  # noqa: E402
 from mnist.report.figures import SERIES  # noqa: E402
 from mnist.report.html import Entry  # noqa: E402
 from mnist.report.past_run import Run  # noqa: E402

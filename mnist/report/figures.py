@@ -3,7 +3,7 @@
 Figures are drawn in the light palette's colours. In an SVG each becomes a CSS variable, so
 that one drawing serves a light and a dark page. Lines differ in colour, marker and dashes:
 colour alone would leave some readers out. The four hues stay apart for the three kinds of
-colour blindness and stand out from the paper; tests/test_figures.py measures both.
+colour blindness and stand out from the paper; tests/report/test_figures.py measures both.
 """
 
 import io

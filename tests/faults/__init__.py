@@ -1,6 +1,6 @@
 """Real faults, many times over: what ``docs/reliability.md`` promises is tried here.
 
-``./run python -m tests.faults`` runs everything and prints a table; ``tests/test_faults.py``
+``./run python -m tests.faults`` runs everything and prints a table; ``tests/faults/test_faults.py``
 runs a little of everything within the ordinary tests.
 """
 

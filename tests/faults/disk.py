@@ -223,7 +223,7 @@ class World:
         folder = self.folder / "limited data"
         folder.mkdir()
         data = shutil.copy(self.data, folder)
-        script = f"from mnist import dataset; print(dataset.load({data!r}).sha256)"
+        script = f"from mnist.data import dataset; print(dataset.load({data!r}).sha256)"
         ended = run("-c", script, cwd=folder, code=0, before=limit_file_size(20_000))
         require(ended.out.strip() == dataset.load(self.data).sha256, ended.out)
         require("no cache" in ended.err and not list(folder.glob(".cache/*")), ended.err)

@@ -302,7 +302,7 @@ def prepare_cases(folder: Path, idx: Path, kills: int, rng: random.Random, repla
 def cache_cases(folder: Path, kills: int, rng: random.Random):
     data = make_data(folder)
     digest = dataset.load(data).sha256
-    script = f"from mnist import dataset; dataset.load({str(data)!r})"
+    script = f"from mnist.data import dataset; dataset.load({str(data)!r})"
     started = time.monotonic()
     run("-c", script, cwd=folder, code=0)
     life = time.monotonic() - started

@@ -10,10 +10,10 @@ from typing import Any, Dict, Iterator, List
 import numpy as np
 import yaml
 from helpers import digits, same
-from test_tracking import points
 
 from mnist.checkpoints import checkpoint
 from mnist.data import course_json, idx
+from tests.material.event_files import points
 
 from .processes import run
 from .report import Broken, Options

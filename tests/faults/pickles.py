@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Callable, Iterator, List, NamedTuple
 
 from helpers import ROOT, digits, environment
-from malicious import executing, exhausting, foreign
 from PIL import Image
 
 from mnist.base import command
 from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import MANIFEST, OPTIMIZER, PARAMETERS
+from tests.material.malicious import executing, exhausting, foreign
 
 from .material import require, straight_run
 from .processes import run
@@ -203,7 +203,7 @@ def feed(verb: str, words: List[str], file: str) -> str:
 
 def call(verb: str, words: List[str]):
     """Run a verb in this process: its exit code and what it wrote on standard error."""
-    module = importlib.import_module(f"mnist.{verb}")
+    module = importlib.import_module(f"mnist.{verb}.__main__")
     errors = io.StringIO()
     sys.argv = [f"mnist.{verb}", *words]
     try:

@@ -163,7 +163,7 @@ def in_a_subprocess(code, *flags, python=sys.executable, **env):
     )
 
 
-CHECK = "from mnist import preflight; preflight.check_or_exit(); print('passed')"
+CHECK = "from mnist.base import preflight; preflight.check_or_exit(); print('passed')"
 
 
 def fake(folder, distribution):
@@ -226,7 +226,7 @@ def test_what_lies_in_the_working_directory_hides_nothing(tmp_path):
 
 def test_check_raises_for_those_who_import(tmp_path):
     code = (
-        "from mnist import errors, preflight\n"
+        "from mnist.base import errors, preflight\n"
         "try:\n    preflight.check()\n"
         "except errors.InputError as error:\n    print(error.exit_code, error)"
     )

@@ -96,7 +96,7 @@ def test_what_only_prints_ends_with_its_reader(model):
 def test_an_output_that_is_made_non_blocking_loses_nothing(tmp_path):
     script = """
 import fcntl, os
-from mnist import streams
+from mnist.base import streams
 streams.prepare()
 fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_NONBLOCK)
 for number in range(100_000):
@@ -159,7 +159,7 @@ def plain(drawn):
 
 CLOSING = """
 import sys
-from mnist import notes
+from mnist.base import notes
 from mnist.checkpoints.checkpoint import EpochRecord
 from mnist.train.output import Reporter
 records = [
@@ -335,7 +335,7 @@ def test_a_usage_error_names_the_command_once(tmp_path, name):
 def test_an_error_of_paddles_is_its_reason(tmp_path):
     script = """
 import click
-from mnist import cli
+from mnist.base import command
 @click.command()
 def main():
     from mnist.fluid.door import fluid, to_variable
@@ -343,7 +343,7 @@ def main():
     with fluid.dygraph.guard():
         ones = to_variable(np.ones((2, 3), "float32"))
         fluid.layers.matmul(ones, ones)
-cli.run(main)
+command.run(main)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=str(tmp_path), env=environment(), timeout=120,

@@ -11,52 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import same, small
-from test_tracking import points
 
-from mnist import config as configs
 from mnist.base.errors import Failure, InputError, Interrupted
 from mnist.checkpoints import checkpoint
 from mnist.train import loop
 from mnist.train.loop import Resumption
-
-
-def config_for(folder, *overrides):
-    return configs.default(
-        [
-            f"checkpoint.dir={folder / 'checkpoints'}",
-            f"log.dir={folder / 'log'}",
-            "model.name=fc",
-            "model.hidden_sizes=[16]",
-            "train.epochs=3",
-            "data.batch_size=32",
-            "log.every_steps=3",
-            *overrides,
-        ]
-    )
-
-
-def run(folder, *overrides, resume=None, data=None, allow_changes=False):
-    config = config_for(folder, *overrides)
-    resumption = None
-    if resume is not None:
-        source = checkpoint.load(folder / "checkpoints" / resume)
-        resumption = Resumption(source, allow_changes)
-    return loop.train(config, data or small(), resume=resumption)
-
-
-def final(folder, epoch=3):
-    return checkpoint.load(folder / "checkpoints" / f"epoch{epoch}")
-
-
-def assert_same_checkpoint(left, right):
-    assert same(left.parameters, right.parameters)
-    assert same(left.training or {}, right.training or {})
-    assert (left.accumulators is None) == (right.accumulators is None)
-    for name, arrays in (left.accumulators or {}).items():
-        assert same(arrays, right.accumulators[name])
-    for ours, theirs in zip(left.state.history, right.state.history):
-        timeless = {"seconds", "images_per_second"}
-        assert ours.model_dump(exclude=timeless) == theirs.model_dump(exclude=timeless)
+from tests.material.event_files import points
+from tests.material.trainings import assert_same_checkpoint, config_for, final, run
 
 
 def test_a_run_learns_and_leaves_everything_behind(tmp_path):

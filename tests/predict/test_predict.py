@@ -134,11 +134,11 @@ def test_a_bar_on_the_terminal_and_lines_in_the_file(folder, tmp_path):
 def test_no_worker_outlives_a_killed_run(tmp_path):
     script = f"""
 import os, time
-from mnist import picture_files
+from mnist.pictures import files
 def wait(name):
     print(os.getpid(), flush=True)
     time.sleep(60)
-with picture_files.reading(["x"] * {picture_files.FEW}, wait) as results:
+with files.reading(["x"] * {files.FEW}, wait) as results:
     next(results)
 """
     process = subprocess.Popen([sys.executable, "-c", script], env=environment(),

@@ -8,25 +8,16 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from helpers import ROOT, digits, dygraph, environment
+from helpers import ROOT, digits, dygraph, environment, numbered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist import config as configs
 from mnist.config import LoaderConfig
-from mnist.data.dataset import Split
 from mnist.fluid.feeding import Batches, TrainingBatches, feed
 from mnist.fluid.processes import ALONE, Group
 
 MODES = ("batch_generator", "sample_list_generator", "sync")
-
-
-def numbered(count):
-    """A split in which every image says its own number."""
-    images = np.zeros((count, 28, 28), np.uint8)
-    images[:, 0, 0] = np.arange(count) % 256
-    images[:, 0, 1] = np.arange(count) // 256
-    return Split(images, np.arange(count, dtype=np.int64) % 10)
 
 
 def training_batches(split, batch_size, seed, epoch, start=0, group=ALONE, overrides=()):
@@ -182,8 +173,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from contextlib import closing
 from itertools import chain
-from helpers import dygraph
-from test_loader import numbered
+from helpers import dygraph, numbered
 from mnist import config as configs
 from mnist.config import LoaderConfig
 from mnist.fluid.feeding import Batches, feed

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data.pickles.make_pickles import as_json, content
 from helpers import dygraph, environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from malicious import array, executing, file, foreign, malicious_pickles, plain
 
 from mnist.base.errors import InputError
 from mnist.checkpoints import pickles
+from tests.material.malicious import array, executing, file, foreign, malicious_pickles, plain
+from tests.material.pickles.make_pickles import as_json, content
 
-PICKLES = Path(__file__).parent / "data" / "pickles"
+PICKLES = Path(__file__).parents[1] / "material" / "pickles"
 GENUINE = sorted([*PICKLES.glob("*.pdparams"), *PICKLES.glob("*.pdopt")])
 
 
@@ -234,11 +234,11 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.pickle")):
 
 _SAFE_LOADING = """
 import pathlib, sys
-from mnist import safe_pickle
+from mnist.checkpoints import pickles
 from mnist.base.errors import InputError
 for path in sorted(pathlib.Path(sys.argv[1]).glob("*.pickle")):
     try:
-        print(path, "LOADED", safe_pickle.load(path))
+        print(path, "LOADED", pickles.load(path))
     except InputError as error:
         print(error)
 """

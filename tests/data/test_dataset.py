@@ -263,7 +263,7 @@ def test_a_full_disk_costs_the_cache_only(source):
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
-    code = "import sys; from mnist import dataset; print(len(dataset.load(sys.argv[1]).train))"
+    code = "import sys; from mnist.data import dataset; print(len(dataset.load(sys.argv[1]).train))"
     done = run(code, source, preexec_fn=small_files)
     assert (done.returncode, done.stdout) == (0, "5\n")
     assert len(done.stderr.splitlines()) == 1
@@ -276,9 +276,7 @@ def test_a_kill_at_any_moment_leaves_the_next_load_right(tmp_path):
     source = tmp_path / "digits.json.gz"
     expected = splits(3, 2000, 10, 10)
     course_json.write(source, expected)
-    code = (
-        "import sys; from mnist import dataset; print('go', flush=True); dataset.load(sys.argv[1])"
-    )
+    code = "import sys; from mnist.data.dataset import load; print('go', flush=True); load(sys.argv[1])"
     for moment in range(5):
         process = subprocess.Popen(
             [sys.executable, "-c", code, str(source)], env=environment(), stdout=subprocess.PIPE
@@ -320,7 +318,7 @@ with atomic_write(sys.argv[1]) as file:
 
 
 def test_paddle_is_not_imported(source):
-    code = "import sys; from mnist import dataset; dataset.load(sys.argv[1]); print(*sys.modules)"
+    code = "import sys; from mnist.data.dataset import load; load(sys.argv[1]); print(*sys.modules)"
     done = run(code, source)
     assert "mnist.data.course_json" in done.stdout
     assert not {"paddle", "requests", "rich"} & set(done.stdout.split())

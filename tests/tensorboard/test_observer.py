@@ -11,8 +11,6 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from helpers import PROJECT, dygraph, environment, small
-from test_tracking import points
-from test_trainer import assert_same_checkpoint, config_for, final, run
 
 from mnist import config as configs
 from mnist.base.errors import Interrupted
@@ -21,9 +19,11 @@ from mnist.config import LogConfig
 from mnist.fluid.door import fluid, to_variable
 from mnist.model import architectures
 from mnist.model.evaluation import evaluate
-from mnist.tensorboard import hparams, observer
+from mnist.tensorboard import drawing, hparams
 from mnist.tensorboard.observer import Observer
 from mnist.train import loop
+from tests.material.event_files import points
+from tests.material.trainings import assert_same_checkpoint, config_for, final, run
 
 CADENCES = [name for name in LogConfig.model_fields if name not in ("dir", "every_steps")]
 OFF = [f"log.{name}={'false' if name in ('graph', 'hparams') else 'null'}" for name in CADENCES] + [
@@ -297,7 +297,7 @@ def test_norms_are_of_the_gradients_and_of_what_the_step_changed(tmp_path):
 def test_inputs_are_drawn_as_the_model_sees_them(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        observer.drawing, "tiles",
+        drawing, "tiles",
         lambda images, captions, *_: drawn.append((images, captions)) or np.zeros((1, 1)),
     )  # fmt: skip
     with dygraph():

@@ -12,7 +12,7 @@ from mnist.checkpoints import checkpoint
 from mnist.config.former import FORMER_KEYS
 
 # After the first of two epochs, written by the version before the keys in FORMER_KEYS went.
-EARLIER = ROOT / "tests" / "data" / "earlier" / "epoch1"
+EARLIER = ROOT / "tests" / "material" / "earlier" / "epoch1"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from helpers import dygraph, same
 from mnist.base.errors import InputError
 from mnist.checkpoints import course_pairs, pickles
 
-PICKLES = Path(__file__).parent / "data" / "pickles"
+PICKLES = Path(__file__).parents[1] / "material" / "pickles"
 
 
 def course_net(fluid, outputs=10):

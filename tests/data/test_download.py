@@ -331,7 +331,8 @@ def test_the_environment_variable_replaces_the_mirrors(monkeypatch):
 
 SCRIPT = """
 import sys
-from mnist import cli, download
+from mnist.base import command
+from mnist.data import download
 from mnist.data.idx import IdxFile
 import click
 
@@ -342,7 +343,7 @@ def main(arguments):
     from pathlib import Path
     download.fetch(Path(folder), [url], [IdxFile(name, sha256, int(size))])
 
-cli.run(main)
+command.run(main)
 """
 
 

@@ -3,10 +3,11 @@
 import re
 
 import pytest
+from helpers import ROOT
+
 from faults import report
 from faults.__main__ import SECTIONS
 from faults.report import Options
-from helpers import ROOT
 
 
 @pytest.fixture(scope="module")

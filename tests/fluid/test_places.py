@@ -30,10 +30,10 @@ def in_fresh_process(script, **variables):
 
 PRINT_ENVIRONMENT = """
 import json, os
-from mnist import device
-device.prepare_process(threads=2)
+from mnist.fluid import places
+places.prepare_process(threads=2)
 import mnist.fluid.door
-print(json.dumps({"environment": dict(os.environ), "chosen": device.chosen}))
+print(json.dumps({"environment": dict(os.environ), "chosen": places.chosen}))
 """
 
 
@@ -62,7 +62,7 @@ print(json.dumps(os.environ.get("OMP_NUM_THREADS")))
 def test_the_terminate_handler_survives_paddles_import():
     script = """
 import json, signal
-from mnist import signals
+from mnist.base import signals
 signals.exit_on_terminate()
 import mnist.fluid.door
 print(json.dumps(signal.getsignal(signal.SIGTERM) is signals._raise))

@@ -52,7 +52,7 @@ def test_inputs_are_found_in_the_working_directory_first_then_in_the_project(tmp
 
 def test_the_tests_and_their_processes_know_only_a_copy_of_the_project(tmp_path):
     assert ROOT != PROJECT == files.PROJECT_ROOT
-    code = "from mnist import files; print(files.PROJECT_ROOT)"
+    code = "from mnist.base import files; print(files.PROJECT_ROOT)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=str(tmp_path), env=environment(), stdout=subprocess.PIPE, text=True,
