@@ -71,6 +71,8 @@ def reading(names: Sequence[str], read: Reader) -> Iterator[Iterator[Read]]:
         yield ((name, _read_one(name, read)) for name in names)
         return
     workers = processors.count()
+    # Here and not in the workers: after a fork OpenCV waits for ever for threads that it had.
+    processors.keep_opencv_to_one()
     executor = _make_executor(workers)
     chunks = (list(names[i : i + CHUNK]) for i in range(0, len(names), CHUNK))
     waiting: Deque[Tuple[List[str], Future[List[Any]]]] = deque()
@@ -130,7 +132,6 @@ def _begin_worker() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    processors.keep_opencv_to_one()
 
 
 def _end_with_parent() -> None:
