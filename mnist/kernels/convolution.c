@@ -28,7 +28,11 @@ typedef float Vector __attribute__((vector_size(VECTOR_LANES * 4), aligned(4), m
 
 #define PIXELS_IN_VECTOR (VECTOR_LANES / LANES)
 #define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
 #define UNROLL _Pragma("GCC unroll 8")
+#endif
 
 /* --- a row of outputs --------------------------------------------------------------------- */
 
@@ -41,11 +45,12 @@ INLINE void convolve_tile(int filters, int vectors, const float *input, const lo
             sums[f][v] = (Vector){0};
     for (int tap = 0; tap < taps; tap++, weights += filters) {
         const float *from = input + offsets[tap];
-        UNROLL for (int v = 0; v < vectors; v++) {
-            Vector values = *(const Vector *)(from + v * VECTOR_LANES);
-            UNROLL for (int f = 0; f < filters; f++)
-                sums[f][v] += weights[f] * values;
-        }
+        Vector values[TILE_VECTORS];
+        UNROLL for (int v = 0; v < vectors; v++)
+            values[v] = *(const Vector *)(from + v * VECTOR_LANES);
+        UNROLL for (int f = 0; f < filters; f++)
+            UNROLL for (int v = 0; v < vectors; v++)
+                sums[f][v] += weights[f] * values[v];
     }
     UNROLL for (int f = 0; f < filters; f++)
         UNROLL for (int v = 0; v < vectors; v++)

@@ -17,8 +17,9 @@
 
 typedef uint8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 
-/* Groups whose padded maps stay in a processor's cache (L2) together, in bytes. */
+/* What stays in a core's second cache, and in its first, in bytes. */
 #define CACHE_BYTES 400000
+#define FIRST_CACHE_BYTES 20000
 
 static int smaller(int a, int b) { return a < b ? a : b; }
 static int larger(int a, int b) { return a > b ? a : b; }
@@ -59,10 +60,16 @@ static Padded padded_gradient(const Layer *l) {
     return padded(maps_height(l), maps_width(l), larger(l->size - 1 - l->padding, 0));
 }
 
-static int block(const Layer *layer, int group_count) {
-    long floats = layer->channels * area(padded_input(layer)) +
-                  layer->filters * area(padded_gradient(layer));
-    return smaller(group_count, larger(1, (int)(CACHE_BYTES / (floats * sizeof(float)))));
+/* How many filters' gradients are kept at once: all, if they go back to the input. */
+static int kept_filters(const Layer *l, int first) {
+    return first ? smaller(l->filters, TILE_FILTERS) : l->filters;
+}
+
+/* How many groups are worked on together: small maps come in long rows of several groups. */
+static int groups_at_once(const Layer *l, int first, int groups) {
+    long floats = l->channels * area(padded_input(l)) +
+                  kept_filters(l, first) * area(padded_gradient(l));
+    return smaller(groups, larger(1, (int)(CACHE_BYTES / (floats * sizeof(float)))));
 }
 
 /* A filter's map of a group among a layer's outputs, and its pooling's winners. */
@@ -106,19 +113,20 @@ static long lay_out(Workspace *w, float *base, const Layer *layers, int count, i
     for (int i = 0; i < count; i++) {
         const Layer *l = &layers[i];
         long output = groups * output_floats(l), weights = (long)taps(l) * l->filters;
-        int groups_at_once = block(l, groups);
+        int together = groups_at_once(l, i == 0, groups);
         w->output[i] = take(base, &used, output);
         w->maps[i] = l->norm && training ? take(base, &used, output) : w->output[i];
         w->moments[i] = take(base, &used, 2 * l->filters);
         w->winners[i] = l->pool ? (Bytes *)take(base, &used, output / 4 + 1) : NULL;
         w->weights[i] = take(base, &used, weights);
-        input = larger(input, groups_at_once * l->channels * area(padded_input(l)));
+        input = larger(input, together * l->channels * area(padded_input(l)));
         rows = larger(rows, 2 * TILE_FILTERS * (larger(maps_width(l), l->width) + 1) * LANES);
         most_taps = larger(most_taps, larger(taps(l), l->filters * l->size * l->size));
-        gradients = larger(gradients, groups_at_once * l->filters * area(padded_gradient(l)));
+        gradients = larger(gradients,
+                           together * kept_filters(l, i == 0) * area(padded_gradient(l)));
         gradient = larger(gradient, larger(output, groups * input_floats(l)));
         sums = larger(sums, weights * LANES);
-        heights = larger(heights, groups_at_once * maps_height(l));
+        heights = larger(heights, together * maps_height(l));
     }
     w->offsets = (long *)take(base, &used, most_taps * 2);
     w->rows_at = (long *)take(base, &used, heights * 4);
@@ -416,27 +424,33 @@ static float unpool(const Layer *l, const Lanes *outputs, const Bytes *winners,
     return (float)total(sum);
 }
 
-/* Adds a block of groups to the sums of the weights' gradient: [filter][tap][8]. */
-static void add_weight_gradient(const Layer *l, const Workspace *w, int groups) {
+/* Adds the products of a few filters' gradients and the input to the sums of the weights'
+ * gradient, [filter][tap][8], in bands of rows that stay in the first cache for all taps. */
+static void add_weight_gradient(const Layer *l, const Workspace *w, const float *gradients,
+                                int filters, int row_count, float *sums) {
     Padded input = padded_input(l), gradient = padded_gradient(l);
-    int height = maps_height(l), tap_count = taps(l);
-    for (int g = 0; g < groups; g++)
-        for (int y = 0; y < height; y++) {
-            long *at = w->rows_at + 2 * (g * height + y);
-            at[0] = g * l->filters * area(gradient) +
-                    ((long)(gradient.margin + y) * gradient.pitch + gradient.margin) * LANES;
-            at[1] = g * l->channels * area(input) + (long)y * input.pitch * LANES;
-        }
-    for (int first = 0; first < l->filters; first += TILE_FILTERS)
+    int row_bytes = TILE_FILTERS * gradient.pitch * LANES * (int)sizeof(float);
+    int band = larger(1, FIRST_CACHE_BYTES / row_bytes);
+    for (int first = 0; first < row_count; first += band)
         for (int c = 0; c < l->channels; c++)
             for (int y = 0; y < l->size; y++)
                 AT_LEVEL(add_products)(
-                    w->gradients + first * area(gradient), area(gradient),
-                    smaller(TILE_FILTERS, l->filters - first),
+                    gradients, area(gradient), filters,
                     w->input + c * area(input) + (long)y * input.pitch * LANES, l->size,
-                    w->rows_at, groups * height, maps_width(l),
-                    w->sums + ((long)first * tap_count + (c * l->size + y) * l->size) * LANES,
-                    (long)tap_count * LANES);
+                    w->rows_at + 2 * first, smaller(band, row_count - first), maps_width(l),
+                    sums + (long)(c * l->size + y) * l->size * LANES,
+                    (long)taps(l) * LANES);
+}
+
+/* Where each row of each group begins, in the padded gradients and in the padded input. */
+static void place_rows(const Layer *l, int groups, long group_floats, long *at) {
+    Padded input = padded_input(l), gradient = padded_gradient(l);
+    for (int g = 0; g < groups; g++)
+        for (int y = 0; y < maps_height(l); y++) {
+            *at++ = g * group_floats +
+                    ((long)(gradient.margin + y) * gradient.pitch + gradient.margin) * LANES;
+            *at++ = g * l->channels * area(input) + (long)y * input.pitch * LANES;
+        }
 }
 
 /* The gradient of a layer's input, for one group: a convolution of the gradient of its maps
@@ -460,41 +474,54 @@ static void convolve_back(const Layer *l, const Workspace *w, const float *weigh
     }
 }
 
+/* The gradients of `groups` groups from `start` on: of weights and bias, and of the input. */
+static void groups_backward(const Layer *l, const Workspace *w, int layer, int start, int groups,
+                            const float *gradient, float *to) {
+    int kept = kept_filters(l, layer == 0);
+    long map = area(padded_gradient(l)), group_floats = kept * map;
+    place_rows(l, groups, group_floats, w->rows_at);
+    for (int first = 0; first < l->filters; first += TILE_FILTERS) {
+        int count = smaller(TILE_FILTERS, l->filters - first);
+        float *gradients = w->gradients + (kept == l->filters ? first * map : 0);
+        for (int g = 0; g < groups; g++)
+            for (int f = first; f < first + count; f++) {
+                float sum = unpool(l, MAP(w->output[layer], l, start + g, f),
+                                   l->pool ? WINNERS(w->winners[layer], l, start + g, f) : NULL,
+                                   MAP(gradient, l, start + g, f),
+                                   gradients + g * group_floats + (f - first) * map);
+                if (l->bias)
+                    l->bias_gradient[f] += sum;
+            }
+        add_weight_gradient(l, w, gradients, count, groups * maps_height(l),
+                            w->sums + (long)first * taps(l) * LANES);
+    }
+    for (int g = 0; g < groups && to != NULL; g++)
+        convolve_back(l, w, w->weights[layer], w->gradients + g * group_floats,
+                      to + (start + g) * input_floats(l));
+}
+
+/* A layer's gradients from that of its output, which is overwritten; `to` is NULL for the
+ * first layer, whose input needs none. */
 static void layer_backward(const Layer *l, const Workspace *w, int layer, const float *images,
                            int batch, float *gradient, float *to) {
-    int groups = groups_of(batch), at_once = block(l, groups), tap_count = taps(l);
+    int groups = groups_of(batch), together = groups_at_once(l, layer == 0, groups);
     long input_area = l->channels * area(padded_input(l)), square = (long)l->size * l->size;
-    long gradient_area = l->filters * area(padded_gradient(l));
     if (l->norm)
         norm_backward(l, w, layer, batch, gradient);
     if (to != NULL) {
         /* The forward pass is over: its weights may be overwritten. */
-        pack(l->weight, l->channels, l->filters, square, square, tap_count, 1,
-             w->weights[layer]);
+        pack(l->weight, l->channels, l->filters, square, square, taps(l), 1, w->weights[layer]);
         place_taps(l->filters, l->size, padded_gradient(l), w->offsets);
     }
-    memset(w->sums, 0, (long)l->filters * tap_count * LANES * sizeof(float));
-    for (int first = 0; first < groups; first += at_once) {
-        int count = smaller(at_once, groups - first);
-        for (int i = 0; i < count; i++) {
-            int g = first + i;
-            for (int f = 0; f < l->filters; f++) {
-                const Bytes *winners = l->pool ? WINNERS(w->winners[layer], l, g, f) : NULL;
-                float sum = unpool(l, MAP(w->output[layer], l, g, f), winners,
-                                   MAP(gradient, l, g, f),
-                                   w->gradients + i * gradient_area + f * area(padded_gradient(l)));
-                if (l->bias)
-                    l->bias_gradient[f] += sum;
-            }
-            pad_input(l, layer ? w->output[layer - 1] + g * input_floats(l) : NULL, images, g,
-                      batch, w->input + i * input_area);
-            if (to != NULL)
-                convolve_back(l, w, w->weights[layer], w->gradients + i * gradient_area,
-                              to + g * input_floats(l));
-        }
-        add_weight_gradient(l, w, count);
+    memset(w->sums, 0, (long)l->filters * taps(l) * LANES * sizeof(float));
+    for (int start = 0; start < groups; start += together) {
+        int count = smaller(together, groups - start);
+        for (int g = 0; g < count; g++)
+            pad_input(l, layer ? w->output[layer - 1] + (start + g) * input_floats(l) : NULL,
+                      images, start + g, batch, w->input + g * input_area);
+        groups_backward(l, w, layer, start, count, gradient, to);
     }
-    for (long i = 0; i < (long)l->filters * tap_count; i++)
+    for (long i = 0; i < (long)l->filters * taps(l); i++)
         l->weight_gradient[i] += (float)total(((Lanes *)w->sums)[i]);
 }
 
