@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-import cv2
 import numpy as np
 
-from mnist import checkpoint, exporting, inference_model, models, onnx_model, predictor
+from mnist import checkpoint, exporting, inference_model, models, onnx_model, predictor, processors
 from mnist import config as configs
 from mnist.checkpoint import Checkpoint, CheckpointStore, RunState
 from mnist.framework import fluid, to_variable
@@ -34,7 +33,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", help="a checkpoint folder")
     parser.add_argument("--rounds", type=int, default=50)
     options = parser.parse_args()
-    cv2.setNumThreads(1)
+    processors.keep_opencv_to_one()
     with tempfile.TemporaryDirectory() as scratch:
         source = _source(options.checkpoint, Path(scratch))
         done = exporting.export(source, Path(scratch) / "exported", "data/digits.json.gz")

@@ -17,7 +17,7 @@ from typing import Callable, Iterator
 from common import MNIST, ratios, spread, table, take_turns
 
 from mnist import config as configs
-from mnist import dataset, losses, models, optimizers
+from mnist import dataset, gradients, losses, models, optimizers
 from mnist.files import PROJECT_ROOT
 from mnist.framework import fluid
 from mnist.loader import Batches, feed
@@ -85,8 +85,9 @@ class Steps:
         started = time.perf_counter()
         with closing(feed(batches, config, fluid.CPUPlace())) as feeding:
             for images, labels in feeding:
-                loss = losses.compute("softmax_cross_entropy", self.model(images), labels)
-                self.model.backward(loss)
+                with gradients.cutting():
+                    loss = losses.compute("softmax_cross_entropy", self.model(images), labels)
+                    self.model.backward(loss)
                 self.optimizer.minimize(loss)
                 self.model.clear_gradients()
                 loss.numpy()

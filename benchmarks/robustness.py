@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from dresses import DRESSES
 
-from mnist import course_json, images
+from mnist import course_json, images, processors
 from mnist.errors import InputError
 from mnist.files import PROJECT_ROOT
 
@@ -72,7 +72,7 @@ def mnist_eval(count: int) -> Tuple[np.ndarray, np.ndarray]:
 
 def dressed(name: str, digit: np.ndarray) -> Optional[np.ndarray]:
     """The digit in a dress, through a PNG file's bytes to MNIST's form; None if refused."""
-    cv2.setNumThreads(1)
+    processors.keep_opencv_to_one()
     # A stream of its own for every picture: the table is the same whatever is left out.
     rng = np.random.RandomState(zlib.crc32(name.encode() + digit.tobytes()))
     picture = DRESSES[name](digit, rng)

@@ -17,10 +17,6 @@ from numpy.typing import NDArray
 from mnist.config import AugmentationConfig
 from mnist.digits import PIXELS, SIDE
 
-# A batch is too little work for OpenCV's threads: they took three times the processor's time for
-# it, from processes that train beside it.
-cv2.setNumThreads(1)
-
 _CENTRE = (SIDE - 1) / 2
 # Blank rows that keep one image's values out of its neighbour's when a batch is one tall image.
 _GAP = 8

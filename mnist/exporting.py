@@ -25,7 +25,7 @@ from mnist.checkpoint import PARAMETERS, Checkpoint
 from mnist.digits import CLASSES, SIDE
 from mnist.errors import Failure, InputError
 from mnist.files import PathLike, find_input, open_input, sha256_of, staged_folder
-from mnist.framework import fluid
+from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input
 
 MODEL_JSON = "model.json"
@@ -289,7 +289,7 @@ def _in_dygraph(
         loss = model.config.loss
 
         def probabilities(batch: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-            outputs = model(fluid.dygraph.to_variable(batch)).numpy()
+            outputs = model(to_variable(batch)).numpy()
             return losses.probabilities(loss, outputs)
 
         plain = _in_batches(probabilities, images)

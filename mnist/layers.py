@@ -7,6 +7,7 @@ Paddle's own operators.
 
 from typing import Any, Iterator, Optional
 
+from mnist import gradients
 from mnist.framework import fluid
 
 _ops = fluid.core.ops
@@ -30,8 +31,8 @@ class Convolution(fluid.dygraph.Conv2D):
       their argument, so the largest value stays the largest: same outputs, same gradients.
     - The padding is an operator of its own, because Paddle's quick im2col is for
       convolutions without padding only.
-    - The gradient for the input is computed as a convolution (``backward_to_input``) where
-      that is quicker than Paddle's way.
+    - Inside ``gradients.cutting`` the gradient for the input is computed as a convolution
+      where that is quicker than Paddle's way.
     """
 
     def __init__(
@@ -57,22 +58,23 @@ class Convolution(fluid.dygraph.Conv2D):
         # The stride must be said: its default in 1.8.5 is 1.
         self._pool = fluid.dygraph.Pool2D(2, "max", pool_stride=2) if pool else None
         self._activation = activation
-        self._input: Any = None
-        self._maps: Any = None
 
     def forward(self, values: Any) -> Any:
-        if self.training and self._should_detach(values):
-            self._input, values = values, values.detach()
-        maps = _convolve(pad(values, self._margin), self.weight)
-        if self._input is not None:
-            self._maps = maps
+        cuts = self.training and gradients.may_cut() and self._should_cut(values)
+        maps = _convolve(pad(values.detach() if cuts else values, self._margin), self.weight)
+        if cuts:
+            gradients.cut(
+                self,
+                maps,
+                lambda found: gradients.carry_to(values, self._gradient_for_input(found)),
+            )
         if self._pool is not None:
             maps = _max_pool(maps) if self.training and on_cpu() else self._pool(maps)
         if self.bias is not None:
             maps = fluid.layers.elementwise_add(maps, self.bias, axis=1)
         return maps if self._activation is None else getattr(fluid.layers, self._activation)(maps)
 
-    def _should_detach(self, values: Any) -> bool:
+    def _should_cut(self, values: Any) -> bool:
         """Whether the input's gradient is quicker as a convolution.
 
         That takes apart ``filters`` maps of the input's size (im2col), where Paddle adds up
@@ -85,25 +87,18 @@ class Convolution(fluid.dygraph.Conv2D):
         added_up = self._num_channels * (height - less) * (width - less)
         return bool(self._num_filters * height * width <= added_up)
 
-    def backward_to_input(self) -> None:
-        """Carry the gradient on to what comes before, where ``forward`` has cut it off.
+    def _gradient_for_input(self, gradient: Any) -> Any:
+        """The gradient for the input, given that for the convolution's maps.
 
         Paddle multiplies the transposed weights into columns and adds these up pixel by
         pixel (col2im), a sixth of a whole training step. The same gradient is a convolution
         of the output's gradient with the weights turned by half a turn (Dumoulin and Visin
         2016, "A guide to convolution arithmetic for deep learning", section 4).
         """
-        if self._input is None:
-            return
         turned = fluid.layers.reverse(
             fluid.layers.transpose(self.weight.detach(), [1, 0, 2, 3]), [2, 3]
         )
-        margin = self._filter_size - 1 - self._margin
-        gradient = _convolve(pad(self._maps._grad_ivar(), margin), turned)
-        gradient.stop_gradient = True
-        # The sum's gradient for the input is `gradient`, which starts the next backward pass.
-        fluid.layers.reduce_sum(self._input * gradient).backward()
-        self._input = self._maps = None
+        return _convolve(pad(gradient, self._filter_size - 1 - self._margin), turned)
 
 
 def _convolve(values: Any, weights: Any) -> Any:

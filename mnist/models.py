@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 
-from mnist import seeding
+from mnist import gradients, seeding
 from mnist.config import (
     ConvNetConfig,
     EmbeddingConfig,
@@ -47,14 +47,15 @@ class Model(fluid.dygraph.Layer):
 
         Processes that train together, told apart by ``rank``, have masks of their own.
         """
+        gradients.require_carried_on()
         self.dropout.begin_step(step, rank)
 
     def backward(self, loss: Any) -> None:
-        """Compute the gradients of all parameters: ``loss.backward()``, and what it leaves."""
-        loss.backward()
-        for layer in reversed(self.sublayers()):
-            if isinstance(layer, Convolution):
-                layer.backward_to_input()
+        """Compute the gradients of all parameters, inside ``gradients.cutting`` as well.
+
+        Outside of it this is ``loss.backward()``.
+        """
+        gradients.backward(loss)
 
     def trained_parameters(self) -> List[Any]:
         """The parameters that have gradients: all but a batch norm's running statistics."""

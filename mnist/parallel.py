@@ -18,7 +18,7 @@ from typing import Any, Iterator, List, NoReturn, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import cli, notes, preflight
+from mnist import cli, notes, preflight, processors
 from mnist.errors import Failure, InputError, Interrupted
 
 Array = NDArray[Any]
@@ -281,7 +281,7 @@ def launch(workers: int) -> NoReturn:
             f"parallel.workers: {workers}, but there is no mpirun; fix: start it through ./run,"
             " or `python -m pip install mpich`"
         )
-    cores = len(os.sched_getaffinity(0))
+    cores = processors.count()
     if workers > cores:
         notes.warn(f"parallel.workers is {workers}, but there are {cores} cores: this will be slow")
     command = [sys.executable, "-m", _module(), *sys.argv[1:]]

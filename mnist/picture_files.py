@@ -16,6 +16,7 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any, Callable, Deque, Iterator, List, Sequence, Tuple, Union
 
+from mnist import processors
 from mnist.errors import InputError
 
 STDIN = "-"
@@ -66,7 +67,7 @@ def reading(names: Sequence[str], read: Reader) -> Iterator[Iterator[Read]]:
     if len(names) < FEW or STDIN in names:
         yield ((name, _read_one(name, read)) for name in names)
         return
-    workers = len(os.sched_getaffinity(0))
+    workers = processors.count()
     executor = ProcessPoolExecutor(workers, initializer=_begin_worker)
     chunks = (list(names[i : i + CHUNK]) for i in range(0, len(names), CHUNK))
     waiting: Deque[Tuple[List[str], Future[List[Any]]]] = deque()
@@ -114,6 +115,7 @@ def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    processors.keep_opencv_to_one()
 
 
 def _end_with_parent() -> None:

@@ -11,7 +11,7 @@ from mnist import calibration, losses, perturbations, reliability, seeding
 from mnist.config import LoaderConfig
 from mnist.dataset import Split
 from mnist.evaluation import Evaluation, evaluate
-from mnist.framework import fluid
+from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input
 from mnist.models import Model
 from mnist.perturbations import Change
@@ -175,5 +175,5 @@ def _speed(model: Model, images: "np.ndarray[Any, Any]", batch: int) -> Speed:
 
 def _predict(model: Model, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     with fluid.dygraph.no_grad():
-        outputs = model(fluid.dygraph.to_variable(as_model_input(images)))
+        outputs = model(to_variable(as_model_input(images)))
         return losses.probabilities(model.config.loss, outputs.numpy())

@@ -15,7 +15,18 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from mnist import checkpoint, device, losses, models, notes, optimizers, resumption, tracking
+from mnist import (
+    checkpoint,
+    device,
+    gradients,
+    losses,
+    models,
+    notes,
+    optimizers,
+    processors,
+    resumption,
+    tracking,
+)
 from mnist import config as configs
 from mnist.averaging import WeightAverage
 from mnist.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
@@ -81,6 +92,7 @@ class _Run:
     def __init__(
         self, config: Config, data: Dataset, place: Any, state: RunState, group: Group
     ) -> None:
+        processors.keep_opencv_to_one()
         self.config = config
         self.data = data
         self.place = place
@@ -252,10 +264,11 @@ class _Run:
         samples = self._samples_in_batch()
         _, weight = self.group.share(samples)
         self.model.begin_step(self.state.step, self.group.rank)
-        outputs = self.model(images)
         smoothing = self.config.train.label_smoothing
-        loss = losses.compute(self.config.model.loss, outputs, labels, smoothing)
-        self.model.backward(self.group.scale(loss))
+        with gradients.cutting():
+            outputs = self.model(images)
+            loss = losses.compute(self.config.model.loss, outputs, labels, smoothing)
+            self.model.backward(self.group.scale(loss))
         digits = losses.digits(self.config.model.loss, outputs.numpy())
         own = (float(loss.numpy()[0]), float(np.mean(digits == labels.numpy()[:, 0])))
         value, accuracy = self._exchange(own, weight)

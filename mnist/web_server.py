@@ -12,7 +12,7 @@ from typing import List, Optional
 import uvicorn
 from fastapi import FastAPI
 
-from mnist import notes, predictor, web_api
+from mnist import notes, predictor, processors, web_api
 from mnist.batching import Batcher
 from mnist.errors import Failure, InputError, Interrupted
 from mnist.explanation import ExplainingPredictor
@@ -31,11 +31,13 @@ def serve(host: str, port: int, checkpoint: Optional[str], limits: web_api.Limit
     """Serve until SIGINT or SIGTERM, then finish what is under way and raise Interrupted."""
     path = predictor.find_checkpoint(checkpoint)
     _give_memory_back()
+    # The decoders' threads share the processors out already.
+    processors.keep_opencv_to_one()
     with listening_socket(host, port) as listener:
         model = ExplainingPredictor(path)
         metrics = Metrics()
         batcher = Batcher(model.answer, MAX_BATCH, MAX_WAIT, metrics.batch)
-        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoder") as decoders:
+        with ThreadPoolExecutor(processors.count(), thread_name_prefix="decoder") as decoders:
             app = web_api.build(batcher, decoders, model.model_name, limits, metrics)
             greeting = f"{model.model_name} of {path} reads digits at {_url(listener)}"
             server = _Server(_config(app, limits), greeting)

@@ -1,11 +1,14 @@
 """The architectures: shapes, parameter counts, initial parameters, dropout."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from helpers import digits, dygraph
 
 from mnist import config as configs
-from mnist import losses, models
+from mnist import gradients, losses, models
+from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input
 
 COUNTS = [
@@ -76,7 +79,7 @@ def course_block(fluid, ours, padding):
     return course, lambda values: pool(course(values))
 
 
-@pytest.mark.parametrize("filters", [(20, 20), (8, 20)], ids=["input cut off", "not cut off"])
+@pytest.mark.parametrize("filters", [(20, 20), (8, 20)], ids=["may be cut", "is never cut"])
 @pytest.mark.parametrize("training", [True, False])
 def test_lenet_computes_what_the_course_writes(filters, training):
     """Same outputs, same gradients, whatever the order of the work inside our layers."""
@@ -95,7 +98,7 @@ def test_lenet_computes_what_the_course_writes(filters, training):
             ours, theirs = model(values), course_model(values)
             assert np.allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
             if training:
-                model.backward(losses.compute("softmax_cross_entropy", ours, labels))
+                losses.compute("softmax_cross_entropy", ours, labels).backward()
                 losses.compute("softmax_cross_entropy", theirs, labels).backward()
                 for ours, theirs in ((model.conv1, first), (model.conv2, second)):
                     for name in ("weight", "bias"):
@@ -107,13 +110,143 @@ def test_lenet_computes_what_the_course_writes(filters, training):
             model.train()
 
 
-def test_the_input_is_cut_off_where_that_is_quicker_and_nowhere_else():
-    with dygraph() as fluid:
-        for filters, expected in (([20, 20], True), ([8, 20], False)):
+class Course(fluid.dygraph.Layer):
+    """What the course writes where our models have a ``Convolution``: Paddle's own layers."""
+
+    def __init__(
+        self, channels, filters, filter_size, seeds, padding=0, pool=False, activation=None,
+        bias=True,
+    ):  # fmt: skip
+        super().__init__()
+        conv = fluid.dygraph.Conv2D(
+            channels, filters, filter_size, padding=padding, act=activation,
+            bias_attr=None if bias else False,
+        )  # fmt: skip
+        self.weight, self.bias, self._conv = conv.weight, conv.bias, [conv]
+        self._pool = [fluid.dygraph.Pool2D(2, "max", pool_stride=2)] if pool else []
+
+    def forward(self, values):
+        for layer in (*self._conv, *self._pool):
+            values = layer(values)
+        return values
+
+
+PLAIN = [
+    ("model.name=fc",),
+    ("model.name=lenet",),
+    ("model.name=lenet", "model.filters=[8, 20]", "model.hidden_sizes=[100]"),
+    ("model.name=lenet", "model.loss=square_error"),
+    ("model.name=lenet5",),
+    ("model.name=lenet5", "model.activation=sigmoid"),
+    ("model.name=convnet",),
+    ("model.name=convnet", "model.filters=[20, 20, 20, 20, 20]"),
+    ("model.name=embedding",),
+]
+
+
+def step(model, settings, three_lines, steps=2):
+    """Train on noise for some steps; the last gradients, and the parameters after them."""
+    config = configs.default(settings).model
+    noise = np.random.RandomState(0)
+    optimizer = fluid.optimizer.Momentum(0.05, 0.9, parameter_list=model.trained_parameters())
+    model.train()
+    for number in range(steps):
+        values = to_variable(noise.rand(16, 1, 28, 28).astype(np.float32))
+        labels = to_variable(noise.randint(0, 10, (16, 1)))
+        model.begin_step(number)
+        with nullcontext() if three_lines else gradients.cutting():
+            loss = losses.compute(config.loss, model(values), labels)
+            loss.backward() if three_lines else model.backward(loss)
+        optimizer.minimize(loss)
+        found = {n: p.gradient() for n, p in model.named_parameters() if p.trainable}
+        model.clear_gradients()
+    return found, {name: p.numpy() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("settings", PLAIN, ids=lambda settings: " ".join(settings))
+@pytest.mark.parametrize("three_lines", [True, False])
+def test_every_model_trains_as_it_would_of_paddles_own_layers(settings, three_lines, monkeypatch):
+    """With the course's three lines, and with what the trainer switches on."""
+    with dygraph():
+        ours = build(*settings)
+        before = {name: p.numpy() for name, p in ours.named_parameters()}
+        found, after = step(ours, settings, three_lines)
+    monkeypatch.setattr(models, "Convolution", Course)
+    with dygraph():
+        theirs = build(*settings)
+        for name, parameter in theirs.named_parameters():
+            parameter.set_value(before[name])
+        expected, expected_after = step(theirs, settings, three_lines=True)
+    assert found.keys() == expected.keys() and after.keys() == expected_after.keys()
+    for name, gradient in expected.items():
+        assert np.abs(gradient).max() > 0 and not np.array_equal(after[name], before[name])
+        assert np.allclose(found[name], gradient, rtol=1e-3, atol=1e-4 * np.abs(gradient).max())
+    for name, values in expected_after.items():
+        assert np.allclose(after[name], values, rtol=1e-3, atol=1e-5)
+
+
+def forward(model):
+    labels = to_variable(digits().train.labels[:8].reshape(-1, 1))
+    return losses.compute("softmax_cross_entropy", model(to_variable(images(8))), labels)
+
+
+def test_the_graph_is_cut_where_that_is_quicker_and_nowhere_else(monkeypatch):
+    asked = []
+    monkeypatch.setattr(gradients, "carry_to", lambda values, gradient: asked.append(values.shape))
+    with dygraph():
+        for filters in ([20, 20], [8, 20]):
             model = build(f"model.filters={filters}")
-            model(fluid.dygraph.to_variable(images(2)))
-            assert (model.conv2._input is not None) == expected
-            assert model.conv1._input is None  # nobody asks for the gradient of an image
+            forward(model).backward()
+            assert model.conv1.weight.gradient().any()
+            with gradients.cutting():
+                model.backward(forward(model))
+    # Once, at the second convolution: nobody asks for the gradient of an image.
+    assert asked == [[8, 20, 14, 14]]
+
+
+FORGOTTEN = r"conv.* cut the graph, .* call model\.backward\(loss\), not loss\.backward\(\)"
+
+
+def test_a_cut_that_is_not_carried_on_is_an_error():
+    with dygraph():
+        model = build()
+        optimizer = fluid.optimizer.SGD(0.1, parameter_list=model.parameters())
+        with pytest.raises(RuntimeError, match=FORGOTTEN), gradients.cutting():
+            loss = forward(model)
+            loss.backward()
+            optimizer.minimize(loss)
+        for next_one in (lambda: model.begin_step(2), lambda: forward(model)):
+            with gradients.cutting():
+                loss = forward(model)
+                loss.backward()
+                with pytest.raises(RuntimeError, match=FORGOTTEN):
+                    next_one()
+                model.backward(loss * 1.0)
+
+
+def test_an_error_inside_is_told_and_not_what_it_leaves_undone():
+    with dygraph():
+        model = build()
+        with pytest.raises(ZeroDivisionError), gradients.cutting():
+            forward(model)
+            raise ZeroDivisionError
+        assert not gradients.may_cut()
+        forward(model).backward()
+        assert model.conv1.weight.gradient().any()
+
+
+def test_what_cannot_be_carried_on_rightly_is_an_error():
+    """Paddle overwrites gradients, so two ways to a value would be one of them, silently."""
+    with dygraph():
+        model = build()
+        with pytest.raises(RuntimeError, match="used by another layer"), gradients.cutting():
+            values = model.conv1(to_variable(images(8)))
+            both = model.conv2(values)
+            model.backward(fluid.layers.reduce_sum(both) + fluid.layers.reduce_sum(values))
+        with pytest.raises(RuntimeError, match="the loss is not behind it"), gradients.cutting():
+            values = model.conv1(to_variable(images(8)))
+            model.conv2(values)
+            model.backward(fluid.layers.reduce_sum(values))
 
 
 def test_the_embedding_is_the_one_the_course_names():

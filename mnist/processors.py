@@ -1,0 +1,19 @@
+"""The processors that this process may use, and OpenCV kept to one of them."""
+
+import os
+
+
+def count() -> int:
+    """How many there are; ``taskset`` and a container leave fewer than the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
+def keep_opencv_to_one() -> None:
+    """For whoever keeps the other processors busy: with processes, or threads, of its own.
+
+    A digit, or a batch of them, is too little work for OpenCV's threads: they took three times
+    the processor's time for it.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)
