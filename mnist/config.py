@@ -254,11 +254,15 @@ class ParallelConfig(_Section):
 
 
 class DeviceConfig(_Section):
-    """Where the run computes. ``threads`` are CPU threads of one process."""
+    """Where the run computes. ``threads`` are CPU threads of one process.
+
+    ``kernels``: convolutions and norms by our own C (``mnist.kernels``) or Paddle's operators.
+    """
 
     place: Literal["cpu", "gpu", "auto"] = "cpu"
     gpu_id: Annotated[int, Field(ge=0, le=1023)] = 0
     fallback: Optional[Literal["cpu"]] = None
+    kernels: Literal["auto", "fluid", "c"] = "auto"
     threads: Annotated[int, Field(gt=0, le=1024)] = 1
 
 
@@ -354,6 +358,7 @@ FREE_ON_RESUME = (
     "train.early_stopping_patience",
     "device.fallback",
     "device.gpu_id",
+    "device.kernels",
     "parallel",
     "checkpoint",
     "log",

@@ -4,7 +4,7 @@ logits ``[B,10]``, or ``[B,1]`` when the loss is ``square_error`` (see ``mnist.l
 The softmax is not part of a model: the loss computes it together with the logarithm.
 """
 
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from mnist.config import (
     ModelConfig,
 )
 from mnist.framework import fluid, to_variable
+from mnist.kernels.engine import Engine, Pair
 from mnist.layers import Convolution, linear
 from mnist.losses import OUTPUTS
 
@@ -41,6 +42,24 @@ class Model(fluid.dygraph.Layer):
         super().__init__()
         self.config = config
         self.dropout = Dropout(config.dropout, seed)
+        # What computes the convolutions, if it is not Paddle's operators.
+        self.engine: Optional[Engine] = None
+
+    def convolutions_and_norms(self) -> List[Pair]:
+        """The convolutions that images go through first, each with the norm behind it if any."""
+        return []
+
+    def convolve(self, images: Any) -> Any:
+        """Images through ``convolutions_and_norms``, ``[B,1,28,28]`` → ``[B,K,H,W]``."""
+        pairs, engine = self.convolutions_and_norms(), self.engine
+        may_compute = not self.training or gradients.may_cut()
+        if engine is not None and may_compute and engine.supports(pairs, images):
+            return engine.forward(self, pairs, images, self.training)
+        values = images
+        for convolution, norm in pairs:
+            values = convolution(values)
+            values = values if norm is None else norm(values)
+        return values
 
     def begin_step(self, step: int, rank: int = 0) -> None:
         """Tell the model which training step comes next; dropout masks follow from it.
@@ -128,9 +147,11 @@ class LeNet(Model):
         )
         self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
 
+    def convolutions_and_norms(self) -> List[Pair]:
+        return [(self.conv1, None), (self.conv2, None)]
+
     def forward(self, images: Any) -> Any:
-        values = self.conv2(self.conv1(images))
-        values = self.dropout(fluid.layers.flatten(values))
+        values = self.dropout(fluid.layers.flatten(self.convolve(images)))
         for layer in self.hidden:
             values = self.dropout(layer(values))
         return self.fc(values)
@@ -154,9 +175,11 @@ class LeNet5(Model):
         self.fc2 = linear(120, 84, seeds, activation)
         self.fc3 = linear(84, OUTPUTS[config.loss], seeds)
 
+    def convolutions_and_norms(self) -> List[Pair]:
+        return [(self.conv1, None), (self.conv2, None)]
+
     def forward(self, images: Any) -> Any:
-        values = self.conv2(self.conv1(images))
-        values = self.dropout(self.fc1(fluid.layers.flatten(values)))
+        values = self.dropout(self.fc1(fluid.layers.flatten(self.convolve(images))))
         return self.fc3(self.dropout(self.fc2(values)))
 
 
@@ -185,11 +208,11 @@ class ConvNet(Model):
         )
         self.fc = linear(widths[-1] * 3 * 3, OUTPUTS[config.loss], seeds)
 
+    def convolutions_and_norms(self) -> List[Pair]:
+        return list(zip(self.convolutions, self.norms))
+
     def forward(self, images: Any) -> Any:
-        values = images
-        for convolution, norm in zip(self.convolutions, self.norms):
-            values = norm(convolution(values))
-        return self.fc(self.dropout(fluid.layers.flatten(values)))
+        return self.fc(self.dropout(fluid.layers.flatten(self.convolve(images))))
 
 
 class PixelEmbedding(Model):

@@ -8,10 +8,11 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from mnist import calibration, checkpoint, digit_check, losses, models
-from mnist.config import ModelConfig
+from mnist.config import DeviceConfig, ModelConfig
 from mnist.errors import InputError
 from mnist.files import PathLike, find_input
 from mnist.framework import fluid, to_variable
+from mnist.kernels.engine import choose as choose_engine
 from mnist.loader import as_model_input
 
 BATCH = 256
@@ -57,6 +58,8 @@ def load_model(source: checkpoint.Checkpoint) -> models.Model:
     with fluid.unique_name.guard():
         model = models.build(config, seed=0)
     checkpoint.restore_parameters(model, source)
+    place = fluid.framework._current_expected_place()
+    model.engine = choose_engine(DeviceConfig(), place, model.convolutions_and_norms())
     model.eval()
     return model
 

@@ -36,6 +36,7 @@ from mnist.dataset import Dataset
 from mnist.errors import Failure, InputError, Interrupted
 from mnist.evaluation import Evaluation, evaluate
 from mnist.framework import fluid
+from mnist.kernels.engine import choose as choose_engine
 from mnist.loader import TrainingBatches, count_batches, feed
 from mnist.observation import Observer
 from mnist.parallel import ALONE, Group, parameters_differ
@@ -104,6 +105,8 @@ class _Run:
         self.stop_signal = 0
         self.steps_per_epoch = count_batches(len(data.train), config.data.batch_size)
         self.model = models.build(config.model, config.train.seed)
+        self.model.engine = choose_engine(config.device, place, self.model.convolutions_and_norms())
+        state.kernels = "c" if self.model.engine else "fluid"
         total_steps = config.train.epochs * self.steps_per_epoch
         self.optimizer = optimizers.build(
             config.optimizer, self.model.trained_parameters(), total_steps, self.steps_per_epoch
@@ -165,7 +168,7 @@ class _Run:
             for path in checkpoint.checkpoints_in(self.store.folder)
             if not inside or (checkpoint.steps_of(path) > step and path.resolve() != source)
         ]
-        notes = self._note_on_workers(resume)
+        notes = [*self._note_on_workers(resume), *self._note_on_kernels(resume)]
         aside = self.store.set_aside(in_the_way)
         if aside:
             notes.append(f"{len(in_the_way)} checkpoint(s) of an earlier run moved to {aside}")
@@ -189,12 +192,23 @@ class _Run:
             " same order, but other last digits"
         ]
 
+    def _note_on_kernels(self, resume: Optional[Resumption]) -> List[str]:
+        saved = resume.checkpoint.state if resume else None
+        if saved is None or saved.kernels == self.state.kernels:
+            return []
+        return [
+            f"device.kernels: {saved.kernels} trained this before, {self.state.kernels} does now:"
+            " the same numbers but for their last digits"
+        ]
+
     def _introduce(self, notes: List[str], resume: Optional[Resumption]) -> None:
         state, say = self.state, self.reporter.line
         data = self.data
         say(f"data    {data.source}: {len(data.train):,} train, {len(data.valid):,} valid,"
             f" {len(data.eval):,} eval")  # fmt: skip
-        about = [state.device, self.group.describe(), device.describe_process()]
+        engine = self.model.engine
+        computing = "Paddle's operators" if engine is None else engine.describe()
+        about = [state.device, computing, self.group.describe(), device.describe_process()]
         say(f"device  {'; '.join(filter(None, about))}")
         for note in notes:
             say(f"note    {note}")
@@ -486,6 +500,7 @@ class _Run:
             "config": self.state.config,
             "versions": self.state.versions,
             "device": self.state.device,
+            "kernels": self.state.kernels,
         }
 
     def _print_closing(

@@ -16,7 +16,8 @@ from mnist.errors import InputError
 
 FOLDER = Path(__file__).parent
 SOURCES = ("kernels.h", "convolution.c", "network.c", "dispatch.c")
-# For tests: to compute at a lower level than the processor has.
+# For tests: another library of the same sources, and a lower level than the processor has.
+LIBRARY_VARIABLE = "MNIST_KERNELS_LIBRARY"
 LEVEL_VARIABLE = "MNIST_KERNELS_LEVEL"
 LEVELS: Dict[int, str] = {3: "AVX2", 4: "AVX-512"}
 
@@ -31,7 +32,8 @@ def source_hash() -> str:
 
 def library_path() -> Path:
     """Where the library of these very sources lies, or would lie."""
-    return FOLDER / f"library-{source_hash()}.so"
+    named = os.environ.get(LIBRARY_VARIABLE)
+    return Path(named) if named else FOLDER / f"library-{source_hash()}.so"
 
 
 class Library:
@@ -56,9 +58,7 @@ class Library:
             ctypes.c_void_p(output), ctypes.c_void_p(workspace),
         )  # fmt: skip
 
-    def backward(
-        self, layers: Any, images: int, batch: int, gradient: int, workspace: int
-    ) -> None:
+    def backward(self, layers: Any, images: int, batch: int, gradient: int, workspace: int) -> None:
         """From the output's gradient to the parameters', which are added to."""
         self._functions.mnist_kernels_backward(
             self.level, layers, len(layers), ctypes.c_void_p(images), batch,

@@ -41,7 +41,7 @@ def build(to: Optional[Path] = None, extra: Sequence[str] = ()) -> Path:
     compiler = find_compiler()
     target = (to or kernels.FOLDER) / kernels.library_path().name
     with tempfile.TemporaryDirectory() as folder:
-        objects = []
+        objects: List[str] = []
         for name, flags in _compilations():
             objects.append(str(Path(folder) / f"{len(objects)}.o"))
             source = str(kernels.FOLDER / name)

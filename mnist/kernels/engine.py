@@ -2,7 +2,7 @@
 
 The layers stay Paddle's: their parameters are read, and their gradients written, where Paddle
 keeps them. The calls that tell where that is are not documented; Paddle is pinned, and no
-address is kept longer than one call.
+address is kept longer than one call of the library.
 """
 
 import ctypes
@@ -10,7 +10,9 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mnist import kernels
+from mnist import gradients, kernels
+from mnist.config import DeviceConfig
+from mnist.errors import InputError
 from mnist.framework import fluid, to_variable
 
 # A convolution and the batch norm behind it, if there is one.
@@ -39,98 +41,107 @@ class _Layer(ctypes.Structure):
     )
 
 
-class Pending:
-    """A forward pass whose gradient has yet to be carried on from its output."""
+def choose(config: DeviceConfig, place: Any, pairs: Sequence[Pair]) -> "Optional[Engine]":
+    """The engine for a model's convolutions, or None where Paddle's operators compute them.
 
-    def __init__(self, engine: "Engine", pairs: Sequence[Pair], images: Any, output: Any) -> None:
-        self._engine = engine
-        self._pairs = pairs
-        self._images = images
-        self._output = output
-        self.workspace: Any = None
+    Raises InputError if ``device.kernels`` is ``c`` and it cannot be.
+    """
+    missing = _why_not(place, pairs)
+    if config.kernels == "c" and missing:
+        raise InputError(f"device.kernels: c, but {missing}; use --set device.kernels=auto")
+    library = None if config.kernels == "fluid" or missing else kernels.load()
+    return None if library is None else Engine(library)
 
-    def backward(self) -> None:
-        """Add to the parameters' gradients, once the output has one of its own."""
-        gradient = self._output._grad_ivar()
-        if gradient is not None and self.workspace is not None:
-            self._engine._backward(self._pairs, self._images, gradient, self.workspace)
-        self.workspace = None
+
+def _why_not(place: Any, pairs: Sequence[Pair]) -> str:
+    """Why the library cannot compute these layers there; empty if it can."""
+    if not isinstance(place, fluid.CPUPlace):
+        return "the kernels are for the CPU"
+    if not pairs or len(pairs) > _MOST_LAYERS or not all(_can_compute(*pair) for pair in pairs):
+        return "this model has no convolutions, or an activation that the kernels do not have"
+    if kernels.load() is None:
+        return "they were not built for this processor (python -m mnist.kernels.build says why)"
+    return ""
 
 
 class Engine:
-    """Runs stacks of layers through a library. One per model; not for several threads."""
+    """Runs a stack of layers through a library. One per model; not for several threads."""
 
     def __init__(self, library: kernels.Library) -> None:
         self._library = library
-        # Memory to work in that no forward pass waits with for its backward.
+        # Memory to work in that no forward pass keeps for its backward pass.
         self._free: List[Any] = []
 
+    def describe(self) -> str:
+        """``"C kernels (AVX2)"``."""
+        return self._library.describe()
+
     def supports(self, pairs: Sequence[Pair], images: Any) -> bool:
-        """Whether the library can do what these layers do to these images, here and now."""
-        tracer = fluid.framework._dygraph_tracer()
+        """Whether these images can go through now, and nobody watches the layers."""
         return (
-            tuple(images.shape[1:2]) == (pairs[0][0]._num_channels,)
+            images.stop_gradient
             and images.dtype == _FLOAT
-            and images.stop_gradient
             and images.shape[0] > 0
-            and len(pairs) <= _MOST_LAYERS
-            and not tracer._enable_program_desc_tracing
+            and images.shape[1] == pairs[0][0]._num_channels
+            and min(map(min, _sizes(pairs, images.shape))) > 0
+            and not fluid.framework._dygraph_tracer()._enable_program_desc_tracing
             and images.value().get_tensor()._place().is_cpu_place()
-            and all(_is_plain(*pair) for pair in pairs)
-            and _output_size(pairs, images.shape) is not None
+            and not any(map(_is_watched, (layer for pair in pairs for layer in pair if layer)))
         )
 
-    def forward(
-        self, pairs: Sequence[Pair], images: Any, training: bool
-    ) -> Tuple[Any, Optional[Pending]]:
-        """The last layer's output, ``[B, filters, H, W]``, a leaf; in training what is pending."""
-        layers = _describe(pairs, images.shape, training)
-        size = _output_size(pairs, images.shape)
-        output = to_variable(np.empty((images.shape[0], *(size or ())), np.float32))
+    def forward(self, owner: Any, pairs: Sequence[Pair], images: Any, training: bool) -> Any:
+        """Float32 ``[B, channels, H, W]`` to the last layer's output, ``[B, filters, H', W']``.
+
+        In training the output is a leaf of the graph, which is cut there for ``owner``
+        (``mnist.gradients``).
+        """
+        size = [images.shape[0], pairs[-1][0]._num_filters, *_sizes(pairs, images.shape)[-1]]
+        output = to_variable(np.empty(size, np.float32))
         output.stop_gradient = not training
-        workspace = self._workspace(layers, images.shape[0], training)
+        layers = _describe(pairs, images.shape, gradients_too=False)
+        workspace = self._take_workspace(layers, size[0], training)
         self._library.forward(
-            layers, _address(images, images.shape), images.shape[0], training,
-            _address(output, output.shape), _aligned(workspace),
+            layers, _address(images, images.shape), size[0], training,
+            _address(output, size), _aligned(workspace),
         )  # fmt: skip
-        if not training:
+
+        def backward(gradient: Any) -> None:
+            self._library.backward(
+                _describe(pairs, images.shape, gradients_too=True),
+                _address(images, images.shape), size[0],
+                _address(gradient, size), _aligned(workspace),
+            )  # fmt: skip
             self._free.append(workspace)
-            return output, None
-        pending = Pending(self, pairs, images, output)
-        pending.workspace = workspace
-        return output, pending
 
-    def _backward(self, pairs: Sequence[Pair], images: Any, gradient: Any, workspace: Any) -> None:
-        self._library.backward(
-            _describe(pairs, images.shape, True), _address(images, images.shape), images.shape[0],
-            _address(gradient, [images.shape[0], *(_output_size(pairs, images.shape) or ())]),
-            _aligned(workspace),
-        )  # fmt: skip
-        self._free.append(workspace)
+        if training:
+            gradients.cut(owner, output, backward)
+        else:
+            self._free.append(workspace)
+        return output
 
-    def _workspace(self, layers: Any, batch: int, training: bool) -> Any:
+    def _take_workspace(self, layers: Any, batch: int, training: bool) -> Any:
         floats = self._library.workspace(layers, batch, training) + _ALIGNMENT // 4
-        found = self._free.pop() if self._free else None
-        return found if found is not None and len(found) >= floats else np.empty(floats, np.float32)
+        while self._free:
+            found = self._free.pop()
+            if len(found) >= floats:
+                return found
+        return np.empty(floats, np.float32)
 
 
-def _is_plain(convolution: Any, norm: Optional[Any]) -> bool:
-    """Whether nobody watches these layers, and they do nothing that the kernels cannot."""
-    activation = convolution._activation if norm is None else norm._act
-    layers = [convolution] if norm is None else [convolution, norm]
-    return (
-        activation in (None, "relu")
-        and (norm is None or convolution._activation is None)
-        and not (norm is not None and norm._use_global_stats)
-        and not any(
-            layer._forward_pre_hooks or layer._forward_post_hooks for layer in layers
-        )
-        and not any(
-            parameter.stop_gradient
-            for layer in layers
-            for parameter in layer.parameters()
-            if parameter.trainable
-        )
+def _can_compute(convolution: Any, norm: Optional[Any]) -> bool:
+    if norm is None:
+        return convolution._activation in (None, "relu")
+    plain = convolution._activation is None and not norm._use_global_stats
+    return plain and norm._act in (None, "relu")
+
+
+def _is_watched(layer: Any) -> bool:
+    """Whether a hook wants to see what goes in or comes out, or a parameter is not trained."""
+    return bool(
+        layer._forward_pre_hooks
+        or layer._forward_post_hooks
+        or layer.weight.stop_gradient
+        or (layer.bias is not None and layer.bias.stop_gradient)
     )
 
 
@@ -146,44 +157,33 @@ def _sizes(pairs: Sequence[Pair], shape: Sequence[int]) -> List[Tuple[int, int]]
     return sizes
 
 
-def _output_size(pairs: Sequence[Pair], shape: Sequence[int]) -> Optional[Tuple[int, int, int]]:
-    """Filters, height and width behind the last layer; None if a map would have no pixels."""
-    sizes = _sizes(pairs, shape)
-    if min(map(min, sizes)) < 1:
-        return None
-    return (pairs[-1][0]._num_filters, *sizes[-1])
-
-
 # --- what the library is told ----------------------------------------------------------
 
 
-def _describe(pairs: Sequence[Pair], shape: Sequence[int], training: bool) -> Any:
+def _describe(pairs: Sequence[Pair], shape: Sequence[int], gradients_too: bool) -> Any:
     """The layers as an array of ``Layer``, every address taken now."""
     layers = (_Layer * len(pairs))()
-    for layer, (convolution, norm), (height, width) in zip(layers, pairs, _sizes(pairs, shape)):
-        filters, size = convolution._num_filters, convolution._filter_size
-        layer.channels, layer.height, layer.width = convolution._num_channels, height, width
-        layer.filters, layer.size, layer.padding = filters, size, convolution._margin
+    for layer, (convolution, norm), size in zip(layers, pairs, _sizes(pairs, shape)):
+        layer.height, layer.width = size
+        filters, channels = convolution._num_filters, convolution._num_channels
+        layer.channels, layer.filters, layer.padding = channels, filters, convolution._margin
+        layer.size = convolution._filter_size
         layer.pool, layer.norm = convolution._pool is not None, norm is not None
-        activation = convolution._activation if norm is None else norm._act
-        layer.relu = activation == "relu"
-        weights = [filters, convolution._num_channels, size, size]
-        _point(layer, "weight", convolution.weight, weights, training)
+        layer.relu = (convolution._activation if norm is None else norm._act) == "relu"
+        parameters = [("weight", convolution.weight, [filters, channels, layer.size, layer.size])]
         if convolution.bias is not None:
-            _point(layer, "bias", convolution.bias, [filters], training)
+            parameters.append(("bias", convolution.bias, [filters]))
         if norm is not None:
+            parameters += [("scale", norm.weight, [filters]), ("shift", norm.bias, [filters])]
             layer.momentum, layer.epsilon = norm._momentum, norm._epsilon
-            _point(layer, "scale", norm.weight, [filters], training)
-            _point(layer, "shift", norm.bias, [filters], training)
             layer.mean = _address(norm._mean, [filters])
             layer.variance = _address(norm._variance, [filters])
+        for name, parameter, dimensions in parameters:
+            setattr(layer, name, _address(parameter, dimensions))
+            if gradients_too:
+                gradient = _address(_gradient_of(parameter), dimensions)
+                setattr(layer, f"{name}_gradient", gradient)
     return layers
-
-
-def _point(layer: Any, name: str, parameter: Any, shape: List[int], training: bool) -> None:
-    setattr(layer, name, _address(parameter, shape))
-    if training:
-        setattr(layer, f"{name}_gradient", _address(_gradient_of(parameter), shape))
 
 
 def _gradient_of(parameter: Any) -> Any:
@@ -197,11 +197,13 @@ def _gradient_of(parameter: Any) -> Any:
 
 
 def _address(variable: Any, shape: Sequence[int]) -> int:
-    """Where a variable's numbers lie now, after a look at what lies there."""
+    """Where a variable's numbers lie now, after a look at what lies there.
+
+    Paddle 1.8.5 has no other tensors than contiguous ones.
+    """
     tensor = variable.value().get_tensor()
-    found = tensor.shape(), tensor._dtype(), tensor._is_initialized()
-    if found != (list(shape), _FLOAT, True) or not tensor._place().is_cpu_place():
-        raise RuntimeError(f"{variable.name} is not float32{list(shape)} on the CPU: {found}")
+    if tensor.shape() != shape or tensor._dtype() != _FLOAT or not tensor._is_initialized():
+        raise RuntimeError(f"{variable.name} is not float32 {shape}: {tensor.shape()}")
     return int(tensor._mutable_data(_CPU, _FLOAT))
 
 
