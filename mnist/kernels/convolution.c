@@ -69,56 +69,57 @@ INLINE Vector load(const float *from, int half) {
 #endif
 }
 
-INLINE void multiply_add(int filters, int columns, const float *gradients, long gradient_stride,
-                         const float *input, int half,
+INLINE void multiply_add(int filters, int taps, const float *gradients, long gradient_stride,
+                         const float *const inputs[], long x, int half,
                          Vector sums[TILE_FILTERS][TILE_VECTORS]) {
     Vector factors[TILE_FILTERS];
     UNROLL for (int f = 0; f < filters; f++)
-        factors[f] = load(gradients + f * gradient_stride, half);
-    UNROLL for (int c = 0; c < columns; c++) {
-        Vector values = load(input + c * LANES, half);
+        factors[f] = load(gradients + f * gradient_stride + x, half);
+    UNROLL for (int tap = 0; tap < taps; tap++) {
+        Vector values = load(inputs[tap] + x, half);
         UNROLL for (int f = 0; f < filters; f++)
-            sums[f][c] += factors[f] * values;
+            sums[f][tap] += factors[f] * values;
     }
 }
 
-/* sums[filter][column] += gradients[filter][pixel] * input[pixel + column], over the pixels of
- * all rows; `rows` holds each row's offset in the gradients and in the input. Even and odd
+/* sums[filter][tap] += gradients[filter][pixel] * input[pixel + offset of tap], over the pixels
+ * of all rows; `rows` holds each row's offset in the gradients and in the input. Even and odd
  * pixels are added up apart: at level 4 they lie in one vector, at level 3 they come in turn. */
-INLINE void products_tile(int filters, int columns, const float *gradients, long gradient_stride,
-                          const float *input, const long *rows, int row_count, int width,
-                          float *out, long out_stride) {
+INLINE void products_tile(int filters, int taps, const float *gradients, long gradient_stride,
+                          const float *input, const long *offsets, const long *rows,
+                          int row_count, int width, float *out, long out_stride) {
     Lanes both[TILE_FILTERS][TILE_VECTORS][2];
     for (int first = 0; first < 2; first += PIXELS_IN_VECTOR) {
         Vector sums[TILE_FILTERS][TILE_VECTORS];
         UNROLL for (int f = 0; f < filters; f++)
-            UNROLL for (int c = 0; c < columns; c++)
-                sums[f][c] = (Vector){0};
+            UNROLL for (int tap = 0; tap < taps; tap++)
+                sums[f][tap] = (Vector){0};
         for (int row = 0; row < row_count; row++) {
-            const float *gradient = gradients + rows[2 * row];
-            const float *values = input + rows[2 * row + 1];
+            const float *gradient = gradients + rows[2 * row], *inputs[TILE_VECTORS];
+            UNROLL for (int tap = 0; tap < taps; tap++)
+                inputs[tap] = input + rows[2 * row + 1] + offsets[tap];
             int x = first;
             for (; x + PIXELS_IN_VECTOR <= width; x += 2)
-                multiply_add(filters, columns, gradient + x * LANES, gradient_stride,
-                             values + x * LANES, 0, sums);
+                multiply_add(filters, taps, gradient, gradient_stride, inputs, (long)x * LANES,
+                             0, sums);
             if (x < width)
-                multiply_add(filters, columns, gradient + x * LANES, gradient_stride,
-                             values + x * LANES, 1, sums);
+                multiply_add(filters, taps, gradient, gradient_stride, inputs, (long)x * LANES,
+                             1, sums);
         }
         UNROLL for (int f = 0; f < filters; f++)
-            UNROLL for (int c = 0; c < columns; c++)
-                *(Vector *)&both[f][c][first] = sums[f][c];
+            UNROLL for (int tap = 0; tap < taps; tap++)
+                *(Vector *)&both[f][tap][first] = sums[f][tap];
     }
     for (int f = 0; f < filters; f++)
-        for (int c = 0; c < columns; c++)
-            *(Lanes *)(out + f * out_stride + c * LANES) += both[f][c][0] + both[f][c][1];
+        for (int tap = 0; tap < taps; tap++)
+            *(Lanes *)(out + f * out_stride + tap * LANES) += both[f][tap][0] + both[f][tap][1];
 }
 
 /* --- every size of tile ------------------------------------------------------------------- */
 
 typedef void Convolve(const float *, const long *, int, const float *, float *, long);
-typedef void AddProducts(const float *, long, const float *, const long *, int, int, float *,
-                         long);
+typedef void AddProducts(const float *, long, const float *, const long *, const long *, int, int,
+                         float *, long);
 
 #define TILE(f, v)                                                                              \
     static void convolve_##f##_##v(const float *a, const long *b, int c, const float *d,        \
@@ -126,8 +127,8 @@ typedef void AddProducts(const float *, long, const float *, const long *, int, 
         convolve_tile(f, v, a, b, c, d, e, g);                                                  \
     }                                                                                           \
     static void products_##f##_##v(const float *a, long b, const float *c, const long *d,       \
-                                   int e, int g, float *h, long i) {                            \
-        products_tile(f, v, a, b, c, d, e, g, h, i);                                            \
+                                   const long *e, int g, int h, float *i, long j) {             \
+        products_tile(f, v, a, b, c, d, e, g, h, i, j);                                         \
     }
 #define TILES(v) TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v)
 #define NAMES(kind, f, rest) {kind##_##f##_1, kind##_##f##_2, kind##_##f##_3 rest(kind, f)}
@@ -168,14 +169,14 @@ void AT_LEVEL(convolve_row)(const float *input, const long *offsets, int taps,
     }
 }
 
-/* Adds the products that make a row of the weights' gradient: sums[filter][column][8]. */
+/* Adds the products that make the weights' gradient of a few filters: sums[filter][tap][8]. */
 void AT_LEVEL(add_products)(const float *gradients, long gradient_stride, int filters,
-                            const float *input, int columns, const long *rows, int row_count,
-                            int width, float *sums, long sum_stride) {
-    for (int start = 0, count; start < columns; start += count) {
-        count = piece(columns, start, TILE_VECTORS);
-        products_tiles[filters - 1][count - 1](gradients, gradient_stride,
-                                               input + start * LANES, rows, row_count, width,
-                                               sums + start * LANES, sum_stride);
+                            const float *input, const long *offsets, int taps, const long *rows,
+                            int row_count, int width, float *sums) {
+    for (int start = 0, count; start < taps; start += count) {
+        count = piece(taps, start, TILE_VECTORS);
+        products_tiles[filters - 1][count - 1](gradients, gradient_stride, input,
+                                               offsets + start, rows, row_count, width,
+                                               sums + start * LANES, (long)taps * LANES);
     }
 }

@@ -48,8 +48,8 @@ typedef int LaneMask __attribute__((vector_size(32), aligned(32), may_alias));
                                    const float *weights, int filters, int width, float *rows, \
                                    long row_stride);                                          \
     void JOIN(add_products, level)(const float *gradients, long gradient_stride, int filters, \
-                                   const float *input, int columns, const long *rows,         \
-                                   int row_count, int width, float *sums, long sum_stride);
+                                   const float *input, const long *offsets, int taps,         \
+                                   const long *rows, int row_count, int width, float *sums);
 
 DECLARE(3)
 DECLARE(4)

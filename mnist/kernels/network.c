@@ -91,7 +91,7 @@ typedef struct {
     float *moments[MOST_LAYERS]; /* of a batch norm: [filters] means, then 1 / deviations */
     Bytes *winners[MOST_LAYERS]; /* of a pooling: which of four pixels was the largest */
     float *weights[MOST_LAYERS]; /* in the order in which tiles read them */
-    long *offsets;               /* of taps */
+    long *taps_at, *turned_at;   /* of taps in the padded input, and in the padded gradient */
     long *rows_at;               /* of rows in the padded gradient and input, in pairs */
     float *gradient[2];          /* of a layer's output, and of its input */
     float *input, *gradients;    /* padded maps of a block of groups */
@@ -128,7 +128,8 @@ static long lay_out(Workspace *w, float *base, const Layer *layers, int count, i
         sums = larger(sums, weights * LANES);
         heights = larger(heights, together * maps_height(l));
     }
-    w->offsets = (long *)take(base, &used, most_taps * 2);
+    w->taps_at = (long *)take(base, &used, most_taps * 2);
+    w->turned_at = (long *)take(base, &used, most_taps * 2);
     w->rows_at = (long *)take(base, &used, heights * 4);
     w->input = take(base, &used, input);
     w->rows = take(base, &used, rows);
@@ -292,7 +293,7 @@ static void convolve_group(const Layer *l, const Workspace *w, int layer, int tr
         for (int y = 0; y < height; y++) {
             for (int i = 0; i < step; i++)
                 AT_LEVEL(convolve_row)(w->input + (long)(y * step + i) * map.pitch * LANES,
-                                       w->offsets, taps(l), weights, count, width * step,
+                                       w->taps_at, taps(l), weights, count, width * step,
                                        w->rows + i * TILE_FILTERS * row_stride, row_stride);
             for (int f = 0; f < count; f++) {
                 long at = (long)(first + f) * height + y;
@@ -428,18 +429,13 @@ static float unpool(const Layer *l, const Lanes *outputs, const Bytes *winners,
  * gradient, [filter][tap][8], in bands of rows that stay in the first cache for all taps. */
 static void add_weight_gradient(const Layer *l, const Workspace *w, const float *gradients,
                                 int filters, int row_count, float *sums) {
-    Padded input = padded_input(l), gradient = padded_gradient(l);
+    Padded gradient = padded_gradient(l);
     int row_bytes = TILE_FILTERS * gradient.pitch * LANES * (int)sizeof(float);
     int band = larger(1, FIRST_CACHE_BYTES / row_bytes);
     for (int first = 0; first < row_count; first += band)
-        for (int c = 0; c < l->channels; c++)
-            for (int y = 0; y < l->size; y++)
-                AT_LEVEL(add_products)(
-                    gradients, area(gradient), filters,
-                    w->input + c * area(input) + (long)y * input.pitch * LANES, l->size,
-                    w->rows_at + 2 * first, smaller(band, row_count - first), maps_width(l),
-                    sums + (long)(c * l->size + y) * l->size * LANES,
-                    (long)taps(l) * LANES);
+        AT_LEVEL(add_products)(gradients, area(gradient), filters, w->input, w->taps_at, taps(l),
+                               w->rows_at + 2 * first, smaller(band, row_count - first),
+                               maps_width(l), sums);
 }
 
 /* Where each row of each group begins, in the padded gradients and in the padded input. */
@@ -464,7 +460,7 @@ static void convolve_back(const Layer *l, const Workspace *w, const float *weigh
     for (int first = 0; first < l->channels; first += TILE_FILTERS) {
         int count = smaller(TILE_FILTERS, l->channels - first);
         for (int y = 0; y < l->height; y++) {
-            AT_LEVEL(convolve_row)(gradients + (long)y * map.pitch * LANES, w->offsets,
+            AT_LEVEL(convolve_row)(gradients + (long)y * map.pitch * LANES, w->turned_at,
                                    tap_count, weights + (long)first * tap_count, count, l->width,
                                    w->rows, row_stride);
             for (int c = 0; c < count; c++)
@@ -511,8 +507,9 @@ static void layer_backward(const Layer *l, const Workspace *w, int layer, const 
     if (to != NULL) {
         /* The forward pass is over: its weights may be overwritten. */
         pack(l->weight, l->channels, l->filters, square, square, taps(l), 1, w->weights[layer]);
-        place_taps(l->filters, l->size, padded_gradient(l), w->offsets);
+        place_taps(l->filters, l->size, padded_gradient(l), w->turned_at);
     }
+    place_taps(l->channels, l->size, padded_input(l), w->taps_at);
     memset(w->sums, 0, (long)l->filters * taps(l) * LANES * sizeof(float));
     for (int start = 0; start < groups; start += together) {
         int count = smaller(together, groups - start);
@@ -533,7 +530,7 @@ static void convolve_layer(const Layer *l, const Workspace *w, int layer, const 
     long kept = training ? group : 0;
     pad_input(l, layer ? w->output[layer - 1] + kept * input_floats(l) : NULL, images, group,
               batch, w->input);
-    place_taps(l->channels, l->size, padded_input(l), w->offsets);
+    place_taps(l->channels, l->size, padded_input(l), w->taps_at);
     convolve_group(l, w, layer, training, w->maps[layer] + kept * output_floats(l),
                    l->pool ? WINNERS(w->winners[layer], l, kept, 0) : NULL);
 }
