@@ -111,7 +111,8 @@ class _Run:
         self.optimizer = optimizers.build(
             config.optimizer, self.model.trained_parameters(), total_steps, self.steps_per_epoch
         )
-        optimizers.create_state(self.optimizer, self.model.trained_parameters())
+        self._trained = self.model.trained_parameters()
+        optimizers.create_state(self.optimizer, self._trained)
         group.prepare(self.model)
         decay = config.train.averaging_decay
         self.average = None if decay is None else WeightAverage(self.model, decay)
@@ -288,12 +289,18 @@ class _Run:
         value, accuracy = self._exchange(own, weight)
         self._require_finite(value, "the training loss")
         with self.observer.step(images, labels) if self.observer else nullcontext():
-            self.optimizer.minimize(loss)
-        self.model.clear_gradients()
+            self._minimize(loss)
+        for parameter in self._trained:
+            parameter.clear_gradient()
         self._count(value, round(accuracy * samples), samples)
         if self.average is not None:
             self.average.update(self.state.step)
         return value, accuracy
+
+    def _minimize(self, loss: Any) -> None:
+        engine = self.model.engine
+        if engine is None or not engine.minimize(self.optimizer, self._trained):
+            self.optimizer.minimize(loss)
 
     def _samples_in_batch(self) -> int:
         size = self.config.data.batch_size

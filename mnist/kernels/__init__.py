@@ -15,7 +15,7 @@ from typing import Any, Dict, Optional
 from mnist.errors import InputError
 
 FOLDER = Path(__file__).parent
-SOURCES = ("kernels.h", "convolution.c", "network.c", "dispatch.c")
+SOURCES = ("kernels.h", "convolution.c", "network.c", "update.c", "dispatch.c")
 # For tests: another library of the same sources, and a lower level than the processor has.
 LIBRARY_VARIABLE = "MNIST_KERNELS_LIBRARY"
 LEVEL_VARIABLE = "MNIST_KERNELS_LEVEL"
@@ -64,6 +64,18 @@ class Library:
             self.level, layers, len(layers), ctypes.c_void_p(images), batch,
             ctypes.c_void_p(gradient), ctypes.c_void_p(workspace),
         )  # fmt: skip
+
+    def momentum(
+        self, updates: Any, rate: float, decay: float, momentum: float, nesterov: bool
+    ) -> None:
+        """One step of SGD with momentum."""
+        numbers = map(ctypes.c_float, (rate, decay, momentum))
+        self._functions.mnist_kernels_momentum(updates, len(updates), *numbers, int(nesterov))
+
+    def adam(self, updates: Any, rate: float, decay: float, *constants: float) -> None:
+        """One step of Adam; ``constants`` are beta1, beta2 and epsilon."""
+        numbers = map(ctypes.c_float, (rate, decay, *constants))
+        self._functions.mnist_kernels_adam(updates, len(updates), *numbers)
 
     def describe(self) -> str:
         """``"C kernels (AVX2)"``."""

@@ -6,6 +6,7 @@ address is kept longer than one call of the library.
 """
 
 import ctypes
+import math
 from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -39,6 +40,19 @@ class _Layer(ctypes.Structure):
         *((name, ctypes.c_float) for name in ("momentum", "epsilon")),
         *((name, ctypes.c_void_p) for name in _ADDRESSES),
     )
+
+
+class _Update(ctypes.Structure):
+    """``Update`` of update.c."""
+
+    _fields_ = (("count", ctypes.c_long), *((f"address{i}", ctypes.c_void_p) for i in range(6)))
+
+
+# What Paddle's optimizers keep of a parameter, in the order of ``Update``.
+_KEPT = {
+    "momentum": ("velocity",),
+    "adam": ("moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"),
+}
 
 
 def choose(config: DeviceConfig, place: Any, pairs: Sequence[Pair]) -> "Optional[Engine]":
@@ -118,6 +132,31 @@ class Engine:
         else:
             self._free.append(workspace)
         return output
+
+    def minimize(self, optimizer: Any, parameters: Sequence[Any]) -> bool:
+        """Do what ``optimizer.minimize`` does; False, and nothing, if that must do it itself."""
+        kept = _KEPT.get(optimizer.type)
+        if kept is None or optimizer._grad_clip is not None:
+            return False
+        optimizer._create_global_learning_rate()
+        rate = float(optimizer._global_learning_rate().numpy()[0])
+        regularizer = optimizer.regularization
+        decay = 0.0 if regularizer is None else regularizer._regularization_coeff
+        updates = (_Update * len(parameters))()
+        for update, parameter in zip(updates, parameters):
+            update.count = math.prod(parameter.shape)
+            update.address0 = _address(parameter, parameter.shape)
+            update.address1 = _address(parameter._grad_ivar(), parameter.shape)
+            for number, name in enumerate(kept, 2):
+                variable = optimizer._accumulators[name][parameter.name]
+                setattr(update, f"address{number}", _address(variable, variable.shape))
+        if optimizer.type == "momentum":
+            nesterov = optimizer._use_nesterov
+            self._library.momentum(updates, rate, decay, optimizer._momentum, nesterov)
+        else:
+            constants = optimizer._beta1, optimizer._beta2, optimizer._epsilon
+            self._library.adam(updates, rate, decay, *constants)
+        return True
 
     def _take_workspace(self, layers: Any, batch: int, training: bool) -> Any:
         floats = self._library.workspace(layers, batch, training) + _ALIGNMENT // 4
