@@ -37,6 +37,7 @@ from mnist.errors import Failure, InputError, Interrupted
 from mnist.evaluation import Evaluation, evaluate
 from mnist.framework import fluid
 from mnist.kernels.engine import choose as choose_engine
+from mnist.kernels.engine import describe as describe_engine
 from mnist.loader import TrainingBatches, count_batches, feed
 from mnist.observation import Observer
 from mnist.parallel import ALONE, Group, parameters_differ
@@ -207,8 +208,7 @@ class _Run:
         data = self.data
         say(f"data    {data.source}: {len(data.train):,} train, {len(data.valid):,} valid,"
             f" {len(data.eval):,} eval")  # fmt: skip
-        engine = self.model.engine
-        computing = "Paddle's operators" if engine is None else engine.describe()
+        computing = describe_engine(self.model.engine, self.config.device)
         about = [state.device, computing, self.group.describe(), device.describe_process()]
         say(f"device  {'; '.join(filter(None, about))}")
         for note in notes:

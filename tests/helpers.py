@@ -8,9 +8,17 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from mnist import kernels
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGITS = ROOT / "data" / "digits.json.gz"
+
+
+needs_kernels = pytest.mark.skipif(
+    kernels.load() is None, reason="the kernels were not built here, or not for this processor"
+)
 
 
 @lru_cache(maxsize=None)

@@ -8,19 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, dygraph
+from helpers import ROOT, dygraph, needs_kernels
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from mnist import gradients, kernels, seeding
+from mnist import config as configs
+from mnist import gradients, kernels, optimizers, seeding
 from mnist.framework import fluid, paddle, to_variable
 from mnist.kernels import build
 from mnist.kernels.engine import Engine
 from mnist.layers import Convolution
 
-pytestmark = pytest.mark.skipif(
-    kernels.load() is None, reason="the kernels were not built here, or not for this processor"
-)
+pytestmark = needs_kernels
 
 
 def make(shapes, channels, seed, whole=False):
@@ -290,6 +289,53 @@ def test_layers_that_somebody_watches_are_left_to_paddle():
         hook.remove()
         values.stop_gradient = False
         assert not engine.supports(pairs, values)
+
+
+OPTIMIZERS = [
+    ["optimizer.name=momentum", "optimizer.learning_rate=0.01"],
+    ["optimizer.name=momentum", "optimizer.learning_rate=0.01", "optimizer.use_nesterov=true",
+     "optimizer.l2_decay=0.01"],
+    ["optimizer.name=adam", "optimizer.l2_decay=0.01", "optimizer.schedule.name=cosine",
+     "optimizer.schedule.warmup_steps=3"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", OPTIMIZERS, ids=" ".join)
+def test_an_optimizers_steps_are_paddles_own(settings):
+    results = []
+    for engine in (None, Engine(kernels.load())):
+        with dygraph():
+            layers = [fluid.dygraph.Linear(61, 37), fluid.dygraph.Linear(37, 5)]
+            noise = np.random.RandomState(0)
+            parameters = [p for layer in layers for p in layer.parameters()]
+            for parameter in parameters:
+                parameter.set_value(noise.uniform(-1, 1, parameter.shape).astype(np.float32))
+            optimizer = optimizers.build(configs.default(settings).optimizer, parameters, 20, 5)
+            optimizers.create_state(optimizer, parameters)
+            images = to_variable(noise.rand(16, 61).astype(np.float32))
+            for _ in range(20):
+                outputs = layers[1](layers[0](images))
+                loss = fluid.layers.mean(fluid.layers.square(outputs))
+                loss.backward()
+                if engine is None:
+                    optimizer.minimize(loss)
+                else:
+                    assert engine.minimize(optimizer, parameters)
+                for parameter in parameters:
+                    parameter.clear_gradient()
+            state = optimizers.get_state(optimizer, {p.name: p.name for p in parameters})
+            found = [value for name in sorted(state) for _, value in sorted(state[name].items())]
+            results.append([*(p.numpy() for p in parameters), *found])
+    assert_close(*results, 1e-5)
+
+
+@pytest.mark.parametrize("setting", ["optimizer.name=sgd", "optimizer.clip_norm=1.0"])
+def test_other_optimizers_do_their_own_steps(setting):
+    with dygraph():
+        parameters = fluid.dygraph.Linear(3, 2).parameters()
+        config = configs.default([setting]).optimizer
+        optimizer = optimizers.build(config, parameters, 20, 5)
+        assert not Engine(kernels.load()).minimize(optimizer, parameters)
 
 
 def test_what_does_not_lie_in_memory_as_it_must_is_an_error():

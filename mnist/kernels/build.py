@@ -97,10 +97,10 @@ def _put(library: Path, target: Path) -> None:
         raise BuildFailed(str(error)) from error
 
 
-def main() -> None:
+def main(to: Optional[Path] = None) -> None:
     """Build, or say in one line why not."""
     try:
-        print(f"note: built {build()}", file=sys.stderr)
+        print(f"note: built the C kernels, {build(to)}", file=sys.stderr)
     except BuildFailed as error:
         print(f"note: no C kernels, Paddle's operators instead: {error}", file=sys.stderr)
 

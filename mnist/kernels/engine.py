@@ -67,6 +67,15 @@ def choose(config: DeviceConfig, place: Any, pairs: Sequence[Pair]) -> "Optional
     return None if library is None else Engine(library)
 
 
+def describe(engine: "Optional[Engine]", config: DeviceConfig) -> str:
+    """What computes convolutions and norms, and if it need not be Paddle, the way out."""
+    if engine is not None:
+        return engine.library.describe()
+    if config.kernels == "auto" and kernels.load() is None:
+        return "Paddle's operators (C kernels: python -m mnist.kernels.build)"
+    return "Paddle's operators"
+
+
 def _why_not(place: Any, pairs: Sequence[Pair]) -> str:
     """Why the library cannot compute these layers there; empty if it can."""
     if not isinstance(place, fluid.CPUPlace):
@@ -82,13 +91,9 @@ class Engine:
     """Runs a stack of layers through a library. One per model; not for several threads."""
 
     def __init__(self, library: kernels.Library) -> None:
-        self._library = library
+        self.library = library
         # Memory to work in that no forward pass keeps for its backward pass.
         self._free: List[Any] = []
-
-    def describe(self) -> str:
-        """``"C kernels (AVX2)"``."""
-        return self._library.describe()
 
     def supports(self, pairs: Sequence[Pair], images: Any) -> bool:
         """Whether these images can go through now, and nobody watches the layers."""
@@ -114,13 +119,13 @@ class Engine:
         output.stop_gradient = not training
         layers = _describe(pairs, images.shape, gradients_too=False)
         workspace = self._take_workspace(layers, size[0], training)
-        self._library.forward(
+        self.library.forward(
             layers, _address(images, images.shape), size[0], training,
             _address(output, size), _aligned(workspace),
         )  # fmt: skip
 
         def backward(gradient: Any) -> None:
-            self._library.backward(
+            self.library.backward(
                 _describe(pairs, images.shape, gradients_too=True),
                 _address(images, images.shape), size[0],
                 _address(gradient, size), _aligned(workspace),
@@ -152,14 +157,14 @@ class Engine:
                 setattr(update, f"address{number}", _address(variable, variable.shape))
         if optimizer.type == "momentum":
             nesterov = optimizer._use_nesterov
-            self._library.momentum(updates, rate, decay, optimizer._momentum, nesterov)
+            self.library.momentum(updates, rate, decay, optimizer._momentum, nesterov)
         else:
             constants = optimizer._beta1, optimizer._beta2, optimizer._epsilon
-            self._library.adam(updates, rate, decay, *constants)
+            self.library.adam(updates, rate, decay, *constants)
         return True
 
     def _take_workspace(self, layers: Any, batch: int, training: bool) -> Any:
-        floats = self._library.workspace(layers, batch, training) + _ALIGNMENT // 4
+        floats = self.library.workspace(layers, batch, training) + _ALIGNMENT // 4
         while self._free:
             found = self._free.pop()
             if len(found) >= floats:
