@@ -316,7 +316,7 @@ def test_a_pointer_that_cannot_be_set_is_treated_as_a_checkpoint_that_cannot_be_
 )
 def test_with_the_kernels_a_training_is_what_it_is_without(tmp_path, settings):
     """But for the last digits, and so are the observer's norms of gradients and updates."""
-    common = [*settings, "train.epochs=1", "data.batch_size=20", "log.every_steps=1"]
+    common = [*settings, "train.epochs=1", "data.batch_size=20", "log.norms_every_steps=1"]
     for kernels in ("fluid", "c"):
         run(tmp_path / kernels, *common, f"device.kernels={kernels}")
         assert final(tmp_path / kernels, 1).state.kernels == kernels
@@ -324,8 +324,9 @@ def test_with_the_kernels_a_training_is_what_it_is_without(tmp_path, settings):
     assert list(fluid.parameters) == list(c.parameters)
     for name, values in fluid.parameters.items():
         assert np.allclose(c.parameters[name], values, rtol=1e-2, atol=1e-3)
+    drawn = ("train/loss", "train/gradient_norm", "gradient_norm/", "update_ratio/")
     curves = [
-        [p for p in points(tmp_path / kernels / "log") if "norm" in p[0] or p[0] == "train/loss"]
+        [p for p in points(tmp_path / kernels / "log") if p[0].startswith(drawn)]
         for kernels in ("fluid", "c")
     ]
     assert len({p[0] for p in curves[0]}) > 3
