@@ -311,23 +311,30 @@ static void convolve_group(const Layer *l, const Workspace *w, int layer, int tr
 /* --- batch norm --------------------------------------------------------------------------- */
 
 
+INLINE Lanes deviation(Lanes value, float center, int squared) {
+    Lanes from_center = value - center;
+    if (squared)
+        from_center *= from_center;
+    return from_center;
+}
+
 /* The mean over a filter's pixels of values - center, or of its square. */
-static float mean_of(const Layer *l, const float *maps, int filter, int batch, float center,
+INLINE float mean_of(const Layer *l, const float *maps, int filter, int batch, float center,
                      int squared) {
     long pixels = (long)output_height(l) * output_width(l);
     double sum = 0;
     for (int g = 0; g < groups_of(batch); g++) {
         const Lanes *map = MAP(maps, l, g, filter);
         LaneMask present = lanes_of(g, batch);
-        /* Four sums, since each addition waits for the one before it. */
-        Lanes sums[4] = {{0}, {0}, {0}, {0}};
-        for (long i = 0; i < pixels; i++) {
-            Lanes value = map[i] - center;
-            if (squared)
-                value *= value;
-            sums[i % 4] += value;
+        /* Two sums, since each addition waits for the one before it. */
+        Lanes even = {0}, odd = {0};
+        for (long i = 0; i + 1 < pixels; i += 2) {
+            even += deviation(map[i], center, squared);
+            odd += deviation(map[i + 1], center, squared);
         }
-        sum += total(keep(present, (sums[0] + sums[1]) + (sums[2] + sums[3])));
+        if (pixels % 2)
+            even += deviation(map[pixels - 1], center, squared);
+        sum += total(keep(present, even + odd));
     }
     return (float)(sum / ((double)batch * pixels));
 }
@@ -350,6 +357,15 @@ static void norm_forward(const Layer *l, const Workspace *w, int layer, int batc
     }
 }
 
+/* A pixel's gradient behind the ReLU to that before it, and to the sums of dy and of dy * z. */
+INLINE void add_gradient(Lanes *dy, Lanes output, Lanes value, float mean, float inverse, int relu,
+                         Lanes sums[2]) {
+    if (relu)
+        *dy *= select(output > all_lanes(0), all_lanes(1), all_lanes(0));
+    sums[0] += *dy;
+    sums[1] += *dy * ((value - mean) * inverse);
+}
+
 /* In place: the gradient of the batch norm's output to that of its input.
  *
  * With n values x of a filter and z = (x - mean) / deviation, after Ioffe and Szegedy 2015:
@@ -363,16 +379,17 @@ static void norm_backward(const Layer *l, const Workspace *w, int layer, int bat
         for (int g = 0; g < groups_of(batch); g++) {
             const Lanes *maps = MAP(w->maps[layer], l, g, f);
             const Lanes *outputs = MAP(w->output[layer], l, g, f);
-            Lanes *dy = MAP(gradient, l, g, f), sums[2] = {{0}, {0}}, products[2] = {{0}, {0}};
-            for (long i = 0; i < pixels; i++) {
-                if (l->relu)
-                    dy[i] *= select(outputs[i] > all_lanes(0), all_lanes(1), all_lanes(0));
-                sums[i % 2] += dy[i];
-                products[i % 2] += dy[i] * ((maps[i] - mean) * inverse);
+            Lanes *dy = MAP(gradient, l, g, f), even[2] = {{0}, {0}}, odd[2] = {{0}, {0}};
+            long i = 0;
+            for (; i + 1 < pixels; i += 2) {
+                add_gradient(&dy[i], outputs[i], maps[i], mean, inverse, l->relu, even);
+                add_gradient(&dy[i + 1], outputs[i + 1], maps[i + 1], mean, inverse, l->relu, odd);
             }
+            if (i < pixels)
+                add_gradient(&dy[i], outputs[i], maps[i], mean, inverse, l->relu, even);
             LaneMask present = lanes_of(g, batch);
-            sum += total(keep(present, sums[0] + sums[1]));
-            product_sum += total(keep(present, products[0] + products[1]));
+            sum += total(keep(present, even[0] + odd[0]));
+            product_sum += total(keep(present, even[1] + odd[1]));
         }
         l->shift_gradient[f] += (float)sum;
         l->scale_gradient[f] += (float)product_sum;
