@@ -6,7 +6,7 @@ from typing import Callable, List, NoReturn
 
 import click
 
-from mnist import signals
+from mnist import ranks, signals
 from mnist.errors import MnistError
 
 # What `on_failure` was given.
@@ -47,6 +47,7 @@ def run(command: click.Command) -> NoReturn:
     if code:
         for call in _at_failure:
             call(code)
+        ranks.end_all(code)
     sys.exit(code or 0)
 
 

@@ -10,7 +10,7 @@ from mnist import calibration, losses
 from mnist.config import LoaderConfig
 from mnist.dataset import Split
 from mnist.loader import Batches, feed
-from mnist.models import Model
+from mnist.models import Model, evaluating
 from mnist.parallel import ALONE, Group
 
 # With Paddle's operators the maps of so many images stay in a processor's cache; with 500, LeNet
@@ -82,18 +82,11 @@ def evaluate(
     """Run the model over a whole split, in evaluation mode.
 
     Each process of a ``group`` runs over its share, and all get the whole result.
-    ``eval()`` switches autograd off for every model in the process (Paddle 1.8.5), so the
-    former mode is restored however this ends.
     """
-    was_training = model.training
     if batch_size is None:
         batch_size = EVALUATION_BATCH if model.engine is None else EVALUATION_BATCH_OF_KERNELS
-    model.eval()
-    try:
+    with evaluating(model):
         return _evaluate(model, split, place, loader, batch_size, group)
-    finally:
-        if was_training:
-            model.train()
 
 
 def _evaluate(

@@ -10,31 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist.config import EmbeddingConfig
+from mnist.digits import PIXELS
 from mnist.framework import fluid, to_variable
 from mnist.loader import as_model_input
-from mnist.models import PIXELS, Model, PixelEmbedding
+from mnist.models import Model, PixelEmbedding, evaluating
 
 Array = NDArray[Any]
 
 # Images that go through the model at once.
 _BATCH = 250
 _ACTIVATIONS = ("relu", "sigmoid", "tanh", "softmax")
-
-
-@contextmanager
-def evaluating(model: Model) -> Iterator[None]:
-    """Evaluation mode for a while.
-
-    ``eval()`` switches autograd off for every model in the process (Paddle 1.8.5), so the
-    former mode is restored however this ends.
-    """
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        if was_training:
-            model.train()
 
 
 # --- the graph -------------------------------------------------------------------------

@@ -4,7 +4,8 @@ logits ``[B,10]``, or ``[B,1]`` when the loss is ``square_error`` (see ``mnist.l
 The softmax is not part of a model: the loss computes it together with the logarithm.
 """
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -17,12 +18,12 @@ from mnist.config import (
     LenetConfig,
     ModelConfig,
 )
+from mnist.digits import PIXELS
 from mnist.framework import fluid, to_variable
 from mnist.kernels.engine import Engine, Pair
 from mnist.layers import Convolution, linear
 from mnist.losses import OUTPUTS
 
-PIXELS = 28 * 28
 # The token that fills up a row of tokens; it is looked up as zeros and never trained.
 _NO_TOKEN = 0
 
@@ -83,6 +84,22 @@ class Model(fluid.dygraph.Layer):
     def count_parameters(self) -> int:
         """How many numbers are trained."""
         return sum(int(np.prod(parameter.shape)) for parameter in self.trained_parameters())
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """Evaluation mode for a while.
+
+    ``eval()`` switches autograd off for every model in the process (Paddle 1.8.5), so the
+    former mode is restored however this ends.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            model.train()
 
 
 class Dropout(fluid.dygraph.Layer):

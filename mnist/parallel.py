@@ -9,28 +9,22 @@ On GPUs, under ``python -m paddle.distributed.launch``, the same calls use ``Dat
 
 import os
 import shutil
+import socket
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, List, NoReturn, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NoReturn, Optional, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist import cli, notes, preflight, processors
-from mnist.errors import Failure, InputError, Interrupted
+from mnist import cli, notes, preflight, processors, ranks
+from mnist.errors import Failure, InputError, Interrupted, MnistError
 
 Array = NDArray[Any]
 
-# How MPICH and Open MPI, and Paddle's launcher, tell a process how many there are.
-_MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
-_PADDLE_SIZE = "PADDLE_TRAINERS_NUM"
 # How many sums are exchanged beside the gradients.
 _SUMS = 3
-# How long a process with an error waits for the main one, which mostly has the same error and
-# tells it, before it tells it itself.
-_SECONDS_FOR_THE_MAIN_ONE = 5.0
 
 
 class Group:
@@ -65,9 +59,13 @@ class Group:
         """
         return sums
 
+    def of_all(self, value: Any) -> List[Any]:
+        """What each process has as ``value``, by rank; all wait for it."""
+        return [value]
+
     def highest(self, value: int) -> int:
-        """The largest ``value`` of all processes, which all wait for."""
-        return value
+        """The largest ``value`` of all processes."""
+        return int(max(self.of_all(value)))
 
     def share_out(self, array: Array) -> Array:
         """This process's rows of an array."""
@@ -79,7 +77,7 @@ class Group:
 
     def total(self, value: float) -> float:
         """The sum over all processes, the same to the last bit in each."""
-        return value
+        return float(sum(self.of_all(value)))
 
     def from_main(self, value: Any) -> Any:
         """What the main process has as ``value``, in every process."""
@@ -155,18 +153,15 @@ class MpiGroup(Group):
             self._buffer = buffer, parts
         return self._buffer
 
-    def highest(self, value: int) -> int:
-        return int(self._world.allreduce(value, op=self._mpi.MAX))
+    def of_all(self, value: Any) -> List[Any]:
+        return list(self._world.allgather(value))
 
     def collect(self, rows: Array) -> Array:
-        parts = self._world.allgather(rows)
+        parts = self.of_all(rows)
         together = np.empty((sum(map(len, parts)), *rows.shape[1:]), rows.dtype)
         for rank, part in enumerate(parts):
             together[rank :: self.size] = part
         return together
-
-    def total(self, value: float) -> float:
-        return float(sum(self._world.allgather(value)))
 
     def from_main(self, value: Any) -> Any:
         return self._world.bcast(value, root=0)
@@ -183,7 +178,8 @@ class GpuGroup(Group):
 
     Paddle's own collective averages the gradients. It offers nothing else to exchange in
     dygraph, so every process evaluates everything, the loss that is shown is the main
-    process's own, and a signal ends the run at the last checkpoint.
+    process's own, a signal ends the run at the last checkpoint, and nobody looks whether all
+    hold the same data.
     """
 
     def __init__(self) -> None:
@@ -227,40 +223,70 @@ def _overwrite(variable: Any, values: Array) -> None:
 # --- starting and ending ---------------------------------------------------------------
 
 
-def world_size() -> int:
-    """How many processes were started together with this one, itself included."""
-    sizes = [os.environ[name] for name in (*_MPI_SIZES, _PADDLE_SIZE) if name in os.environ]
-    return max((int(size) for size in sizes if size.isdecimal()), default=1)
-
-
 @contextmanager
 def join() -> Iterator[Group]:
     """The group this process was started in; an error in one process ends them all.
 
     Only the main process prints. When all have the same error, only it tells.
     """
-    group = _make_group()
-    cli.on_failure(group.abort)
-    if group.is_main:
-        yield group
-        return
-    notes.be_silent()
     try:
+        group = _make_group()
+        cli.on_failure(group.abort)
+        if not group.is_main:
+            notes.be_silent()
         yield group
-    except Interrupted as error:
-        # All have stopped after the same step; the main one says so.
-        sys.exit(error.exit_code)
-    except Exception:
-        time.sleep(_SECONDS_FOR_THE_MAIN_ONE)
+    except Exception as error:
+        if ranks.rank():
+            if isinstance(error, Interrupted):
+                # All have stopped after the same step; the main one says so.
+                sys.exit(error.exit_code)
+            ranks.wait_for_the_main_one()
+            error.args = (f"{ranks.member()}: {error}",)
         raise
 
 
 def _make_group() -> Group:
-    if world_size() == 1:
+    if ranks.size() == 1:
         return Group()
-    if any(name in os.environ for name in _MPI_SIZES):
+    if any(name in os.environ for name, _ in ranks.MPI):
         return MpiGroup()
     return GpuGroup()
+
+
+@contextmanager
+def agreed(group: Group) -> Iterator[None]:
+    """An error in here in one process is an error in all, before any of them goes on.
+
+    It names the process, unless all are in one folder, where all find the same.
+    """
+    own: Optional[MnistError] = None
+    try:
+        yield
+    except (InputError, Failure) as error:
+        own = error
+    here = (socket.gethostname(), os.stat(os.curdir).st_ino)
+    found = group.of_all((here, own and (type(own), ranks.member(), str(own))))
+    in_one_place = all(place == here for place, _ in found)
+    if own and in_one_place:
+        raise own
+    for kind, member, text in (error for _, error in found if error):
+        raise kind(text if in_one_place else f"{member}: {text}") from own
+
+
+def require_same(group: Group, held: Dict[str, Tuple[Any, Any]]) -> None:
+    """InputError if processes differ in what they hold.
+
+    ``held`` has, by name, a value that must be the same in all, and what to show of it.
+    """
+    (main, ours), *others = group.of_all((ranks.member(), held))
+    for member, theirs in others:
+        for name, (value, shown) in ours.items():
+            other, other_shown = theirs.get(name, (None, None))
+            if other != value:
+                raise InputError(
+                    f"{name}: {shown} for {main}, but {other_shown} for {member}; processes that"
+                    " train together need the same data, config, versions and checkpoint"
+                )
 
 
 def check_workers(workers: int, group: Group) -> None:
@@ -299,9 +325,3 @@ def _module() -> str:
     """The module that is being run, as in ``mnist.train``."""
     spec: Any = getattr(sys.modules["__main__"], "__spec__", None)
     return str(spec.name) if spec else "mnist.train"
-
-
-def parameters_differ(group: Group, arrays: List[Array]) -> bool:
-    """Whether the processes hold other parameters than the main one: never, if all is well."""
-    ours = [array.tobytes() for array in arrays]
-    return bool(group.highest(int(ours != group.from_main(ours))))

@@ -2,8 +2,8 @@
 
 Paddle's own traceback for a wrong set ("Descriptors cannot be created directly", "module
 'numpy' has no attribute 'int'") names neither the culprit nor the way out. Only the standard
-library and ``mnist.errors`` are imported here, so that any Python 3.6 or newer can ask. The
-bounds were measured; docs/dependencies.md says how.
+library, ``mnist.errors`` and ``mnist.ranks`` are imported here, so that any Python 3.6 or newer
+can ask. The bounds were measured; docs/dependencies.md says how.
 """
 
 import os
@@ -12,6 +12,7 @@ import sys
 from importlib.util import find_spec
 from typing import Dict, Iterable, List, Mapping, Tuple
 
+from mnist import ranks
 from mnist.errors import InputError
 
 PADDLE = "1.8.5"
@@ -56,7 +57,10 @@ def check_or_exit() -> None:
     try:
         check()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        ranks.wait_for_the_main_one()
+        who = f"{ranks.member()}: " if ranks.size() > 1 else ""
+        print(f"error: {who}{error}", file=sys.stderr, flush=True)
+        ranks.end_all(error.exit_code)
         sys.exit(error.exit_code)
 
 

@@ -25,8 +25,9 @@ def start(
     Without ``config_path`` the config is the one in the checkpoint ``resume``.
     """
     with parallel.join() as group:
-        config, source = _config_and_checkpoint(config_path, resume, tuple(overrides))
-        parallel.check_workers(config.parallel.workers, group)
+        with parallel.agreed(group):
+            config, source = _config_and_checkpoint(config_path, resume, tuple(overrides))
+            parallel.check_workers(config.parallel.workers, group)
         if config.parallel.workers > group.size:
             parallel.launch(config.parallel.workers)
         return _train(_with_workers(config, group.size), source, allow_changes, group)
@@ -41,15 +42,16 @@ def _with_workers(config: Config, workers: int) -> Config:
 def _train(
     config: Config, source: Optional[Checkpoint], allow_changes: bool, group: Group
 ) -> Dict[str, Any]:
-    # Only now is it known how many threads Paddle may take when it is imported.
-    device.prepare_process(config.device.threads)
-    from mnist import preparation, trainer
-    from mnist.resumption import Resumption
+    with parallel.agreed(group):
+        # Only now is it known how many threads Paddle may take when it is imported.
+        device.prepare_process(config.device.threads)
+        from mnist import preparation, trainer
+        from mnist.resumption import Resumption
 
-    # One process makes what is missing, the others find it there.
-    made = preparation.obtain(config.data) if group.is_main else None
-    group.from_main(None)
-    data, fallback = made or preparation.obtain(config.data)
+        # One process makes what is missing, the others find it there.
+        made = preparation.obtain(config.data) if group.is_main else None
+    with parallel.agreed(group):
+        data, fallback = made or preparation.obtain(config.data)
     resumption = Resumption(source, allow_changes) if source else None
     return trainer.train(config, data, fallback, resumption, group)
 

@@ -10,6 +10,7 @@ import gc
 import math
 import time
 from contextlib import ExitStack, closing, contextmanager, nullcontext
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -23,6 +24,7 @@ from mnist import (
     models,
     notes,
     optimizers,
+    parallel,
     processors,
     resumption,
     tracking,
@@ -40,7 +42,7 @@ from mnist.kernels.engine import choose as choose_engine
 from mnist.kernels.engine import describe as describe_engine
 from mnist.loader import TrainingBatches, count_batches, feed
 from mnist.observation import Observer
-from mnist.parallel import ALONE, Group, parameters_differ
+from mnist.parallel import ALONE, Group
 from mnist.resumption import Resumption
 from mnist.signals import StopRequest
 
@@ -59,15 +61,19 @@ def train(
     Raises InputError before anything is written if the run cannot be what was asked for,
     Failure if it breaks, Interrupted (after saving) if a signal stopped it.
     """
-    place = device.choose_place(config.device)
-    state = resumption.initial_state(config, data, fallback, place, resume)
-    # The guard makes Paddle's generated names start anew for this run's model.
-    with fluid.dygraph.guard(place), fluid.unique_name.guard():
-        run = _Run(config, data, place, state, group)
-        if resume is not None:
-            run.restore(resume.checkpoint)
-        with _old_objects_left_alone():
-            return run.go(resume)
+    with ExitStack() as stack:
+        with parallel.agreed(group):
+            place = device.choose_place(config.device)
+            state = resumption.initial_state(config, data, fallback, place, resume)
+            stack.enter_context(fluid.dygraph.guard(place))
+            # Paddle's generated names start anew for this run's model.
+            stack.enter_context(fluid.unique_name.guard())
+            run = _Run(config, data, place, state, group)
+            if resume is not None:
+                run.restore(resume.checkpoint)
+        parallel.require_same(group, run.held())
+        stack.enter_context(_old_objects_left_alone())
+        return run.go(resume)
 
 
 @contextmanager
@@ -83,6 +89,10 @@ def _old_objects_left_alone() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+# Keys that say where a machine has things: they may differ from process to process.
+_PLACES = ("data.path", "data.fallback", "checkpoint.dir", "log.dir")
 
 
 # --- the run ---------------------------------------------------------------------------
@@ -132,6 +142,25 @@ class _Run:
                 f"{source.path}: the optimizer's state does not fit"
                 f" optimizer.name={self.config.optimizer.name}: {error}"
             ) from error
+
+    def held(self) -> Dict[str, Tuple[Any, Any]]:
+        """What all processes of a group must have alike (see ``parallel.require_same``)."""
+        state = self.state
+        reason = f": {state.data_fallback}" if state.data_fallback else ""
+        data = f"{state.data_path} (SHA-256 {state.data_sha256[:12]}…{reason})"
+        settings = {k: v for k, v in configs.flatten(self.config).items() if k not in _PLACES}
+        rest = {
+            **state.versions,
+            **settings,
+            "step": state.step,
+            "SHA-256 of the parameters": self._digest(),
+        }
+        return {"data": (state.data_sha256, data), **{k: (v, v) for k, v in rest.items()}}
+
+    def _digest(self) -> str:
+        """Of all parameters, running statistics too."""
+        arrays = [parameter.numpy() for parameter in self.model.parameters()]
+        return sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
 
     def go(self, resume: Optional[Resumption]) -> Dict[str, Any]:
         """Train to the end (or the early stop) and evaluate the best model."""
@@ -396,8 +425,7 @@ class _Run:
             yield weights
 
     def _check_that_all_agree(self) -> None:
-        weights = [parameter.numpy() for parameter in self.model.trained_parameters()]
-        if parameters_differ(self.group, weights):
+        if len(set(self.group.of_all(self._digest()))) > 1:
             self._fail("the processes' parameters differ")
 
     # --- saving ---

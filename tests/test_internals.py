@@ -68,7 +68,7 @@ def test_evaluation_mode_is_left_however_it_ends():
     with dygraph():
         model = build("lenet5")
         model.train()
-        with pytest.raises(RuntimeError), internals.evaluating(model):
+        with pytest.raises(RuntimeError), models.evaluating(model):
             assert not model.training
             raise RuntimeError
         assert model.training and all(g is not None for g in gradients(model))
@@ -93,7 +93,7 @@ def test_features_are_what_the_last_layer_gets(name):
         images = digits().eval.images[:260]
         features = internals.features(model, images)
         last = model.fc3 if name == "lenet5" else model.fc
-        with internals.evaluating(model):
+        with models.evaluating(model):
             outputs = model(to_variable(as_model_input(images))).numpy()
         again = features @ last.weight.numpy() + last.bias.numpy()
         assert features.shape[0] == 260 and np.allclose(again, outputs, atol=1e-4)

@@ -3,17 +3,22 @@
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, environment, same, verb
+from helpers import DIGITS, ROOT, environment, same, small, verb
 
-from mnist import checkpoint, parallel
+from mnist import checkpoint, course_json, parallel, trainer
+from mnist import config as configs
+from mnist.dataset import Split
 from mnist.errors import InputError
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
@@ -190,6 +195,130 @@ def test_an_error_is_one_line_from_one_process(tmp_path, overrides, code, messag
     done = train(tmp_path, *settings(*overrides), check=code)
     (line,) = [line for line in done.stderr.splitlines() if line]
     assert re.match(message, line)
+
+
+# Runs a verb in the folder of its rank; what is in `env.sh` there makes the ranks differ.
+IN_ITS_FOLDER = """
+cd "rank$PMI_RANK" && if [ -f env.sh ]; then . ./env.sh; fi
+exec "$0" ${script:--m mnist.train} "$@"
+"""
+
+
+def on_two_machines(folder, *arguments, config=CONFIG):
+    """Two processes with a working folder each, as on machines that share no disk."""
+    command = [MPIRUN, "-n", "2", "sh", "-c", IN_ITS_FOLDER, sys.executable, *config]
+    return subprocess.run(
+        [str(part) for part in (*command, *settings("train.epochs=1"), *arguments)],
+        cwd=str(folder), env=environment(), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def ranks(tmp_path):
+    folders = [tmp_path / "rank0", tmp_path / "rank1"]
+    for folder in folders:
+        folder.mkdir()
+    return folders
+
+
+def assert_refused(done, folders, message, code=2):
+    """One line, and nothing written by anybody."""
+    (line,) = [line for line in done.stderr.splitlines() if line]
+    assert re.fullmatch(message.replace("HOST", re.escape(socket.gethostname())), line)
+    assert done.returncode == code
+    assert not any(
+        (folder / name).exists() for folder in folders for name in ("checkpoints", "log")
+    )
+
+
+def test_each_process_may_have_a_copy_of_the_data_of_its_own(ranks, tmp_path):
+    for folder in ranks:
+        shutil.copy(DIGITS, folder / "own.json.gz")
+    done = on_two_machines(tmp_path, *settings("data.path=own.json.gz", "data.fallback=null"))
+    assert done.returncode == 0, done.stderr
+    assert "2 processes (MPI)" in done.stdout
+    assert (ranks[0] / "checkpoints" / "epoch1").is_dir() and not (ranks[1] / "log").exists()
+
+
+def test_other_data_in_one_process_is_refused(ranks, tmp_path):
+    """That of a host which has not got MNIST falls back to the bundled digits."""
+    white = np.full((12, 28, 28), 255, np.uint8)
+    course_json.write(ranks[0] / "own.json.gz", [(white, np.zeros(12, np.int64))] * 3)
+    fallback = settings("data.path=own.json.gz", "data.fallback=data/digits.json.gz")
+    done = on_two_machines(tmp_path, *fallback)
+    message = (
+        r"error: data: own\.json\.gz \(SHA-256 \w{12}…\) for rank 0 on HOST, but"
+        r" .*digits\.json\.gz \(SHA-256 \w{12}…: own\.json\.gz does not exist\) for rank 1 on"
+        r" HOST; processes that train together need the same data, .*"
+    )
+    assert_refused(done, ranks, message)
+
+
+@pytest.mark.parametrize("has_it", [0, 1])
+def test_data_that_one_process_does_not_find_ends_all(ranks, tmp_path, has_it):
+    shutil.copy(DIGITS, ranks[has_it] / "own.json.gz")
+    done = on_two_machines(tmp_path, *settings("data.path=own.json.gz", "data.fallback=null"))
+    missing = rf"error: rank {1 - has_it} on HOST: data\.path: own\.json\.gz does not exist; .*"
+    assert_refused(done, ranks, missing)
+
+
+def test_another_config_or_none_in_one_process_is_refused(ranks, tmp_path):
+    text = (ROOT / "configs" / "quickstart.yaml").read_text()
+    (ranks[0] / "own.yaml").write_text(text)
+    done = on_two_machines(tmp_path, config=("--config", "own.yaml"))
+    assert_refused(done, ranks, r"error: rank 1 on HOST: own\.yaml: .*No such file.*")
+    (ranks[1] / "own.yaml").write_text(text.replace("batch_size: 50", "batch_size: 60"))
+    done = on_two_machines(tmp_path, config=("--config", "own.yaml"))
+    batch = r"error: data\.batch_size: 50 for rank 0 on HOST, but 60 for rank 1 on HOST; .*"
+    assert_refused(done, ranks, batch)
+
+
+def test_another_version_in_one_process_is_refused(ranks, tmp_path):
+    (ranks[1] / "other.py").write_text(
+        "import runpy, mnist\n"
+        "mnist.__version__ = '9.9'\n"
+        "runpy.run_module('mnist.train', run_name='__main__')\n"
+    )
+    (ranks[1] / "env.sh").write_text("script=other.py")
+    done = on_two_machines(tmp_path)
+    assert_refused(done, ranks, r"error: mnist: .* for rank 0 on HOST, but 9\.9 for rank 1 .*")
+
+
+def test_another_checkpoint_or_none_in_one_process_is_refused(ranks, tmp_path, monkeypatch):
+    """With the same config and as many steps, but other parameters."""
+    data = small()
+    chosen = ["data.path=data/digits.json.gz", "checkpoint.dir=saved", "log.dir=curves"]
+    backwards = Split(data.train.images[::-1], data.train.labels[::-1])
+    for folder, split in zip(ranks, (data.train, backwards)):
+        monkeypatch.chdir(folder)
+        trainer.train(configs.default([*chosen, "train.epochs=1"]), replace(data, train=split))
+    resume = ("--resume", "saved/epoch1", "--allow-changes")
+    done = on_two_machines(tmp_path, *resume, config=())
+    assert_refused(done, ranks, r"error: SHA-256 of the parameters: \w+ for rank 0 on .*")
+    shutil.rmtree(ranks[1] / "saved")
+    done = on_two_machines(tmp_path, *resume, config=())
+    assert_refused(done, ranks, r"error: rank 1 on HOST: saved/epoch1.*")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(
+    "package, content, code, message",
+    [
+        ("numpy", "__version__ = '1.26.0'", 2, "numpy 1.26.0 no longer has np.int, .*"),
+        ("mpi4py", "raise ImportError('gone')", 1, "started by mpirun, but MPI .*: gone"),
+    ],
+)
+def test_packages_of_one_process_that_cannot_work_end_all(
+    ranks, tmp_path, rank, package, content, code, message
+):
+    """Even before there is an MPI to tell the others, who would wait in it for ever."""
+    fake = tmp_path / "fake" / package
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").write_text(content)
+    (fake.parent / f"{package}-1.26.0.dist-info").mkdir()
+    (ranks[rank] / "env.sh").write_text(f'export PYTHONPATH="{fake.parent}:$PYTHONPATH"')
+    done = on_two_machines(tmp_path)
+    assert_refused(done, ranks, rf"error: (rank {rank} on HOST: )?{message}", code)
 
 
 def test_another_number_than_mpirun_started_is_refused():
