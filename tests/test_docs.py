@@ -84,6 +84,7 @@ def test_every_module_that_is_named_exists(document):
     modules += [(verb, "") for verb in re.findall(r"python -m mnist\.(\w+)", text)]
     for module, name in modules:
         path = ROOT / "mnist" / f"{module}.py"
+        path = path if path.exists() else ROOT / "mnist" / module / "__init__.py"
         assert path.exists(), f"mnist.{module}"
         assert not name or name in names_in(path), f"mnist.{module}.{name}"
 
