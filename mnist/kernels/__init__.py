@@ -36,46 +36,33 @@ def library_path() -> Path:
     return Path(named) if named else FOLDER / f"library-{source_hash()}.so"
 
 
+_INT, _LONG, _FLOAT, _ADDRESS = ctypes.c_int, ctypes.c_long, ctypes.c_float, ctypes.c_void_p
+# Each function's result and arguments; dispatch.c and update.c have their names.
+_FUNCTIONS: Dict[str, Any] = {
+    "source": (ctypes.c_char_p, []),
+    "level": (_INT, []),
+    "workspace": (_LONG, [_INT, _ADDRESS, *[_INT] * 3]),
+    "forward": (None, [_INT, _ADDRESS, _INT, _ADDRESS, _INT, _INT, _ADDRESS, _ADDRESS]),
+    "backward": (None, [_INT, _ADDRESS, _INT, _ADDRESS, _INT, _ADDRESS, _ADDRESS]),
+    "momentum": (None, [_ADDRESS, _INT, *[_FLOAT] * 3, _INT]),
+    "adam": (None, [_ADDRESS, _INT, *[_FLOAT] * 5]),
+}
+
+
 class Library:
-    """The library in memory, at the level at which it computes."""
+    """The library's functions, and the level at which they are to compute."""
 
-    def __init__(self, functions: ctypes.CDLL, level: int) -> None:
-        self.level = level
-        self._functions = functions
-        functions.mnist_kernels_workspace.restype = ctypes.c_long
+    def __init__(self, path: Path, level: Optional[int] = None) -> None:
+        library = ctypes.CDLL(str(path))
+        for name, (result, arguments) in _FUNCTIONS.items():
+            function = getattr(library, f"mnist_kernels_{name}")
+            function.restype, function.argtypes = result, arguments
+            setattr(self, f"_{name}", function)
+        self.level = min(self.call("level"), level or max(LEVELS))
 
-    def workspace(self, layers: Any, batch: int, training: bool) -> int:
-        """How many floats ``forward`` and ``backward`` work in."""
-        arguments = (self.level, layers, len(layers), batch, int(training))
-        return int(self._functions.mnist_kernels_workspace(*arguments))
-
-    def forward(
-        self, layers: Any, images: int, batch: int, training: bool, output: int, workspace: int
-    ) -> None:
-        """From the images to the output, both given by their addresses."""
-        self._functions.mnist_kernels_forward(
-            self.level, layers, len(layers), ctypes.c_void_p(images), batch, int(training),
-            ctypes.c_void_p(output), ctypes.c_void_p(workspace),
-        )  # fmt: skip
-
-    def backward(self, layers: Any, images: int, batch: int, gradient: int, workspace: int) -> None:
-        """From the output's gradient to the parameters', which are added to."""
-        self._functions.mnist_kernels_backward(
-            self.level, layers, len(layers), ctypes.c_void_p(images), batch,
-            ctypes.c_void_p(gradient), ctypes.c_void_p(workspace),
-        )  # fmt: skip
-
-    def momentum(
-        self, updates: Any, rate: float, decay: float, momentum: float, nesterov: bool
-    ) -> None:
-        """One step of SGD with momentum."""
-        numbers = map(ctypes.c_float, (rate, decay, momentum))
-        self._functions.mnist_kernels_momentum(updates, len(updates), *numbers, int(nesterov))
-
-    def adam(self, updates: Any, rate: float, decay: float, *constants: float) -> None:
-        """One step of Adam; ``constants`` are beta1, beta2 and epsilon."""
-        numbers = map(ctypes.c_float, (rate, decay, *constants))
-        self._functions.mnist_kernels_adam(updates, len(updates), *numbers)
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Call a function by its name in C, without ``mnist_kernels_``."""
+        return getattr(self, f"_{name}")(*arguments)
 
     def describe(self) -> str:
         """``"C kernels (AVX2)"``."""
@@ -86,15 +73,11 @@ class Library:
 def load() -> Optional[Library]:
     """The library, or None where it was not built, or the processor cannot run it."""
     try:
-        functions = ctypes.CDLL(str(library_path()))
-        functions.mnist_kernels_source.restype = ctypes.c_char_p
-        if functions.mnist_kernels_source() != source_hash().encode():
-            return None
-        level = int(functions.mnist_kernels_level())
+        library = Library(library_path(), _asked_level())
     except (OSError, AttributeError):
         return None
-    level = min(level, _asked_level())
-    return Library(functions, level) if level in LEVELS else None
+    fits = library.call("source") == source_hash().encode() and library.level in LEVELS
+    return library if fits else None
 
 
 def _asked_level() -> int:

@@ -119,16 +119,17 @@ class Engine:
         output.stop_gradient = not training
         layers = _describe(pairs, images.shape, gradients_too=False)
         workspace = self._take_workspace(layers, size[0], training)
-        self.library.forward(
-            layers, _address(images, images.shape), size[0], training,
-            _address(output, size), _aligned(workspace),
+        library, count = self.library, len(pairs)
+        library.call(
+            "forward", library.level, layers, count, _address(images, images.shape), size[0],
+            training, _address(output, size), _aligned(workspace),
         )  # fmt: skip
 
         def backward(gradient: Any) -> None:
-            self.library.backward(
-                _describe(pairs, images.shape, gradients_too=True),
-                _address(images, images.shape), size[0],
-                _address(gradient, size), _aligned(workspace),
+            library.call(
+                "backward", library.level, _describe(pairs, images.shape, gradients_too=True),
+                count, _address(images, images.shape), size[0], _address(gradient, size),
+                _aligned(workspace),
             )  # fmt: skip
             self._free.append(workspace)
 
@@ -155,16 +156,19 @@ class Engine:
             for number, name in enumerate(kept, 2):
                 variable = optimizer._accumulators[name][parameter.name]
                 setattr(update, f"address{number}", _address(variable, variable.shape))
+        constants: Tuple[Any, ...]
         if optimizer.type == "momentum":
-            nesterov = optimizer._use_nesterov
-            self.library.momentum(updates, rate, decay, optimizer._momentum, nesterov)
+            constants = optimizer._momentum, optimizer._use_nesterov
         else:
             constants = optimizer._beta1, optimizer._beta2, optimizer._epsilon
-            self.library.adam(updates, rate, decay, *constants)
+        self.library.call(optimizer.type, updates, len(updates), rate, decay, *constants)
         return True
 
     def _take_workspace(self, layers: Any, batch: int, training: bool) -> Any:
-        floats = self.library.workspace(layers, batch, training) + _ALIGNMENT // 4
+        floats = self.library.call(
+            "workspace", self.library.level, layers, len(layers), batch, training
+        )
+        floats += _ALIGNMENT // 4
         while self._free:
             found = self._free.pop()
             if len(found) >= floats:
