@@ -291,11 +291,9 @@ def test_layers_that_somebody_watches_are_left_to_paddle():
 
 
 OPTIMIZERS = [
-    ["optimizer.name=momentum", "optimizer.learning_rate=0.01"],
-    ["optimizer.name=momentum", "optimizer.learning_rate=0.01", "optimizer.use_nesterov=true",
-     "optimizer.l2_decay=0.01"],
-    ["optimizer.name=adam", "optimizer.l2_decay=0.01", "optimizer.schedule.name=cosine",
-     "optimizer.schedule.warmup_steps=3"],
+    ["optimizer.name=momentum", "optimizer.learning_rate=0.001"],
+    ["optimizer.name=momentum", "optimizer.learning_rate=0.001", "optimizer.use_nesterov=true",
+     "optimizer.l2_decay=0.01", "optimizer.schedule.name=cosine"],
 ]  # fmt: skip
 
 
@@ -325,10 +323,10 @@ def test_an_optimizers_steps_are_paddles_own(settings):
             state = optimizers.get_state(optimizer, {p.name: p.name for p in parameters})
             found = [value for name in sorted(state) for _, value in sorted(state[name].items())]
             results.append([*(p.numpy() for p in parameters), *found])
-    assert_close(*results, 1e-5)
+    assert all(np.array_equal(a, b) for a, b in zip(*results))
 
 
-@pytest.mark.parametrize("setting", ["optimizer.name=sgd", "optimizer.clip_norm=1.0"])
+@pytest.mark.parametrize("setting", ["optimizer.name=adam", "optimizer.clip_norm=1.0"])
 def test_other_optimizers_do_their_own_steps(setting):
     with dygraph():
         parameters = fluid.dygraph.Linear(3, 2).parameters()

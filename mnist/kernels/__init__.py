@@ -45,7 +45,6 @@ _FUNCTIONS: Dict[str, Any] = {
     "forward": (None, [_INT, _ADDRESS, _INT, _ADDRESS, _INT, _INT, _ADDRESS, _ADDRESS]),
     "backward": (None, [_INT, _ADDRESS, _INT, _ADDRESS, _INT, _ADDRESS, _ADDRESS]),
     "momentum": (None, [_ADDRESS, _INT, *[_FLOAT] * 3, _INT]),
-    "adam": (None, [_ADDRESS, _INT, *[_FLOAT] * 5]),
 }
 
 

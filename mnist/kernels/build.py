@@ -70,8 +70,7 @@ def _compilations() -> List[Tuple[str, List[str]]]:
         for level, flags in FLAGS.items()
         for name, contract in CONTRACT.items()
     ]
-    # No errno: the square root is then one instruction.
-    update = ("update.c", ["-ffp-contract=off", "-fno-math-errno"])
+    update = ("update.c", ["-ffp-contract=off"])
     return [*levels, update, ("dispatch.c", [f'-DSOURCE="{kernels.source_hash()}"'])]
 
 

@@ -45,14 +45,10 @@ class _Layer(ctypes.Structure):
 class _Update(ctypes.Structure):
     """``Update`` of update.c."""
 
-    _fields_ = (("count", ctypes.c_long), *((f"address{i}", ctypes.c_void_p) for i in range(6)))
-
-
-# What Paddle's optimizers keep of a parameter, in the order of ``Update``.
-_KEPT = {
-    "momentum": ("velocity",),
-    "adam": ("moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"),
-}
+    _fields_ = (
+        ("count", ctypes.c_long),
+        *((name, ctypes.c_void_p) for name in ("parameter", "gradient", "velocity")),
+    )
 
 
 def choose(config: DeviceConfig, place: Any, pairs: Sequence[Pair]) -> "Optional[Engine]":
@@ -140,28 +136,23 @@ class Engine:
         return output
 
     def minimize(self, optimizer: Any, parameters: Sequence[Any]) -> bool:
-        """Do what ``optimizer.minimize`` does; False, and nothing, if that must do it itself."""
-        kept = _KEPT.get(optimizer.type)
-        if kept is None or optimizer._grad_clip is not None:
+        """Momentum's ``optimizer.minimize``, to the last bit; False if it must do it itself."""
+        if optimizer.type != "momentum" or optimizer._grad_clip is not None:
             return False
         optimizer._create_global_learning_rate()
         rate = float(optimizer._global_learning_rate().numpy()[0])
         regularizer = optimizer.regularization
         decay = 0.0 if regularizer is None else regularizer._regularization_coeff
+        velocities = optimizer._accumulators["velocity"]
         updates = (_Update * len(parameters))()
         for update, parameter in zip(updates, parameters):
-            update.count = math.prod(parameter.shape)
-            update.address0 = _address(parameter, parameter.shape)
-            update.address1 = _address(parameter._grad_ivar(), parameter.shape)
-            for number, name in enumerate(kept, 2):
-                variable = optimizer._accumulators[name][parameter.name]
-                setattr(update, f"address{number}", _address(variable, variable.shape))
-        constants: Tuple[Any, ...]
-        if optimizer.type == "momentum":
-            constants = optimizer._momentum, optimizer._use_nesterov
-        else:
-            constants = optimizer._beta1, optimizer._beta2, optimizer._epsilon
-        self.library.call(optimizer.type, updates, len(updates), rate, decay, *constants)
+            shape = parameter.shape
+            update.count = math.prod(shape)
+            update.parameter = _address(parameter, shape)
+            update.gradient = _address(parameter._grad_ivar(), shape)
+            update.velocity = _address(velocities[parameter.name], shape)
+        constants = optimizer._momentum, optimizer._use_nesterov
+        self.library.call("momentum", updates, len(updates), rate, decay, *constants)
         return True
 
     def _take_workspace(self, layers: Any, batch: int, training: bool) -> Any:
