@@ -79,7 +79,7 @@ def _why_not(place: Any, pairs: Sequence[Pair]) -> str:
     if not pairs or len(pairs) > _MOST_LAYERS or not all(_can_compute(*pair) for pair in pairs):
         return "this model has no convolutions, or an activation that the kernels do not have"
     if kernels.load() is None:
-        return "they were not built for this processor (python -m mnist.kernels.build says why)"
+        return "they were not built here (python -m mnist.kernels.build tries and says why)"
     return ""
 
 
