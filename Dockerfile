@@ -36,9 +36,16 @@ ENV LD_LIBRARY_PATH=/usr/local/cuda/lib64 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
+# The kernels in C, compiled where a compiler is; the image itself has none.
+FROM base AS kernels
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
+COPY mnist /mnist/mnist
+RUN cd /mnist && python -m mnist.kernels.build
+
 FROM ${DEVICE}
 WORKDIR /mnist
 COPY . .
+COPY --from=kernels /mnist/mnist/kernels/ mnist/kernels/
 # HOME: Matplotlib keeps its fonts there, under any user given by `docker run --user`.
 ENV HOME=/tmp PYTHONPATH=/mnist PYTHONUNBUFFERED=1
 RUN python -m compileall -q mnist \

@@ -11,7 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from mnist import kernels
 from mnist.base import files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +41,11 @@ the user's data and checkpoints, which are nothing to test with.
 files.PROJECT_ROOT = PROJECT
 
 DIGITS = PROJECT / "data" / "digits.json.gz"
+
+
+needs_kernels = pytest.mark.skipif(
+    kernels.load() is None, reason="the kernels were not built here, or not for this processor"
+)
 
 
 @lru_cache(maxsize=None)

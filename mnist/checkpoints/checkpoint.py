@@ -85,7 +85,8 @@ class RunState(_Json):
 
     ``epoch`` counts finished epochs, ``step`` all batches trained, ``step_in_epoch`` those
     of the epoch under way, whose sums so far follow it. ``temperature`` is fitted on valid after
-    an epoch (``mnist.model.calibration``); None before that, and for a regression.
+    an epoch (``mnist.model.calibration``); None before that, and for a regression. ``kernels`` is
+    what computed convolutions and norms: ``fluid`` (Paddle's operators) or ``c``.
     """
 
     format: int = FORMAT
@@ -104,6 +105,7 @@ class RunState(_Json):
     data_fallback: Optional[str] = None
     versions: Dict[str, str] = {}
     device: str = "CPU"
+    kernels: str = "fluid"
     deterministic: str = ""
     saved_at: str = ""
 

@@ -256,11 +256,15 @@ class ParallelConfig(Section):
 
 
 class DeviceConfig(Section):
-    """Where the run computes. ``threads`` are CPU threads of one process."""
+    """Where the run computes. ``threads`` are CPU threads of one process.
+
+    ``kernels``: convolutions and norms by our own C (``mnist.kernels``) or Paddle's operators.
+    """
 
     place: Literal["cpu", "gpu", "auto"] = "cpu"
     gpu_id: Annotated[int, Field(ge=0, le=1023)] = 0
     fallback: Optional[Literal["cpu"]] = None
+    kernels: Literal["auto", "fluid", "c"] = "auto"
     threads: Annotated[int, Field(gt=0, le=1024)] = 1
 
 
@@ -353,6 +357,7 @@ FREE_ON_RESUME = (
     "train.early_stopping_patience",
     "device.fallback",
     "device.gpu_id",
+    "device.kernels",
     "parallel",
     "checkpoint",
     "log",

@@ -22,13 +22,14 @@ def linear(inputs: int, outputs: int, seeds: Iterator[int], activation: Any = No
 
 
 class Convolution(fluid.dygraph.Conv2D):
-    """A convolution, then 2×2 max-pooling if ``pool``, then bias, then activation.
+    """A convolution, then 2×2 pooling if ``pool`` ("max" or "avg"), bias and activation.
 
     Float32 ``[B, channels, H, W]`` → ``[B, filters, H', W']``; weights after He et al. 2015,
     their seed their own. ``padding`` is in pixels on every side.
 
-    - Bias and activation come after the pooling, on a quarter of the values. Both rise with
+    - Bias and activation come after max-pooling, on a quarter of the values. Both rise with
       their argument, so the largest value stays the largest: same outputs, same gradients.
+      A mean does not, and is taken at the end.
     - The padding is an operator of its own, because Paddle's quick im2col is for
       convolutions without padding only.
     - Inside ``gradients.cutting`` the gradient for the input is computed as a convolution
@@ -42,7 +43,7 @@ class Convolution(fluid.dygraph.Conv2D):
         filter_size: int,
         seeds: Iterator[int],
         padding: int = 0,
-        pool: bool = False,
+        pool: Optional[str] = None,
         activation: Optional[str] = None,
         bias: bool = True,
     ) -> None:
@@ -56,7 +57,8 @@ class Convolution(fluid.dygraph.Conv2D):
         )
         self._margin = padding
         # The stride must be said: its default in 1.8.5 is 1.
-        self._pool = fluid.dygraph.Pool2D(2, "max", pool_stride=2) if pool else None
+        self._pool: Any = fluid.dygraph.Pool2D(2, pool, pool_stride=2) if pool else None
+        self.pool = pool
         self._activation = activation
 
     def forward(self, values: Any) -> Any:
@@ -68,11 +70,13 @@ class Convolution(fluid.dygraph.Conv2D):
                 maps,
                 lambda found: gradients.carry_to(values, self._gradient_for_input(found)),
             )
-        if self._pool is not None:
+        if self.pool == "max":
             maps = _max_pool(maps) if self.training and on_cpu() else self._pool(maps)
         if self.bias is not None:
             maps = fluid.layers.elementwise_add(maps, self.bias, axis=1)
-        return maps if self._activation is None else getattr(fluid.layers, self._activation)(maps)
+        if self._activation is not None:
+            maps = getattr(fluid.layers, self._activation)(maps)
+        return self._pool(maps) if self.pool == "avg" else maps
 
     def _should_cut(self, values: Any) -> bool:
         """Whether the input's gradient is quicker as a convolution.

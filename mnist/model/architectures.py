@@ -5,7 +5,7 @@ The softmax is not part of a model: the loss computes it together with the logar
 """
 
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from mnist.data.digits import PIXELS
 from mnist.fluid import gradients
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.layers import Convolution, linear
+from mnist.kernels.engine import Engine, Pair
 from mnist.model.losses import OUTPUTS
 
 # The token that fills up a row of tokens; it is looked up as zeros and never trained.
@@ -43,6 +44,24 @@ class Model(fluid.dygraph.Layer):
         super().__init__()
         self.config = config
         self.dropout = Dropout(config.dropout, seed)
+        # What computes the convolutions, if it is not Paddle's operators.
+        self.engine: Optional[Engine] = None
+
+    def convolutions_and_norms(self) -> List[Pair]:
+        """The convolutions that images go through first, each with the norm behind it if any."""
+        return []
+
+    def convolve(self, images: Any) -> Any:
+        """Images through ``convolutions_and_norms``, ``[B,1,28,28]`` → ``[B,K,H,W]``."""
+        pairs, engine = self.convolutions_and_norms(), self.engine
+        may_compute = not self.training or gradients.may_cut()
+        if engine is not None and may_compute and engine.supports(pairs, images):
+            return engine.forward(self, pairs, images, self.training)
+        values = images
+        for convolution, norm in pairs:
+            values = convolution(values)
+            values = values if norm is None else norm(values)
+        return values
 
     def begin_step(self, step: int, rank: int = 0) -> None:
         """Tell the model which training step comes next; dropout masks follow from it.
@@ -144,24 +163,22 @@ class LeNet(Model):
     def __init__(self, config: LenetConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
-        self._input_range, self._pooling = config.input_range, config.pooling
+        self._input_range = config.input_range
         first, second = config.filters
-        largest, activation = config.pooling == "max", config.activation
-        self.conv1 = Convolution(1, first, 5, seeds, 2, largest, activation)
-        self.conv2 = Convolution(first, second, 5, seeds, 2, largest, activation)
+        pool, activation = config.pooling, config.activation
+        self.conv1 = Convolution(1, first, 5, seeds, 2, pool, activation)
+        self.conv2 = Convolution(first, second, 5, seeds, 2, pool, activation)
         sizes = [second * 7 * 7, *config.hidden_sizes]
         self.hidden = fluid.dygraph.LayerList(
             [linear(a, b, seeds, activation) for a, b in zip(sizes, sizes[1:])]
         )
         self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
 
+    def convolutions_and_norms(self) -> List[Pair]:
+        return [(self.conv1, None), (self.conv2, None)]
+
     def forward(self, images: Any) -> Any:
-        values = _in_range(images, self._input_range)
-        for convolution in (self.conv1, self.conv2):
-            values = convolution(values)
-            if self._pooling == "avg":
-                # Unlike the largest value, the mean must come after the activation.
-                values = fluid.layers.pool2d(values, 2, "avg", pool_stride=2)
+        values = self.convolve(_in_range(images, self._input_range))
         values = self.dropout(fluid.layers.flatten(values))
         for layer in self.hidden:
             values = self.dropout(layer(values))
@@ -180,15 +197,17 @@ class LeNet5(Model):
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         activation = config.activation
-        self.conv1 = Convolution(1, 6, 5, seeds, padding=2, pool=True, activation=activation)
-        self.conv2 = Convolution(6, 16, 5, seeds, pool=True, activation=activation)
+        self.conv1 = Convolution(1, 6, 5, seeds, 2, "max", activation)
+        self.conv2 = Convolution(6, 16, 5, seeds, 0, "max", activation)
         self.fc1 = linear(16 * 5 * 5, 120, seeds, activation)
         self.fc2 = linear(120, 84, seeds, activation)
         self.fc3 = linear(84, OUTPUTS[config.loss], seeds)
 
+    def convolutions_and_norms(self) -> List[Pair]:
+        return [(self.conv1, None), (self.conv2, None)]
+
     def forward(self, images: Any) -> Any:
-        values = self.conv2(self.conv1(images))
-        values = self.dropout(self.fc1(fluid.layers.flatten(values)))
+        values = self.dropout(self.fc1(fluid.layers.flatten(self.convolve(images))))
         return self.fc3(self.dropout(self.fc2(values)))
 
 
@@ -203,7 +222,7 @@ class ConvNet(Model):
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         widths = [1, *config.filters]
-        sizes, paddings, pools = (5, 3, 3, 3, 3), (0, 1, 0, 1, 0), (True, False, True, False, False)
+        sizes, paddings, pools = (5, 3, 3, 3, 3), (0, 1, 0, 1, 0), ("max", None, "max", None, None)
         self.convolutions = fluid.dygraph.LayerList(
             [
                 Convolution(before, after, size, seeds, padding, pool, bias=False)
@@ -217,11 +236,11 @@ class ConvNet(Model):
         )
         self.fc = linear(widths[-1] * 3 * 3, OUTPUTS[config.loss], seeds)
 
+    def convolutions_and_norms(self) -> List[Pair]:
+        return list(zip(self.convolutions, self.norms))
+
     def forward(self, images: Any) -> Any:
-        values = images
-        for convolution, norm in zip(self.convolutions, self.norms):
-            values = norm(convolution(values))
-        return self.fc(self.dropout(fluid.layers.flatten(values)))
+        return self.fc(self.dropout(fluid.layers.flatten(self.convolve(images))))
 
 
 class PixelEmbedding(Model):

@@ -14,11 +14,12 @@ from mnist.base.files import PROJECT_ROOT, PathLike, find_input
 from mnist.checkpoints import checkpoint, conventions
 from mnist.checkpoints.checkpoint import Checkpoint
 from mnist.checkpoints.conventions import Conventions
-from mnist.config import ModelConfig
+from mnist.config import DeviceConfig, ModelConfig
 from mnist.data import dataset
 from mnist.data.dataset import Split
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
+from mnist.kernels.engine import choose as choose_engine
 from mnist.model import architectures, calibration, losses
 from mnist.pictures import plausible
 
@@ -137,6 +138,8 @@ def load_model(source: Checkpoint) -> architectures.Model:
     with fluid.unique_name.guard():
         model = architectures.build(_model_config(source), seed=0)
     checkpoint.restore_parameters(model, source)
+    place = fluid.framework._current_expected_place()
+    model.engine = choose_engine(DeviceConfig(), place, model.convolutions_and_norms())
     model.eval()
     return model
 

@@ -29,6 +29,8 @@ from mnist.fluid import gradients, places, processes
 from mnist.fluid.door import fluid
 from mnist.fluid.feeding import TrainingBatches, count_batches, feed
 from mnist.fluid.processes import ALONE, Group
+from mnist.kernels.engine import choose as choose_engine
+from mnist.kernels.engine import describe as describe_engine
 from mnist.model import architectures, losses, optimizers
 from mnist.model.averaging import WeightAverage
 from mnist.model.evaluation import Evaluation, evaluate
@@ -108,11 +110,14 @@ class _Run:
         self.stop_signal = 0
         self.steps_per_epoch = count_batches(len(data.train), config.data.batch_size)
         self.model = architectures.build(config.model, config.train.seed)
+        self.model.engine = choose_engine(config.device, place, self.model.convolutions_and_norms())
+        state.kernels = "c" if self.model.engine else "fluid"
         total_steps = config.train.epochs * self.steps_per_epoch
         self.optimizer = optimizers.build(
             config.optimizer, self.model.trained_parameters(), total_steps, self.steps_per_epoch
         )
-        optimizers.create_state(self.optimizer, self.model.trained_parameters())
+        self._trained = self.model.trained_parameters()
+        optimizers.create_state(self.optimizer, self._trained)
         group.prepare(self.model)
         decay = config.train.averaging_decay
         self.average = None if decay is None else WeightAverage(self.model, decay)
@@ -188,7 +193,7 @@ class _Run:
             for path in checkpoint.checkpoints_in(self.store.folder)
             if not inside or (checkpoint.steps_of(path) > step and path.resolve() != source)
         ]
-        notes = self._note_on_workers(resume)
+        notes = [*self._note_on_workers(resume), *self._note_on_kernels(resume)]
         aside = self.store.set_aside(in_the_way)
         if aside:
             notes.append(f"{len(in_the_way)} checkpoint(s) of an earlier run moved to {aside}")
@@ -212,12 +217,22 @@ class _Run:
             " same order, but other last digits"
         ]
 
+    def _note_on_kernels(self, resume: Optional[Resumption]) -> List[str]:
+        saved = resume.checkpoint.state if resume else None
+        if saved is None or saved.kernels == self.state.kernels:
+            return []
+        return [
+            f"device.kernels: {saved.kernels} trained this before, {self.state.kernels} does now:"
+            " the same numbers but for their last digits"
+        ]
+
     def _introduce(self, notes: List[str], resume: Optional[Resumption]) -> None:
         state, say = self.state, self.reporter.line
         data = self.data
         say(f"data    {data.source}: {len(data.train):,} train, {len(data.valid):,} valid,"
             f" {len(data.eval):,} eval")  # fmt: skip
-        about = [state.device, self.group.describe(), places.describe_process()]
+        computing = describe_engine(self.model.engine, self.config.device)
+        about = [state.device, computing, self.group.describe(), places.describe_process()]
         say(f"device  {'; '.join(filter(None, about))}")
         for note in notes:
             say(f"note    {note}")
@@ -297,12 +312,18 @@ class _Run:
         value, accuracy = self._exchange(own, weight)
         self._require_finite(value, "the training loss")
         with self.observer.step(images, labels) if self.observer else nullcontext():
-            self.optimizer.minimize(loss)
-        self.model.clear_gradients()
+            self._minimize(loss)
+        for parameter in self._trained:
+            parameter.clear_gradient()
         self._count(value, round(accuracy * samples), samples)
         if self.average is not None:
             self.average.update(self.state.step)
         return value, accuracy
+
+    def _minimize(self, loss: Any) -> None:
+        engine = self.model.engine
+        if engine is None or not engine.minimize(self.optimizer, self._trained):
+            self.optimizer.minimize(loss)
 
     def _samples_in_batch(self) -> int:
         size = self.config.data.batch_size
@@ -509,6 +530,7 @@ class _Run:
             "config": self.state.config,
             "versions": self.state.versions,
             "device": self.state.device,
+            "kernels": self.state.kernels,
         }
 
     def _print_closing(

@@ -276,10 +276,10 @@ def test_a_kill_at_any_moment_leaves_the_next_load_right(tmp_path):
     source = tmp_path / "digits.json.gz"
     expected = splits(3, 2000, 10, 10)
     course_json.write(source, expected)
-    code = "import sys; from mnist.data.dataset import load; print('go', flush=True); load(sys.argv[1])"
+    code = "import sys; from mnist.data.dataset import load; print('go'); load(sys.argv[1])"
     for moment in range(5):
         process = subprocess.Popen(
-            [sys.executable, "-c", code, str(source)], env=environment(), stdout=subprocess.PIPE
+            [sys.executable, "-uc", code, str(source)], env=environment(), stdout=subprocess.PIPE
         )
         process.stdout.readline()
         time.sleep(moment * 0.03)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import same, small
+from helpers import needs_kernels, same, small
 
 from mnist.base.errors import Failure, InputError, Interrupted
 from mnist.checkpoints import checkpoint
@@ -69,9 +69,18 @@ def test_resuming_after_an_epoch_is_bit_exact(tmp_path, optimizer, schedule):
     assert_same_checkpoint(straight, final(tmp_path))
 
 
-@pytest.mark.parametrize("model", ["fc", "lenet", "lenet5", "embedding", "convnet"])
-def test_resuming_inside_an_epoch_is_bit_exact(tmp_path, model):
-    overrides = [f"model.name={model}", "model.dropout=0.3", "data.batch_size=8"]
+MODELS = [(model, "fluid") for model in ("fc", "lenet", "lenet5", "embedding", "convnet")]
+MODELS += [pytest.param(m, "c", marks=needs_kernels) for m in ("lenet", "lenet5", "convnet")]
+
+
+@pytest.mark.parametrize("model, kernels", MODELS)
+def test_resuming_inside_an_epoch_is_bit_exact(tmp_path, model, kernels):
+    overrides = [
+        f"model.name={model}",
+        f"device.kernels={kernels}",
+        "model.dropout=0.3",
+        "data.batch_size=8",
+    ]
     overrides += ["train.epochs=2", "optimizer.schedule.name=cosine", "log.every_steps=1"]
     if model == "convnet":
         overrides += ["data.augmentation.shift=1.0", "data.augmentation.elastic=0.5"]
@@ -268,3 +277,48 @@ def test_a_pointer_that_cannot_be_set_is_treated_as_a_checkpoint_that_cannot_be_
         run(tmp_path)
     result = run(tmp_path / "on", "checkpoint.on_failure=warn")
     assert result["history"] and "cannot be set" in capsys.readouterr().err
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["model.name=lenet", "model.dropout=0.3", "optimizer.clip_norm=0.5"],
+        ["model.name=lenet", "optimizer.name=sgd", "optimizer.learning_rate=0.05"],
+        ["model.name=convnet", "train.averaging_decay=0.9", "optimizer.name=momentum"],
+    ],
+    ids=" ".join,
+)
+def test_with_the_kernels_a_training_is_what_it_is_without(tmp_path, settings):
+    """But for the last digits, and so are the observer's norms of gradients and updates."""
+    common = [*settings, "train.epochs=1", "data.batch_size=20", "log.norms_every_steps=1"]
+    for kernels in ("fluid", "c"):
+        run(tmp_path / kernels, *common, f"device.kernels={kernels}")
+        assert final(tmp_path / kernels, 1).state.kernels == kernels
+    fluid, c = (final(tmp_path / kernels, 1) for kernels in ("fluid", "c"))
+    assert list(fluid.parameters) == list(c.parameters)
+    for name, values in fluid.parameters.items():
+        assert np.allclose(c.parameters[name], values, rtol=1e-2, atol=1e-3)
+    drawn = ("train/loss", "train/gradient_norm", "gradient_norm/", "update_ratio/")
+    curves = [
+        [p for p in points(tmp_path / kernels / "log") if p[0].startswith(drawn)]
+        for kernels in ("fluid", "c")
+    ]
+    assert len({p[0] for p in curves[0]}) > 3
+    assert [p[:2] for p in curves[0]] == [p[:2] for p in curves[1]]
+    assert np.allclose([p[2] for p in curves[0]], [p[2] for p in curves[1]], rtol=0.02, atol=1e-3)
+
+
+@needs_kernels
+def test_going_on_with_other_kernels_is_a_note(tmp_path, capsys):
+    run(tmp_path, "model.name=lenet", "train.epochs=1", "device.kernels=c")
+    assert "C kernels (" in capsys.readouterr().out
+    run(tmp_path, "model.name=lenet", "train.epochs=2", "device.kernels=fluid", resume="epoch1")
+    said = capsys.readouterr().out
+    assert "device.kernels: c trained this before, fluid does now" in said
+    assert "Paddle's operators" in said and final(tmp_path, 2).state.kernels == "fluid"
+
+
+def test_kernels_that_cannot_be_had_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"device\.kernels: c, but .*device\.kernels=auto"):
+        run(tmp_path, "model.name=fc", "device.kernels=c")
