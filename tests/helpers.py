@@ -23,12 +23,17 @@ ROOT = Path(__file__).resolve().parents[1]
 def _fresh_clone():
     """What the verbs use of the project, copied to a folder of its own."""
     folder = Path(tempfile.mkdtemp(prefix="mnist-project-"))
-    atexit.register(shutil.rmtree, str(folder), ignore_errors=True)
+    atexit.register(_remove, folder, os.getpid())
     half_written = shutil.ignore_patterns("*.pyc.*")
     for name in ("mnist", "configs", "data/pretrained", "data/samples"):
         shutil.copytree(str(ROOT / name), str(folder / name), ignore=half_written)
     shutil.copy2(str(ROOT / "data" / "digits.json.gz"), str(folder / "data"))
     return folder
+
+
+def _remove(folder, owner):
+    if os.getpid() == owner:  # and not a fork of it
+        shutil.rmtree(str(folder), ignore_errors=True)
 
 
 PROJECT = _fresh_clone()

@@ -66,7 +66,7 @@ def test_a_training_takes_one(tmp_path):
         ("sched_getaffinity", ["processors.py"]),
         ("setNumThreads", ["processors.py"]),
         # Paddle's own shares its memory with the array.
-        ("dygraph.to_variable(", ["framework.py"]),
+        ("dygraph.to_variable(", ["door.py"]),
     ],
 )
 def test_what_is_easily_done_wrong_is_done_in_one_place(text, only):
