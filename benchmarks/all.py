@@ -40,7 +40,7 @@ SECTIONS = [
     Section("checkpoint_cost.py", "Checkpoints"),
     Section("logging_cost.py", "Curves, pictures and histograms"),
     Section("predict_files.py --checkpoint data/pretrained", "Reading many files"),
-    Section("robustness.py --checkpoint data/pretrained --mnist 500", "Pictures in many dresses"),
+    Section("robustness.py --checkpoint data/pretrained", "Pictures in many dresses"),
     Section("export_speed.py --checkpoint data/pretrained", "Exported models"),
     Section("serve_load.py --checkpoint data/pretrained", "The server under load"),
 ]
