@@ -81,8 +81,9 @@ def test_every_module_that_is_named_exists(document):
     # `mnist.data`, `mnist.fluid.feeding`, `mnist.fluid.feeding.feed` and python -m mnist.train, but
     # not mnist.json.gz.
     text = document.read_text()
-    for verb in re.findall(r"python -m mnist\.(\w+)", text):
-        assert (ROOT / "mnist" / verb / "__main__.py").exists(), verb
+    for command in re.findall(r"python -m mnist\.([a-z_]+(?:\.[a-z_]+)?)", text):
+        file = ROOT / "mnist" / command.replace(".", "/")
+        assert (file / "__main__.py").exists() or file.with_suffix(".py").exists(), command
     for dotted in re.findall(r"`mnist\.(?!\w+\.gz)([\w.]+)`", text):
         room, module, name = [*dotted.split("."), "", ""][:3]
         path = ROOT / "mnist" / room / (f"{module}.py" if module else "__init__.py")

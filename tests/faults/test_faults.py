@@ -23,7 +23,7 @@ def test_a_few_faults_of_each_kind_are_survived(options, section):
 
 
 def test_the_tests_that_the_document_names_exist():
-    named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", report.DOCUMENT.read_text())
+    named = re.findall(r"`((?:\w+/)?test_\w+\.py)(?:::(\w+))?`", report.DOCUMENT.read_text())
     assert len(named) > 20
     for file, test in named:
         assert f"def {test}" in (ROOT / "tests" / file).read_text(), (file, test)
