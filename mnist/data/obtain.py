@@ -4,6 +4,7 @@ import os
 import time
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple
 
@@ -13,7 +14,7 @@ from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, find_input
 from mnist.base.notes import warn
 from mnist.data import course_json, dataset, idx
-from mnist.data.digits import SPLIT_NAMES, Arrays
+from mnist.data.digits import SPLIT_NAMES, Samples
 
 if TYPE_CHECKING:  # Only trainings need the config, which takes long to import.
     from mnist.config import DataConfig
@@ -23,9 +24,7 @@ Say = Callable[[str], None]
 BUNDLED_DIGITS = "data/digits.json.gz"
 MADE = "mnist.json.gz"
 
-
-def _print(line: str) -> None:
-    print(line, flush=True)
+_print: Say = partial(print, flush=True)
 
 
 def obtain(config: "DataConfig") -> Tuple[dataset.Dataset, Optional[str]]:
@@ -144,7 +143,7 @@ def _convert(folder: Path, target: Path, pixels: str, say: Say) -> None:
     say(f"wrote {target}: {sizes} images, {megabytes:.1f} MB, in {seconds:.1f} s")
 
 
-def _read_pair(folder: Path, images: idx.IdxFile, labels: idx.IdxFile) -> Arrays:
+def _read_pair(folder: Path, images: idx.IdxFile, labels: idx.IdxFile) -> Samples:
     image_path = idx.find(folder, images.name)
     label_path = idx.find(folder, labels.name)
     pixels, pixels_sha256 = idx.read_images(image_path)
