@@ -4,12 +4,14 @@ logits ``[B,10]``, or ``[B,1]`` when the loss is ``square_error`` (see ``mnist.m
 The softmax is not part of a model: the loss computes it together with the logarithm.
 """
 
+import math
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from mnist.base import seeding
+from mnist.base.arrays import Array
 from mnist.config import (
     ConvNetConfig,
     EmbeddingConfig,
@@ -30,10 +32,7 @@ _NO_TOKEN = 0
 
 
 def build(config: ModelConfig, seed: int) -> "Model":
-    """Make the model that ``config`` describes, its parameters drawn from ``seed``.
-
-    Must run inside ``fluid.dygraph.guard``.
-    """
+    """The model that ``config`` describes, drawn from ``seed``; in ``fluid.dygraph.guard``."""
     return MODELS[config.name](config, seed)
 
 
@@ -84,7 +83,7 @@ class Model(fluid.dygraph.Layer):
 
     def count_parameters(self) -> int:
         """How many numbers are trained."""
-        return sum(int(np.prod(parameter.shape)) for parameter in self.trained_parameters())
+        return sum(math.prod(parameter.shape) for parameter in self.trained_parameters())
 
 
 @contextmanager
@@ -137,6 +136,11 @@ def _in_range(images: Any, ends: List[float]) -> Any:
     return images if (blank, full) == (0, 1) else fluid.layers.scale(images, full - blank, blank)
 
 
+def _linears(sizes: List[int], seeds: Iterator[int], activation: str) -> Any:
+    layers = [linear(a, b, seeds, activation) for a, b in zip(sizes, sizes[1:])]
+    return fluid.dygraph.LayerList(layers)
+
+
 class FullyConnected(Model):
     """``fc``: flattened pixels through ``Linear`` layers (``FC`` left Paddle before 1.8)."""
 
@@ -145,9 +149,7 @@ class FullyConnected(Model):
         seeds = seeding.layer_seeds(seed)
         self._input_range = config.input_range
         sizes = [PIXELS, *config.hidden_sizes]
-        self.hidden = fluid.dygraph.LayerList(
-            [linear(a, b, seeds, config.activation) for a, b in zip(sizes, sizes[1:])]
-        )
+        self.hidden = _linears(sizes, seeds, config.activation)
         self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
 
     def forward(self, images: Any) -> Any:
@@ -169,9 +171,7 @@ class LeNet(Model):
         self.conv1 = Convolution(1, first, 5, seeds, 2, pool, activation)
         self.conv2 = Convolution(first, second, 5, seeds, 2, pool, activation)
         sizes = [second * 7 * 7, *config.hidden_sizes]
-        self.hidden = fluid.dygraph.LayerList(
-            [linear(a, b, seeds, activation) for a, b in zip(sizes, sizes[1:])]
-        )
+        self.hidden = _linears(sizes, seeds, activation)
         self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
 
     def convolutions_and_norms(self) -> List[Pair]:
@@ -223,14 +223,12 @@ class ConvNet(Model):
         seeds = seeding.layer_seeds(seed)
         widths = [1, *config.filters]
         sizes, paddings, pools = (5, 3, 3, 3, 3), (0, 1, 0, 1, 0), ("max", None, "max", None, None)
-        self.convolutions = fluid.dygraph.LayerList(
-            [
-                Convolution(before, after, size, seeds, padding, pool, bias=False)
-                for before, after, size, padding, pool in zip(
-                    widths, widths[1:], sizes, paddings, pools
-                )
-            ]
-        )
+        shapes = zip(widths, widths[1:], sizes, paddings, pools)
+        convolutions = [
+            Convolution(before, after, size, seeds, padding, pool, bias=False)
+            for before, after, size, padding, pool in shapes
+        ]
+        self.convolutions = fluid.dygraph.LayerList(convolutions)
         self.norms = fluid.dygraph.LayerList(
             [fluid.dygraph.BatchNorm(width, act=config.activation) for width in config.filters]
         )
@@ -256,19 +254,15 @@ class PixelEmbedding(Model):
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         self._ink_levels = config.levels - 1
+        uniform = fluid.initializer.Uniform(-config.scale, config.scale, seed=next(seeds))
         self.embedding = fluid.dygraph.Embedding(
             size=[1 + PIXELS * self._ink_levels, config.embedding_size],
             padding_idx=_NO_TOKEN,
-            param_attr=fluid.ParamAttr(
-                name="embedding_para",
-                initializer=fluid.initializer.UniformInitializer(
-                    low=-config.scale, high=config.scale, seed=next(seeds)
-                ),
-            ),
+            param_attr=fluid.ParamAttr(name="embedding_para", initializer=uniform),
         )
         self.fc = linear(config.embedding_size, OUTPUTS[config.loss], seeds)
 
-    def tokens(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def tokens(self, images: Array) -> Array:
         """Pixels in 0–1, float32 ``[B,1,28,28]`` → tokens, int64 ``[B,T]``.
 
         An image's tokens come first, in the order of its pixels, filled up with
@@ -300,14 +294,10 @@ MODELS: Dict[str, Callable[[Any, int], Model]] = {
 def summarize(model: Model) -> List[Tuple[str, str, int]]:
     """(layer, shapes of its trained parameters, their count), a row a layer that has any."""
     rows: Dict[str, List[List[int]]] = {}
-    trained = [(name, p) for name, p in model.named_parameters() if p.trainable]
-    for name, parameter in trained:
-        rows.setdefault(name.rpartition(".")[0], []).append(list(parameter.shape))
+    for name, parameter in model.named_parameters():
+        if parameter.trainable:
+            rows.setdefault(name.rpartition(".")[0], []).append(list(parameter.shape))
     return [
-        (name, " ".join("×".join(map(str, shape)) for shape in shapes), _count(shapes))
+        (name, " ".join("×".join(map(str, shape)) for shape in shapes), sum(map(math.prod, shapes)))
         for name, shapes in rows.items()
     ]
-
-
-def _count(shapes: List[List[int]]) -> int:
-    return sum(int(np.prod(shape)) for shape in shapes)

@@ -4,6 +4,7 @@ from typing import Any, Dict
 
 import numpy as np
 
+from mnist.base.arrays import Array
 from mnist.fluid.door import fluid
 
 # How many outputs a model has for each loss.
@@ -29,7 +30,7 @@ def compute(loss: str, outputs: Any, labels: Any, smoothing: float = 0.0) -> Any
     return fluid.layers.mean(each)
 
 
-def digits(loss: str, outputs: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def digits(loss: str, outputs: Array) -> Array:
     """The predicted digit of each sample: int64 ``[B]``.
 
     The likeliest class, or for ``square_error`` the digit nearest to the output.
@@ -39,7 +40,7 @@ def digits(loss: str, outputs: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]"
     return np.asarray(np.clip(np.rint(outputs[:, 0]), 0, 9), np.int64)
 
 
-def probabilities(loss: str, outputs: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def probabilities(loss: str, outputs: Array) -> Array:
     """The probability of each digit: float64 ``[B,10]``, rows summing to one.
 
     Softmax of the logits. A regression has none of its own: square error is the likelihood

@@ -19,7 +19,7 @@ from mnist.base import files
 from mnist.base.errors import Failure, InputError
 from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import CheckpointStore, EpochRecord, RunState
-from mnist.model import optimizers, predictor
+from mnist.model import optimizers, restore
 
 
 def record(epoch, accuracy, loss=0.1):
@@ -326,7 +326,7 @@ BAD_MODELS = [
 def test_a_bad_model_in_a_state_is_told_in_one_line(tmp_path, model, said):
     path = with_model(tmp_path, model)
     with dygraph(), pytest.raises(InputError, match=said) as caught:
-        predictor.load_model(checkpoint.load(path))
+        restore.load_model(checkpoint.load(path))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -456,7 +456,7 @@ def test_parameters_that_do_not_fit_change_nothing(tmp_path, trained):
         )):  # fmt: skip
             before = arrays(other)
             with pytest.raises(InputError):
-                checkpoint.restore_parameters(other, source)
+                restore.restore_parameters(other, source)
             assert same(before, arrays(other))
 
 

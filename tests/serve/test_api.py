@@ -25,7 +25,7 @@ from mnist.pictures import decode
 from mnist.serve import api, explanation
 from mnist.serve.batching import Batcher
 from mnist.serve.explanation import Answer, FirstMaps
-from mnist.serve.metrics import Metrics
+from mnist.serve.middleware import Metrics
 
 SAMPLES = ROOT / "data" / "samples"
 SEVEN = (SAMPLES / "seven.png").read_bytes()
