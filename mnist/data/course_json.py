@@ -105,7 +105,8 @@ class _Window:
         """Make sure that ``character`` comes next, with which ``what`` begins or goes on."""
         found = self.peek()
         if found != character:
-            raise self.fault(f"expected {_shown(character)} ({what}), found {_shown(found)}")
+            instead = ascii(found.decode("latin-1")) if found else "the end of the text"
+            raise self.fault(f"expected {character.decode()!r} ({what}), found {instead}")
 
     def expect(self, character: bytes, what: str) -> None:
         """Step over ``character``."""
@@ -125,7 +126,6 @@ class _Window:
         return self._text[start : self._position]
 
     def advance(self, length: int) -> None:
-        """Step over ``length`` bytes."""
         self._position += length
 
     def fault(self, what: str) -> _Fault:
@@ -234,9 +234,8 @@ class _Parser:
         if np.count_nonzero(np.frombuffer(text, np.uint8) == ord("[")) != 1 + len(lengths):
             raise self._broken_images(split, first, text)
         if lengths.count(PIXELS) != len(lengths):
-            index, length = next(item for item in enumerate(lengths) if item[1] != PIXELS)
-            what = f"has {length} numbers, not {PIXELS}"
-            raise _Fault(f"{split} image {first + index} {what}")
+            image, length = next(each for each in enumerate(lengths, first) if each[1] != PIXELS)
+            raise _Fault(f"{split} image {image} has {length} numbers, not {PIXELS}")
         return values
 
     def _broken_images(self, split: str, first: int, text: bytes) -> _Fault:
@@ -370,10 +369,6 @@ def _parse_list(text: bytes) -> simdjson.Array:
     if not isinstance(parsed, simdjson.Array):
         raise TypeError("not a list")
     return parsed
-
-
-def _shown(character: bytes) -> str:
-    return ascii(character.decode("latin-1")) if character else "the end of the text"
 
 
 def write(path: PathLike, splits: Sequence[Samples], pixels: str = "floats") -> None:

@@ -163,14 +163,12 @@ def _convert(folder: Path, target: Path, pixels: str, say: Say) -> None:
     # Reads the file back, which is a check, and leaves the cache for the first training.
     dataset.load(target)
     sizes = _sizes([len(labels) for _, labels in splits])
-    megabytes = target.stat().st_size / 1e6
-    seconds = time.monotonic() - started
-    say(f"wrote {target}: {sizes} images, {megabytes:.1f} MB, in {seconds:.1f} s")
+    size, seconds = target.stat().st_size, time.monotonic() - started
+    say(f"wrote {target}: {sizes} images, {size / 1e6:.1f} MB, in {seconds:.1f} s")
 
 
 def _read_pair(folder: Path, images: idx.IdxFile, labels: idx.IdxFile) -> Samples:
-    image_path = idx.find(folder, images.name)
-    label_path = idx.find(folder, labels.name)
+    image_path, label_path = idx.find(folder, images.name), idx.find(folder, labels.name)
     pixels, pixels_sha256 = idx.read_images(image_path)
     classes, classes_sha256 = idx.read_labels(label_path)
     if len(pixels) != len(classes):
