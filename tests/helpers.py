@@ -156,3 +156,12 @@ def one_line(text):
     lines = text.strip().splitlines()
     assert lines and lines[-1].startswith("error: ") and "Traceback" not in text, text
     return lines[-1]
+
+
+def optimizer_state(optimizer, names):
+    """The accumulators by parameter; ``names`` maps Paddle's names of those to ours."""
+    state = {}
+    for accumulator, by_parameter in optimizer._accumulators.items():
+        for parameter, variable in by_parameter.items():
+            state.setdefault(names[parameter], {})[accumulator] = variable.numpy()
+    return state

@@ -13,6 +13,7 @@ import numpy as np
 
 from mnist.base.arrays import Array
 from mnist.checkpoints.checkpoint import Checkpoint
+from mnist.model.losses import softmax
 
 BINS = 15
 # Beyond these a temperature says that valid is too small or the model is no model.
@@ -45,9 +46,7 @@ def at(probabilities: Array, temperature: float) -> Array:
     """softmax(logits / temperature) for probabilities that are softmax(logits): ``[N,10]``."""
     if temperature == 1:
         return probabilities
-    scores = np.log(np.maximum(probabilities, _TINY)) / temperature
-    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+    return softmax(np.log(np.maximum(probabilities, _TINY)) / temperature)
 
 
 def negative_log_likelihood(probabilities: Array, labels: Array) -> float:

@@ -118,15 +118,6 @@ def create_state(optimizer: Any, parameters: Iterable[Any]) -> None:
     optimizer._create_accumulators(block, list(parameters))
 
 
-def get_state(optimizer: Any, names: Dict[str, str]) -> Accumulators:
-    """The accumulators as arrays; ``names`` maps Paddle's parameter names to structured ones."""
-    state: Accumulators = {}
-    for accumulator, by_parameter in optimizer._accumulators.items():
-        for parameter, variable in by_parameter.items():
-            state.setdefault(names[parameter], {})[accumulator] = variable.numpy()
-    return state
-
-
 def set_state(optimizer: Any, names: Dict[str, str], state: Accumulators, step: int) -> None:
     """Fill the accumulators (see ``create_state``) and move the schedule to ``step``.
 

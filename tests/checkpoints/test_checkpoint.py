@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import PROJECT, dygraph, environment, same, save_checkpoint, verb
+from helpers import PROJECT, dygraph, environment, optimizer_state, same, save_checkpoint, verb
 
 from mnist import config as configs
 from mnist.base import files
@@ -65,7 +65,7 @@ def test_what_was_saved_is_loaded(tmp_path, trained):
     loaded = checkpoint.load(path)
     assert same(loaded.parameters, arrays(layer))
     names = {p.name: name for name, p in layer.named_parameters()}
-    expected = optimizers.get_state(optimizer, names)
+    expected = optimizer_state(optimizer, names)
     assert loaded.accumulators.keys() == expected.keys()
     assert all(same(loaded.accumulators[name], expected[name]) for name in expected)
     assert loaded.state.epoch == 1 and loaded.state.history == [record(1, 0.5)]
