@@ -23,7 +23,7 @@ from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, RunState
 from mnist.export import bundle, onnx_model, paddle_program
 from mnist.fluid.door import fluid, to_variable
-from mnist.model import architectures, predictor
+from mnist.model import architectures, restore
 
 BASE = "dygraph"
 SIZES = (1, 256)
@@ -63,9 +63,9 @@ def _source(path: Optional[str], scratch: Path) -> Checkpoint:
 def _ways(source: Checkpoint, folder: Path) -> Dict[str, Way]:
     temperature = bundle.temperature_of(source)
     with fluid.dygraph.guard(fluid.CPUPlace()):
-        classifier = paddle_program.Classifier(predictor.load_model(source), temperature)
+        classifier = paddle_program.Classifier(restore.load_model(source), temperature)
         classifier.eval()
-        traced = paddle_program.trace(predictor.load_model(source), temperature)
+        traced = paddle_program.trace(restore.load_model(source), temperature)
     paddle_folder = folder / bundle.PADDLE_FOLDER
     onnx_file = folder / bundle.ONNX_FILE
 

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from helpers import PROJECT, ROOT
+from helpers import PROJECT, ROOT, verb
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
@@ -48,3 +48,11 @@ def real_mnist():
     if not (folder / "train-images-idx3-ubyte.gz").exists():
         pytest.skip("the real MNIST files are not beside the project (../shared/mnist)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A folder in which the quickstart was run for a few epochs, and what that printed."""
+    folder = tmp_path_factory.mktemp("a run")
+    settings = ["--config", "configs/quickstart.yaml", "--set", "train.epochs=6"]
+    return folder, verb("train", *settings, cwd=folder, check=0)

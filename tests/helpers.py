@@ -47,6 +47,9 @@ files.PROJECT_ROOT = PROJECT
 
 DIGITS = PROJECT / "data" / "digits.json.gz"
 
+SAMPLES = ROOT / "data" / "samples"
+PICTURES = sorted(SAMPLES.glob("*.png"))
+
 
 needs_kernels = pytest.mark.skipif(
     kernels.load() is None, reason="the kernels were not built here, or not for this processor"
@@ -142,3 +145,23 @@ def environment(extra=None):
     path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     merged = {**os.environ, "PYTHONPATH": path, **(extra or {})}
     return {name: value for name, value in merged.items() if value is not None}
+
+
+TINY = ["--set", "model.name=fc", "--set", "model.hidden_sizes=[16]", "--set", "train.epochs=3"]
+"""A training that takes a moment."""
+
+
+def one_line(text):
+    """The error's line: exactly one, and no traceback."""
+    lines = text.strip().splitlines()
+    assert lines and lines[-1].startswith("error: ") and "Traceback" not in text, text
+    return lines[-1]
+
+
+def optimizer_state(optimizer, names):
+    """The accumulators by parameter; ``names`` maps Paddle's names of those to ours."""
+    state = {}
+    for accumulator, by_parameter in optimizer._accumulators.items():
+        for parameter, variable in by_parameter.items():
+            state.setdefault(names[parameter], {})[accumulator] = variable.numpy()
+    return state

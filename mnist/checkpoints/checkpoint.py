@@ -334,35 +334,6 @@ def _finite(path: Path, parameters: Arrays) -> Arrays:
     return parameters
 
 
-def restore_training(model: Any, source: Checkpoint) -> None:
-    """Put the weights that training goes on with into a model."""
-    weights = source.parameters if source.training is None else source.training
-    restore_parameters(model, replace(source, parameters=weights))
-
-
-def restore_parameters(model: Any, source: Checkpoint) -> None:
-    """Put a checkpoint's parameters into a model; InputError unless all fit exactly.
-
-    Paddle's own ``set_dict`` stops half-way at a missing name and only warns of an extra
-    one; here nothing is set before everything is known to fit.
-    """
-    expected = dict(model.named_parameters())
-    given = source.named_as(list(expected)).parameters
-    for name in expected:
-        if name not in given:
-            raise InputError(f"{source.path}: the parameter {name} is missing")
-    for name, array in given.items():
-        if name not in expected:
-            raise InputError(f"{source.path}: {name} is no parameter of the model")
-        if list(array.shape) != list(expected[name].shape):
-            raise InputError(
-                f"{source.path}: {name} is {list(array.shape)}, the model's is"
-                f" {list(expected[name].shape)}"
-            )
-    for name, parameter in expected.items():
-        parameter.set_value(given[name])
-
-
 def verify(path: Path) -> None:
     """Check every file of a checkpoint folder against its manifest; InputError if one differs."""
     files = _read_json(path / MANIFEST).get("files")

@@ -8,12 +8,12 @@ spread by Gaussian weights, which is one matrix product for a whole batch.
 """
 
 from functools import lru_cache
-from typing import Any, Tuple
+from typing import Tuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from mnist.base.arrays import Array
 from mnist.config import AugmentationConfig
 from mnist.data.digits import PIXELS, SIDE
 
@@ -27,11 +27,10 @@ _FRACTIONS = np.float32(32)
 # Width of the Gaussian that spreads a displacement, in steps of the grid.
 _SPREAD = 0.6
 
-Floats = NDArray[np.float32]
-Maps = Tuple[Floats, Floats]
+Maps = Tuple[Array, Array]
 
 
-def distort(images: "NDArray[np.uint8]", maps: Maps) -> "NDArray[np.uint8]":
+def distort(images: Array, maps: Maps) -> Array:
     """Sample ``images``, uint8 ``[N,28,28]``, at ``maps`` (see ``random_maps``); uint8 again.
 
     Bilinear; outside an image is blank paper.
@@ -43,7 +42,7 @@ def distort(images: "NDArray[np.uint8]", maps: Maps) -> "NDArray[np.uint8]":
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _remap(images: "NDArray[np.uint8]", x: Floats, y: Floats) -> "NDArray[np.uint8]":
+def _remap(images: Array, x: Array, y: Array) -> Array:
     count, height = len(images), SIDE + _GAP
     tall = np.zeros((count, height, SIDE), np.uint8)
     tall[:, _GAP // 2 : -_GAP // 2] = images
@@ -81,9 +80,7 @@ def random_maps(count: int, config: AugmentationConfig, source: np.random.Genera
     return x, y
 
 
-def _random_affine(
-    count: int, config: AugmentationConfig, source: np.random.Generator
-) -> Tuple[Floats, Floats]:
+def _random_affine(count: int, config: AugmentationConfig, source: np.random.Generator) -> Maps:
     """Matrices float32 ``[count,2,2]`` about the centre, and offsets ``[count,2]``, x first."""
     angle = np.deg2rad(source.uniform(-config.rotation, config.rotation, count))
     width, height = np.exp(source.uniform(-config.scaling, config.scaling, (2, count)))
@@ -105,10 +102,10 @@ def _grid() -> Maps:
 
 
 @lru_cache(maxsize=None)
-def _spread(grid: int) -> Floats:
+def _spread(grid: int) -> Array:
     """How much each point of the grid moves each pixel: float32 ``[grid², 784]``."""
     pixels = np.linspace(0, grid - 1, SIDE)[:, np.newaxis]
     weights = np.exp(-0.5 * np.square((pixels - np.arange(grid)) / _SPREAD))
     weights /= weights.sum(axis=1, keepdims=True)
-    both: NDArray[Any] = np.einsum("yi,xj->ijyx", weights, weights)
+    both = np.einsum("yi,xj->ijyx", weights, weights)
     return np.asarray(both.reshape(grid * grid, PIXELS), np.float32)

@@ -11,31 +11,18 @@ window are parsed by simdjson (https://simdjson.org) at once and stored as bytes
 """
 
 import gzip
-import os
+import io
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import (
-    Any,
-    BinaryIO,
-    Dict,
-    Iterable,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Sized,
-    Tuple,
-    Union,
-    cast,
-)
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import simdjson
-from numpy.typing import NDArray
 
+from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, atomic_write, open_input
-from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Arrays
+from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Samples
 from mnist.data.gunzip import GunzipReader, ReadAhead
 
 # The text of MAX_IMAGES images in each split at 5 KB an image, which is generous.
@@ -65,13 +52,15 @@ _UNFIT = {
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _END_OF_LISTS = re.compile(rb"\][ \t\r\n]*\]")
 
-_Numbers = NDArray[np.float64]
+
+class _Fault(Exception):
+    """What is wrong with the file; ``read`` puts its name before it."""
 
 
 class Content(NamedTuple):
     """What a file holds: the splits train, valid, eval, and the SHA-256 of its bytes."""
 
-    splits: Tuple[Arrays, Arrays, Arrays]
+    splits: Tuple[Samples, Samples, Samples]
     sha256: str
 
 
@@ -87,16 +76,17 @@ def read(path: PathLike, block_size: int = _BLOCK_SIZE) -> Content:
     """
     with open_input(path) as file, ThreadPoolExecutor(1) as pool:
         source = GunzipReader(path, file, _MAX_TEXT)
-        window = _Window(path, ReadAhead(source, pool), block_size)
-        splits = _Parser(path, window).document()
-        return Content(splits, source.sha256())
+        window = _Window(ReadAhead(source, pool), block_size)
+        try:
+            return Content(_Parser(window).document(), source.sha256())
+        except _Fault as fault:
+            raise InputError(f"{path}: {fault}") from fault
 
 
 class _Window:
     """The part of the JSON text that is in memory, and a place in it."""
 
-    def __init__(self, path: PathLike, source: ReadAhead, block_size: int) -> None:
-        self._path = path
+    def __init__(self, source: ReadAhead, block_size: int) -> None:
         self._source = source
         self._block_size = block_size
         self._text = b""
@@ -115,7 +105,8 @@ class _Window:
         """Make sure that ``character`` comes next, with which ``what`` begins or goes on."""
         found = self.peek()
         if found != character:
-            raise self.fault(f"expected {_shown(character)} ({what}), found {_shown(found)}")
+            instead = ascii(found.decode("latin-1")) if found else "the end of the text"
+            raise self.fault(f"expected {character.decode()!r} ({what}), found {instead}")
 
     def expect(self, character: bytes, what: str) -> None:
         """Step over ``character``."""
@@ -135,13 +126,11 @@ class _Window:
         return self._text[start : self._position]
 
     def advance(self, length: int) -> None:
-        """Step over ``length`` bytes."""
         self._position += length
 
-    def fault(self, what: str) -> InputError:
-        """An InputError that names the file and the place."""
-        place = self._before + self._position
-        return InputError(f"{self._path}: {what}, at byte {place:,} of the text")
+    def fault(self, what: str) -> _Fault:
+        """A fault at the present place."""
+        return _Fault(f"{what}, at byte {self._before + self._position:,} of the text")
 
     def _fill_until_bracket(self, limit: int, what: str) -> int:
         """Have a ``]`` in memory, at most ``limit`` bytes or so away; the present position."""
@@ -163,13 +152,12 @@ class _Window:
 class _Parser:
     """The structure of the document, and the checks of what it holds."""
 
-    def __init__(self, path: PathLike, window: _Window) -> None:
-        self._path = path
+    def __init__(self, window: _Window) -> None:
         self._window = window
         self._json = simdjson.Parser()
-        self._pixels = _PixelStore(path)
+        self._pixels = _PixelStore()
 
-    def document(self) -> Tuple[Arrays, Arrays, Arrays]:
+    def document(self) -> Tuple[Samples, Samples, Samples]:
         window = self._window
         window.expect(b"[", "a list of three [images, labels] pairs")
         labels = []
@@ -187,7 +175,7 @@ class _Parser:
         train, valid, evaluation = zip(self._pixels.finished(), labels)
         return train, valid, evaluation
 
-    def _split(self, split: str) -> NDArray[np.int64]:
+    def _split(self, split: str) -> Array:
         window = self._window
         window.expect(b"[", f"{split} as a pair [images, labels]")
         count = self._images(split)
@@ -217,7 +205,7 @@ class _Parser:
                 return count
             window.expect(b",", f"between two {split} images")
 
-    def _take_images(self, split: str, first: int) -> _Numbers:
+    def _take_images(self, split: str, first: int) -> Array:
         """Take at least one ``[…]``, and as many as are in memory: float64 ``[images * 784]``."""
         text = self._window.whole_lists(_MAX_IMAGE_TEXT, f"{split} image {first}")
         try:
@@ -234,11 +222,11 @@ class _Parser:
         self._window.advance(len(text) - len(b"[]"))
         return values
 
-    def _parse_images(self, split: str, first: int, text: bytes) -> _Numbers:
+    def _parse_images(self, split: str, first: int, text: bytes) -> Array:
         """Parse ``[[…], […], …]``; ValueError for broken JSON."""
-        images = cast(simdjson.Array, self._json.parse(text))
+        images: Any = self._json.parse(text)
         try:
-            lengths = list(map(len, cast("Iterable[Sized]", images)))
+            lengths = list(map(len, images))
             values = np.frombuffer(images.as_buffer(of_type="d"), np.float64)
         except TypeError as error:
             raise self._broken_images(split, first, text) from error
@@ -246,48 +234,43 @@ class _Parser:
         if np.count_nonzero(np.frombuffer(text, np.uint8) == ord("[")) != 1 + len(lengths):
             raise self._broken_images(split, first, text)
         if lengths.count(PIXELS) != len(lengths):
-            index, length = next(item for item in enumerate(lengths) if item[1] != PIXELS)
-            what = f"has {length} numbers, not {PIXELS}"
-            raise self._fault(f"{split} image {first + index} {what}")
+            image, length = next(each for each in enumerate(lengths, first) if each[1] != PIXELS)
+            raise _Fault(f"{split} image {image} has {length} numbers, not {PIXELS}")
         return values
 
-    def _broken_images(self, split: str, first: int, text: bytes) -> InputError:
+    def _broken_images(self, split: str, first: int, text: bytes) -> _Fault:
         """Look at the images of a chunk that cannot be parsed, one by one."""
         pieces = text[1:-1].split(b"]")[:-1]
         for index, piece in enumerate(pieces, first):
             fault = _fault_of_list(piece.lstrip(b" \t\r\n,") + b"]")
             if fault:
-                return self._fault(f"{split} image {index} {fault}")
+                return _Fault(f"{split} image {index} {fault}")
         last = first + len(pieces) - 1
-        return self._fault(f"broken JSON between the {split} images {first} and {last}")
+        return _Fault(f"broken JSON between the {split} images {first} and {last}")
 
-    def _labels(self, split: str, count: int) -> NDArray[np.int64]:
+    def _labels(self, split: str, count: int) -> Array:
         window = self._window
         window.require(b"[", f"the list of {split} labels")
         limit = max(_MAX_IMAGE_TEXT, _MAX_LABEL_TEXT * count)
         text = window.take_list(limit, f"the list of {split} labels")
         fault = _fault_of_list(text)
         if fault:
-            raise self._fault(f"the list of {split} labels {fault}")
+            raise _Fault(f"the list of {split} labels {fault}")
         values = np.frombuffer(_parse_list(text).as_buffer(of_type="d"), np.float64)
         if len(values) != count:
-            raise self._fault(f"{split} has {count} images but {len(values)} labels")
+            raise _Fault(f"{split} has {count} images but {len(values)} labels")
         labels = values.clip(-1, CLASSES).astype(np.int64)
         wrong = np.flatnonzero((labels != values) | (labels < 0) | (labels >= CLASSES))
         if len(wrong):
             value = values[wrong[0]]
-            raise self._fault(f"{split} label {wrong[0]} is {value:.9g}, not one of 0 to 9")
+            raise _Fault(f"{split} label {wrong[0]} is {value:.9g}, not one of 0 to 9")
         return labels
-
-    def _fault(self, what: str) -> InputError:
-        return InputError(f"{self._path}: {what}")
 
 
 class _PixelStore:
     """Numbers in, ``uint8`` pixels out, once it is known what the numbers mean."""
 
-    def __init__(self, path: PathLike) -> None:
-        self._path = path
+    def __init__(self) -> None:
         # A pixel's number times the scale is its level 0–255; None: only 0 and 1 so far.
         self._scale: Optional[int] = None
         self._levels: Dict[str, bytearray] = {}
@@ -298,7 +281,7 @@ class _PixelStore:
         self._split = split
         self._levels[split] = bytearray()
 
-    def add(self, values: _Numbers) -> int:
+    def add(self, values: Array) -> int:
         """Store float64 ``[images * 784]``; how many images the split has now."""
         if self._scale is None:
             telling = np.flatnonzero((values != 0) & (values != 1))
@@ -308,7 +291,7 @@ class _PixelStore:
         store += self._to_levels(values).tobytes()
         return len(store) // PIXELS
 
-    def finished(self) -> List[NDArray[np.uint8]]:
+    def finished(self) -> List[Array]:
         """The images of all splits, uint8 ``[N, 28, 28]`` each."""
         if self._scale is None:
             self._set_scale(255)
@@ -317,27 +300,25 @@ class _PixelStore:
             for store in self._levels.values()
         ]
 
-    def _to_levels(self, values: _Numbers) -> NDArray[np.uint8]:
+    def _to_levels(self, values: Array) -> Array:
         if self._scale is None:
             return values.astype(np.uint8)
         # float32 takes half the time and is exact enough for anything but whole numbers.
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled: NDArray[Any] = values.astype(np.float64 if self._scale == 1 else np.float32)
-            scaled *= self._scale
-            levels: NDArray[Any] = np.rint(scaled)
-            scaled -= levels
-        tolerance = _tolerance(self._scale)
+            off: Array = values.astype(np.float64 if self._scale == 1 else np.float32)
+            off *= self._scale
+            levels = np.rint(off)
+            off -= levels
+        most = _tolerance(self._scale)
+        # Quicker than to compare each number, which is only done to find the culprit.
         if not (
-            levels.min() >= 0
-            and levels.max() <= 255
-            and scaled.min() >= -tolerance
-            and scaled.max() <= tolerance
+            levels.min() >= 0 and levels.max() <= 255 and -most <= off.min() <= off.max() <= most
         ):
-            wrong = (levels < 0) | (levels > 255) | (np.abs(scaled) > tolerance)
+            wrong = (levels < 0) | (levels > 255) | (np.abs(off) > most)
             raise self._unfit(values, int(np.argmax(wrong)))
         return levels.astype(np.uint8)
 
-    def _decide(self, values: _Numbers, index: int) -> None:
+    def _decide(self, values: Array, index: int) -> None:
         """Learn the scale from a number that is neither 0 nor 1."""
         for scale in _SCALES:
             level = float(values[index]) * scale
@@ -352,15 +333,13 @@ class _PixelStore:
             levels = np.frombuffer(store, np.uint8)
             if scale == 256 and levels.any():
                 image = int(np.argmax(levels)) // PIXELS
-                raise InputError(f"{self._path}: {split} image {image} holds 1, {_UNFIT[256]}")
+                raise _Fault(f"{split} image {image} holds 1, {_UNFIT[256]}")
             levels *= min(scale, 255)
 
-    def _unfit(self, values: _Numbers, index: int) -> InputError:
+    def _unfit(self, values: Array, index: int) -> _Fault:
         image = (len(self._levels[self._split]) + index) // PIXELS
         value = f"{values[index]:.9g}"
-        return InputError(
-            f"{self._path}: {self._split} image {image} holds {value}, {_UNFIT[self._scale]}"
-        )
+        return _Fault(f"{self._split} image {image} holds {value}, {_UNFIT[self._scale]}")
 
 
 def _tolerance(scale: int) -> float:
@@ -392,32 +371,35 @@ def _parse_list(text: bytes) -> simdjson.Array:
     return parsed
 
 
-def _shown(character: bytes) -> str:
-    return ascii(character.decode("latin-1")) if character else "the end of the text"
+def write(path: PathLike, splits: Sequence[Samples], pixels: str = "floats") -> None:
+    """Write what ``pack`` makes; the file appears whole or not at all (else Failure)."""
+    content = pack(splits, pixels)
+    with atomic_write(path) as file:
+        file.write(content)
 
 
-def write(
-    target: Union[PathLike, BinaryIO],
-    splits: Sequence[Arrays],
-    pixels: str = "floats",
-) -> None:
-    """Write the splits train, valid, eval in the course's format.
+def pack(splits: Sequence[Samples], pixels: str = "floats") -> bytes:
+    """The bytes of a file that holds the splits train, valid, eval in the course's format.
 
-    Images are uint8 ``[N, 28, 28]``, labels whole numbers ``[N]``. ``pixels`` is
-    "floats" (0–1, equal to k/255 in float32) or "integers" (0–255). The same splits
-    always give the same bytes. A path appears whole or not at all.
-
-    Raises InputError for images of nothing but 0 and 1 as integers, which read back as
-    floats, and Failure for what the disk refuses.
+    ``pixels`` is "floats" (0–1, equal to k/255 in float32) or "integers" (0–255). The same
+    splits always give the same bytes. Raises InputError for images of nothing but 0 and 1 as
+    integers, which read back as floats.
     """
     tokens = _tokens(pixels)
     if pixels == "integers" and max(int(images.max()) for images, _ in splits) == 1:
         raise InputError("images of only 0 and 1 cannot be told from floats; use pixels=floats")
-    if isinstance(target, (str, os.PathLike)):
-        with atomic_write(target) as file:
-            _write(file, splits, tokens)
-    else:
-        _write(target, splits, tokens)
+    packed = io.BytesIO()
+    # Neither a name nor a time goes into the gzip header. Level 5 makes a file 3% larger
+    # than the default 6 in two thirds of the time.
+    with gzip.GzipFile("", "wb", fileobj=packed, compresslevel=5, mtime=0) as out:
+        for index, (images, labels) in enumerate(splits):
+            out.write(b",[[" if index else b"[[[")
+            for start in range(0, len(images), 1000):
+                out.write(b"," if start else b"")
+                out.write(_text_of(images[start : start + 1000], tokens))
+            out.write(f"],[{','.join(str(int(label)) for label in labels)}]]".encode())
+        out.write(b"]")
+    return packed.getvalue()
 
 
 def _tokens(pixels: str) -> List[str]:
@@ -430,20 +412,6 @@ def _tokens(pixels: str) -> List[str]:
     raise InputError(f"pixels: {pixels!r} must be floats or integers")
 
 
-def _write(file: BinaryIO, splits: Sequence[Arrays], tokens: List[str]) -> None:
-    # Neither a name nor a time goes into the gzip header. Level 5 makes a file 3% larger
-    # than the default 6 in two thirds of the time.
-    with gzip.GzipFile("", "wb", fileobj=file, compresslevel=5, mtime=0) as out:
-        for index, (images, labels) in enumerate(splits):
-            out.write(b",[[" if index else b"[[[")
-            for start in range(0, len(images), 1000):
-                out.write(b"," if start else b"")
-                out.write(_text_of(images[start : start + 1000], tokens))
-            digits = ",".join(str(int(label)) for label in labels)
-            out.write(f"],[{digits}]]".encode())
-        out.write(b"]")
-
-
-def _text_of(images: NDArray[np.uint8], tokens: List[str]) -> bytes:
+def _text_of(images: Array, tokens: List[str]) -> bytes:
     rows = (image.tobytes() for image in images)
     return ",".join("[" + ",".join(map(tokens.__getitem__, row)) + "]" for row in rows).encode()

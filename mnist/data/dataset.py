@@ -13,19 +13,20 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
 
+from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, atomic_write, find_input, open_input, sha256_of
 from mnist.base.notes import warn
 from mnist.data import course_json
 from mnist.data.course_json import Content
-from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Arrays
+from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Samples
 
 _log = logging.getLogger("mnist")
 
@@ -38,8 +39,8 @@ _MAX_CACHE_BYTES = len(SPLIT_NAMES) * MAX_IMAGES * (PIXELS + 8) + (1 << 20)
 class Split:
     """One split: read-only uint8 images ``[N, 28, 28]`` and int64 labels ``[N]`` (0–9)."""
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    images: Array
+    labels: Array
 
     def __len__(self) -> int:
         return len(self.images)
@@ -79,7 +80,9 @@ def load(path: PathLike, cache: bool = True) -> Dataset:
         content = _read_source(source)
         if cache:
             _write_cache(cache_path, content)
-    train, valid, evaluation = (_read_only(*arrays) for arrays in content.splits)
+    for array in chain.from_iterable(content.splits):
+        array.flags.writeable = False
+    train, valid, evaluation = (Split(*arrays) for arrays in content.splits)
     return Dataset(train, valid, evaluation, source, content.sha256)
 
 
@@ -90,19 +93,12 @@ def cache_path_of(source: Path) -> Path:
 
 def _read_source(source: Path) -> Content:
     try:
-        os.stat(source)
-    except FileNotFoundError as error:
+        return course_json.read(source)
+    except InputError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
         hint = "python -m mnist.prepare makes data/mnist.json.gz"
         raise InputError(f"{source}: no such file ({hint})") from error
-    except OSError:
-        pass  # The reader says what is wrong with it.
-    return course_json.read(source)
-
-
-def _read_only(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Split:
-    images.flags.writeable = False
-    labels.flags.writeable = False
-    return Split(images, labels)
 
 
 def _stamp(sha256: str) -> bytes:
@@ -114,16 +110,12 @@ def _write_cache(path: Path, content: Content) -> None:
     try:
         with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
             archive.comment = _stamp(content.sha256)
-            for split, (images, labels) in zip(SPLIT_NAMES, content.splits):
-                _write_member(archive, f"{split}_images", images)
-                _write_member(archive, f"{split}_labels", labels)
+            names = (f"{split}_{what}" for split in SPLIT_NAMES for what in ("images", "labels"))
+            for name, array in zip(names, chain.from_iterable(content.splits)):
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.save(member, array, allow_pickle=False)
     except Failure as error:
         warn(f"no cache, reading the data will be slow again next time: {error}")
-
-
-def _write_member(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
-    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-        np.save(member, array, allow_pickle=False)
 
 
 def _read_cache(path: Path, source: Path) -> Optional[Content]:
@@ -132,7 +124,9 @@ def _read_cache(path: Path, source: Path) -> Optional[Content]:
         with open_input(path) as file, ThreadPoolExecutor(1) as pool:
             # Hashed in a thread while the cache is read, which takes as long.
             sha256 = pool.submit(sha256_of, source)
-            with _open_archive(file) as archive:
+            if os.fstat(file.fileno()).st_size > _MAX_CACHE_BYTES:
+                raise ValueError("too large")
+            with zipfile.ZipFile(file) as archive:
                 train, valid, evaluation = (_read_split(archive, split) for split in SPLIT_NAMES)
                 if archive.comment != _stamp(sha256.result()):
                     raise ValueError("made from other data, or by another version")
@@ -143,23 +137,15 @@ def _read_cache(path: Path, source: Path) -> Optional[Content]:
         return None
 
 
-def _open_archive(file: BinaryIO) -> zipfile.ZipFile:
-    if os.fstat(file.fileno()).st_size > _MAX_CACHE_BYTES:
-        raise ValueError("too large")
-    return zipfile.ZipFile(file)
-
-
-def _read_split(archive: zipfile.ZipFile, split: str) -> Arrays:
-    images = _read_member(archive, f"{split}_images", np.dtype(np.uint8), (SIDE, SIDE))
-    labels = _read_member(archive, f"{split}_labels", np.dtype(np.int64), ())
+def _read_split(archive: zipfile.ZipFile, split: str) -> Samples:
+    images = _read_member(archive, f"{split}_images", np.uint8, (SIDE, SIDE))
+    labels = _read_member(archive, f"{split}_labels", np.int64, ())
     if len(images) != len(labels) or labels.min() < 0 or labels.max() >= CLASSES:
         raise ValueError(f"the labels of {split} are wrong")
     return images, labels
 
 
-def _read_member(
-    archive: zipfile.ZipFile, name: str, dtype: "np.dtype[Any]", item: Tuple[int, ...]
-) -> NDArray[Any]:
+def _read_member(archive: zipfile.ZipFile, name: str, dtype: Any, item: Tuple[int, ...]) -> Array:
     """An array of items of the given shape; the zip format's CRC-32 is checked.
 
     It is a view of the member's bytes. numpy.load would copy them, and takes twice as long.
@@ -172,9 +158,7 @@ def _read_member(
     stream = io.BytesIO(content)
     if npy.read_magic(stream) != (1, 0):  # type: ignore[no-untyped-call]
         raise ValueError(f"{name} is in another version of npy")
-    header = npy.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
-    shape, fortran_order, found = header
-    if found != dtype or shape[1:] != item or fortran_order or not math.prod(shape):
+    shape, fortran, found = npy.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
+    if found != dtype or shape[1:] != item or fortran or not math.prod(shape):
         raise ValueError(f"{name} is not the expected array")
-    array: NDArray[Any] = np.frombuffer(content, dtype, offset=stream.tell())
-    return array.reshape(shape)
+    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)

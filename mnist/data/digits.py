@@ -2,8 +2,7 @@
 
 from typing import Tuple
 
-import numpy as np
-from numpy.typing import NDArray
+from mnist.base.arrays import Array
 
 SPLIT_NAMES = ("train", "valid", "eval")
 SIDE = 28
@@ -13,5 +12,5 @@ CLASSES = 10
 MAX_IMAGES = 1_000_000
 """Images in one split or file (784 MB). A file that claims more is an error."""
 
-Arrays = Tuple[NDArray[np.uint8], NDArray[np.int64]]
+Samples = Tuple[Array, Array]
 """Images, uint8 ``[N, 28, 28]``, and their labels, int64 ``[N]``."""

@@ -28,7 +28,6 @@ MIRRORS = (
 MIRRORS_VARIABLE = "MNIST_MIRRORS"
 """The environment variable that replaces MIRRORS: addresses of folders, with spaces between."""
 
-
 _CONNECT_SECONDS = 3.0
 _READ_SECONDS = 10.0
 # All mirrors are asked at once, in threads, because the look-up of a host's name can
@@ -41,7 +40,13 @@ _PAUSE_SECONDS = 0.5
 # What a connection that breaks off in the middle of a block has sent of it is lost.
 _BLOCK = 16 << 10
 
+# What a connection may end with. requests hands on some of urllib3's errors as they are.
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError)
+
 _WAY_OUT = "fetch the four files on another machine and give their folder with --source DIR"
+
+
+Say = Callable[[str], None]
 
 
 class _MirrorError(Exception):
@@ -57,7 +62,7 @@ def fetch(
     folder: Path,
     mirrors: Sequence[str],
     files: Sequence[IdxFile] = OFFICIAL_FILES,
-    say: Callable[[str], None] = print,
+    say: Say = print,
 ) -> None:
     """Have every file as ``<name>.gz`` in ``folder``, with the right content.
 
@@ -85,19 +90,18 @@ def _answering(mirrors: Sequence[str], name: str) -> List[str]:
     deadline = time.monotonic() + _PROBE_SECONDS
     faults: Dict[str, str] = {}
     answering: List[str] = []
-    while len(faults) + len(answering) < len(mirrors):
+    for _ in mirrors:
         try:
             mirror, fault = answers.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             break
-        if fault:
-            faults[mirror] = fault
-        else:
+        faults[mirror] = fault
+        if not fault:
             answering.append(mirror)
             deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
-    silent = [mirror for mirror in mirrors if mirror not in answering and mirror not in faults]
+    silent = [mirror for mirror in mirrors if mirror not in faults]
     if not answering:
-        faults.update((mirror, "no answer") for mirror in silent)
+        faults.update(dict.fromkeys(silent, "no answer"))
         raise Failure(f"no mirror of MNIST can be reached ({_listed(faults)}): {_WAY_OUT}")
     return answering + silent
 
@@ -109,7 +113,7 @@ def _probe(mirror: str, name: str, answers: "queue.Queue[Tuple[str, str]]") -> N
         with _get(f"{mirror}{name}.gz", {"Range": "bytes=0-0"}) as response:
             if response.status_code not in (200, 206):
                 fault = f"HTTP status {response.status_code}"
-    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+    except (*_BROKEN, ValueError) as error:
         fault = _reason(error)
     answers.put((mirror, fault))
 
@@ -124,9 +128,7 @@ def _get(url: str, headers: Dict[str, str]) -> requests.Response:
     )
 
 
-def _fetch_file(
-    folder: Path, mirrors: Sequence[str], file: IdxFile, say: Callable[[str], None]
-) -> None:
+def _fetch_file(folder: Path, mirrors: Sequence[str], file: IdxFile, say: Say) -> None:
     target = folder / f"{file.name}.gz"
     part = folder / f"{file.name}.gz.part"
     faults: Dict[str, str] = {}
@@ -148,21 +150,19 @@ def _fetch_from(url: str, part: Path, file: IdxFile) -> None:
     resumed = part.exists()
     _transfer_patiently(url, part, file)
     fault = _fault_of(part, file)
-    if fault and resumed:
-        # What was there before may have come from a mirror with another gzip of the file.
-        part.unlink()
-        _transfer_patiently(url, part, file)
-        fault = _fault_of(part, file)
     if fault:
         part.unlink()
-        raise _MirrorError(fault)
+        if not resumed:
+            raise _MirrorError(fault)
+        # What was there before may have come from a mirror with another gzip of the file.
+        _fetch_from(url, part, file)
 
 
 def _transfer_patiently(url: str, part: Path, file: IdxFile) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _transfer(url, part, file)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except _BROKEN as error:
             if attempt == _ATTEMPTS:
                 raise _MirrorError(_reason(error)) from error
             time.sleep(_PAUSE_SECONDS * attempt)
@@ -209,13 +209,9 @@ def _progress(
     """A progress bar on a terminal, nothing elsewhere; call it with each block's length."""
     length = response.headers.get("Content-Length", "")
     total = start + int(length) if length.isdigit() else None
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-    )
+    columns = [progress.TextColumn("{task.description}"), progress.BarColumn()]
+    columns += [progress.DownloadColumn(), progress.TransferSpeedColumn()]
+    columns += [progress.TimeRemainingColumn()]
     with make_progress(make_console(stderr=True), *columns) as bar:
         task = bar.add_task(part.stem, total=total, completed=start)
         yield lambda length: bar.advance(task, length)

@@ -17,7 +17,7 @@ RATIO_FREE_BYTES = 64 << 20
 # each 64 KB, which is 5,000 for MNIST.
 MAX_MEMBERS = 10_000
 
-_MAGIC = b"\x1f\x8b"
+MAGIC = b"\x1f\x8b"
 _INPUT_BLOCK = 256 << 10
 _AHEAD = 4 << 20
 _GZIP_FORMAT = 31  # For zlib: a gzip header and checksum, the largest window.
@@ -44,7 +44,7 @@ class GunzipReader:
         self._members = 1
         self._member = zlib.decompressobj(_GZIP_FORMAT)
         self._more_input()
-        if not self._input.startswith(_MAGIC):
+        if not self._input.startswith(MAGIC):
             raise self._fault("is not a gzip file" if self._input else "is empty")
 
     def read(self, size: int) -> bytes:
@@ -84,11 +84,11 @@ class GunzipReader:
         if not self._member.eof:
             return False
         self._input = self._input.lstrip(b"\0")
-        while len(self._input) < len(_MAGIC) and self._more_input():
+        while len(self._input) < len(MAGIC) and self._more_input():
             self._input = self._input.lstrip(b"\0")
         if not self._input:
             return True
-        if not self._input.startswith(_MAGIC):
+        if not self._input.startswith(MAGIC):
             raise self._fault("something that is not gzip follows the gzip data")
         self._members += 1
         if self._members > MAX_MEMBERS:

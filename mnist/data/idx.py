@@ -6,25 +6,25 @@ the values row by row.
 """
 
 import hashlib
+import io
 import math
 import os
 import struct
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Iterator, NamedTuple, Tuple, Union
+from typing import NamedTuple, Tuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mnist.base.arrays import Array
 from mnist.base.errors import InputError
-from mnist.base.files import PathLike, open_input
+from mnist.base.files import PathLike, read_input
+from mnist.data import gunzip
 from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE
-from mnist.data.gunzip import GunzipReader
 
 _BLOCK = 1 << 20
 _MAX_BYTES = 16 + MAX_IMAGES * PIXELS
-
-_Source = Union[GunzipReader, BinaryIO]
+# What does not pack becomes a little larger.
+_GZIP_OVERHEAD = 1 << 20
 
 
 class IdxFile(NamedTuple):
@@ -58,17 +58,10 @@ TEST_LABELS = IdxFile(
 OFFICIAL_FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
 
-class Images(NamedTuple):
-    """uint8 ``[N, 28, 28]``, and the SHA-256 of the uncompressed file."""
+class Values(NamedTuple):
+    """What a file holds, and the SHA-256 of its bytes, uncompressed."""
 
-    array: NDArray[np.uint8]
-    sha256: str
-
-
-class Labels(NamedTuple):
-    """int64 ``[N]``, and the SHA-256 of the uncompressed file."""
-
-    array: NDArray[np.int64]
+    array: Array
     sha256: str
 
 
@@ -88,86 +81,62 @@ def find(folder: PathLike, name: str) -> Path:
     raise InputError(f"{folder}: holds neither {name} nor {name}.gz")
 
 
-def read_images(path: PathLike) -> Images:
-    """Read images of 28×28 pixels; InputError for anything else."""
+def read_images(path: PathLike) -> Values:
+    """Read images of 28×28 pixels, uint8 ``[N, 28, 28]``; InputError for anything else."""
     values, sha256 = _read(path, (SIDE, SIDE))
-    return Images(values.reshape(-1, SIDE, SIDE), sha256)
+    return Values(values.reshape(-1, SIDE, SIDE), sha256)
 
 
-def read_labels(path: PathLike) -> Labels:
-    """Read labels 0–9; InputError for anything else."""
+def read_labels(path: PathLike) -> Values:
+    """Read labels 0–9, int64 ``[N]``; InputError for anything else."""
     values, sha256 = _read(path, ())
     wrong = np.flatnonzero(values >= CLASSES)
     if len(wrong):
         raise InputError(f"{path}: label {wrong[0]} is {values[wrong[0]]}, not one of 0 to 9")
-    return Labels(values.astype(np.int64), sha256)
+    return Values(values.astype(np.int64), sha256)
 
 
 def payload_sha256(path: PathLike, max_bytes: int = _MAX_BYTES) -> str:
     """The SHA-256 of a file's uncompressed bytes; InputError if gzip is damaged."""
-    digest = hashlib.sha256()
-    with _open(path, max_bytes) as source:
-        for block in iter(lambda: source.read(_BLOCK), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    return hashlib.sha256(_payload(path, max_bytes)).hexdigest()
 
 
-def _read(path: PathLike, item: Tuple[int, ...]) -> Tuple[NDArray[np.uint8], str]:
-    """Read the bytes of a file of items of the given shape, and its SHA-256."""
-    with _open(path, _MAX_BYTES) as source:
-        header, length = _read_header(path, source, item)
-        values = _read_bytes(source, length)
-        if len(values) < length:
-            raise InputError(f"{path}: {len(values):,} bytes of values instead of {length:,}")
-        if source.read(1):
-            raise InputError(f"{path}: more than the {length:,} bytes of values it announces")
-    digest = hashlib.sha256(header)
-    digest.update(values)
-    return np.frombuffer(values, np.uint8), digest.hexdigest()
+def _payload(path: PathLike, max_bytes: int) -> bytes:
+    """A file's uncompressed bytes."""
+    content = read_input(path, max_bytes + _GZIP_OVERHEAD)
+    if not content.startswith(gunzip.MAGIC):
+        return content
+    reader = gunzip.GunzipReader(path, io.BytesIO(content), max_bytes)
+    return b"".join(iter(lambda: reader.read(_BLOCK), b""))
 
 
-def _read_header(path: PathLike, source: _Source, item: Tuple[int, ...]) -> Tuple[bytes, int]:
-    """The header's bytes, and how many bytes of values it announces."""
-    dimensions = 1 + len(item)
-    header = bytes(_read_bytes(source, 4 + 4 * dimensions))
-    magic = bytes([0, 0, 8, dimensions])
+def _read(path: PathLike, item: Tuple[int, ...]) -> Values:
+    """Read a file of items of the given shape: uint8, flat."""
+    content = _payload(path, _MAX_BYTES)
+    start = 4 + 4 * (1 + len(item))
+    length, found = _announced(path, content[:start], item), len(content) - start
+    if found < length:
+        raise InputError(f"{path}: {found:,} bytes of values instead of {length:,}")
+    if found > length:
+        raise InputError(f"{path}: more than the {length:,} bytes of values it announces")
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Values(np.frombuffer(content, np.uint8, offset=start), sha256)
+
+
+def _announced(path: PathLike, header: bytes, item: Tuple[int, ...]) -> int:
+    """How many bytes of values a header announces."""
+    magic = bytes([0, 0, 8, 1 + len(item)])
     if header[:4] != magic:
         kind = "images" if item else "labels"
         raise InputError(
             f"{path}: not an IDX file of {kind} (begins with {header[:4].hex() or 'nothing'} "
             f"instead of {magic.hex()})"
         )
-    if len(header) < 4 + 4 * dimensions:
+    if len(header) < 8 + 4 * len(item):
         raise InputError(f"{path}: ends inside its header")
-    sizes = struct.unpack(f">{dimensions}I", header[4:])
-    if sizes[1:] != item:
-        raise InputError(f"{path}: images of {sizes[1]}x{sizes[2]} pixels, not {SIDE}x{SIDE}")
-    if not 0 < sizes[0] <= MAX_IMAGES:
-        raise InputError(f"{path}: announces {sizes[0]:,} items, not 1 to {MAX_IMAGES:,}")
-    return header, math.prod(sizes)
-
-
-def _read_bytes(source: _Source, length: int) -> bytearray:
-    """``length`` bytes, or fewer where the file ends.
-
-    Memory is taken for bytes that are there, not for those announced.
-    """
-    values = bytearray()
-    while len(values) < length:
-        block = source.read(min(_BLOCK, length - len(values)))
-        if not block:
-            break
-        values += block
-    return values
-
-
-@contextmanager
-def _open(path: PathLike, max_bytes: int) -> Iterator[_Source]:
-    """Open a file to read its uncompressed bytes."""
-    with open_input(path) as file:
-        try:
-            gzipped = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            yield GunzipReader(path, file, max_bytes) if gzipped else file
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    count, *shape = struct.unpack(f">{1 + len(item)}I", header[4:])
+    if tuple(shape) != item:
+        raise InputError(f"{path}: images of {shape[0]}x{shape[1]} pixels, not {SIDE}x{SIDE}")
+    if not 0 < count <= MAX_IMAGES:
+        raise InputError(f"{path}: announces {count:,} items, not 1 to {MAX_IMAGES:,}")
+    return int(count * math.prod(item))

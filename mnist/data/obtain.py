@@ -4,6 +4,7 @@ import os
 import time
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple
 
@@ -13,9 +14,10 @@ from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, find_input
 from mnist.base.notes import warn
 from mnist.data import course_json, dataset, idx
-from mnist.data.digits import SPLIT_NAMES, Arrays
+from mnist.data.digits import SPLIT_NAMES, Samples
 
-if TYPE_CHECKING:  # Only trainings need the config, which takes long to import.
+if TYPE_CHECKING:  # ``prepare`` needs neither, and both take long to import.
+    from mnist.checkpoints.checkpoint import Checkpoint
     from mnist.config import DataConfig
 
 Say = Callable[[str], None]
@@ -23,9 +25,7 @@ Say = Callable[[str], None]
 BUNDLED_DIGITS = "data/digits.json.gz"
 MADE = "mnist.json.gz"
 
-
-def _print(line: str) -> None:
-    print(line, flush=True)
+_print: Say = partial(print, flush=True)
 
 
 def obtain(config: "DataConfig") -> Tuple[dataset.Dataset, Optional[str]]:
@@ -47,6 +47,30 @@ def obtain(config: "DataConfig") -> Tuple[dataset.Dataset, Optional[str]]:
         )
     warn(f"NOT TRAINING ON {config.path}, which {reason}, BUT ON {config.fallback} (data.fallback)")
     return dataset.load(config.fallback, config.cache), f"{config.path} {reason}"
+
+
+def data_set_of(source: "Checkpoint", path: Optional[PathLike]) -> dataset.Dataset:
+    """The data set named, or the one a checkpoint was trained on; warns if that has changed.
+
+    Raises InputError where none is named and the checkpoint does not tell, or for a bad file.
+    """
+    chosen = path or (source.state.data_path if source.state else None)
+    if chosen is None:
+        raise InputError(f"{source.path}: does not say what it was trained on; name --data FILE")
+    data = dataset.load(chosen)
+    if path is None and not was_trained_on(source, data):
+        warn(has_changed(source, data))
+    return data
+
+
+def was_trained_on(source: "Checkpoint", data: dataset.Dataset) -> bool:
+    """Whether a checkpoint was trained on this very data, as far as it tells."""
+    return source.state is None or source.state.data_sha256 == data.sha256
+
+
+def has_changed(source: "Checkpoint", data: dataset.Dataset) -> str:
+    """What to warn of where a checkpoint's data set is not what it was."""
+    return f"{data.source} has changed since {source.path} was trained on it"
 
 
 def _make(config: "DataConfig", path: Path) -> Optional[str]:
@@ -139,14 +163,12 @@ def _convert(folder: Path, target: Path, pixels: str, say: Say) -> None:
     # Reads the file back, which is a check, and leaves the cache for the first training.
     dataset.load(target)
     sizes = _sizes([len(labels) for _, labels in splits])
-    megabytes = target.stat().st_size / 1e6
-    seconds = time.monotonic() - started
-    say(f"wrote {target}: {sizes} images, {megabytes:.1f} MB, in {seconds:.1f} s")
+    size, seconds = target.stat().st_size, time.monotonic() - started
+    say(f"wrote {target}: {sizes} images, {size / 1e6:.1f} MB, in {seconds:.1f} s")
 
 
-def _read_pair(folder: Path, images: idx.IdxFile, labels: idx.IdxFile) -> Arrays:
-    image_path = idx.find(folder, images.name)
-    label_path = idx.find(folder, labels.name)
+def _read_pair(folder: Path, images: idx.IdxFile, labels: idx.IdxFile) -> Samples:
+    image_path, label_path = idx.find(folder, images.name), idx.find(folder, labels.name)
     pixels, pixels_sha256 = idx.read_images(image_path)
     classes, classes_sha256 = idx.read_labels(label_path)
     if len(pixels) != len(classes):

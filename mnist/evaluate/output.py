@@ -13,7 +13,7 @@ from mnist.checkpoints import checkpoint
 from mnist.config import LoaderConfig
 from mnist.data import dataset
 from mnist.fluid.door import fluid
-from mnist.model import calibration, predictor
+from mnist.model import calibration, opening, restore
 from mnist.model.evaluation import Evaluation, evaluate
 
 
@@ -21,11 +21,11 @@ def print_evaluation(
     name: Optional[str], assume: Sequence[str], split: str, data_path: Optional[str], as_json: bool
 ) -> None:
     """Evaluate a checkpoint on a split of a data set (its own by default) and print it."""
-    source = predictor.open_checkpoint(name, assume)
+    source = opening.open_checkpoint(name, assume)
     data = data_set_of(source, data_path)
     place = fluid.CPUPlace()
     with fluid.dygraph.guard(place):
-        result = evaluate(predictor.load_model(source), data.split(split), place, LoaderConfig())
+        result = evaluate(restore.load_model(source), data.split(split), place, LoaderConfig())
     if as_json:
         print(json.dumps(_as_json(source, data, split, result)))
     else:

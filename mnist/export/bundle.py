@@ -19,7 +19,7 @@ from mnist.data.digits import CLASSES, SIDE
 from mnist.export import onnx_model, paddle_program, weight_files
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
-from mnist.model import calibration, losses, predictor
+from mnist.model import calibration, losses, restore
 
 MODEL_JSON = "model.json"
 PADDLE_FOLDER = "paddle"
@@ -159,7 +159,7 @@ def _hashes(folder: Path) -> Dict[str, str]:
 
 def _describe(source: Checkpoint, temperature: Optional[float]) -> Dict[str, Any]:
     with fluid.dygraph.guard(fluid.CPUPlace()):
-        parameters = weight_files.describe(predictor.load_model(source))
+        parameters = weight_files.describe(restore.load_model(source))
     return {
         "kind": KIND,
         "format": 1,
@@ -277,7 +277,7 @@ def _in_dygraph(
 ) -> "np.ndarray[Any, Any]":
     """The checkpoint's own probabilities, float64 ``[N,10]``, by another way than the export's."""
     with fluid.dygraph.guard(fluid.CPUPlace()), fluid.dygraph.no_grad():
-        model = predictor.load_model(source)
+        model = restore.load_model(source)
         loss = model.config.loss
 
         def probabilities(batch: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

@@ -8,7 +8,7 @@ from rich.table import Table
 from mnist.base.console import make_console, make_table, print_table
 from mnist.export import bundle, weight_files
 from mnist.export.bundle import Export
-from mnist.model import predictor
+from mnist.model import opening
 
 _CONTENTS = {
     bundle.MODEL_JSON: "what goes in and comes out, names of the weights, how it was checked",
@@ -23,7 +23,7 @@ def print_export(
     name: Optional[str], assume: Sequence[str], to: str, data_path: Optional[str], force: bool
 ) -> None:
     """Export a checkpoint (``best`` by default) into the folder ``to`` and print how it went."""
-    source = predictor.open_checkpoint(name, assume)
+    source = opening.open_checkpoint(name, assume)
     done = bundle.export(source, to, data_path, force)
     console = make_console()
     description = done.description

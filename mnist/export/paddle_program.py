@@ -14,7 +14,7 @@ import numpy as np
 from mnist.checkpoints import checkpoint
 from mnist.data.digits import CLASSES, PIXELS, SIDE
 from mnist.fluid.door import fluid, to_variable
-from mnist.model import predictor
+from mnist.model import restore
 from mnist.model.architectures import Model, PixelEmbedding
 
 INPUT = "images"
@@ -90,7 +90,7 @@ def save(source: checkpoint.Checkpoint, temperature: Optional[float], folder: Pa
     """
     with tempfile.TemporaryDirectory() as raw:
         with fluid.dygraph.guard(fluid.CPUPlace()):
-            traced = trace(predictor.load_model(source), temperature)
+            traced = trace(restore.load_model(source), temperature)
             traced.save_inference_model(raw)
         _tidy(raw, folder)
 

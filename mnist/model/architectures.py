@@ -4,20 +4,16 @@ logits ``[B,10]``, or ``[B,1]`` when the loss is ``square_error`` (see ``mnist.m
 The softmax is not part of a model: the loss computes it together with the logarithm.
 """
 
+import math
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
+from mnist import config as configs
 from mnist.base import seeding
-from mnist.config import (
-    ConvNetConfig,
-    EmbeddingConfig,
-    FcConfig,
-    Lenet5Config,
-    LenetConfig,
-    ModelConfig,
-)
+from mnist.base.arrays import Array
+from mnist.config import ModelConfig
 from mnist.data.digits import PIXELS
 from mnist.fluid import gradients
 from mnist.fluid.door import fluid, to_variable
@@ -30,10 +26,7 @@ _NO_TOKEN = 0
 
 
 def build(config: ModelConfig, seed: int) -> "Model":
-    """Make the model that ``config`` describes, its parameters drawn from ``seed``.
-
-    Must run inside ``fluid.dygraph.guard``.
-    """
+    """The model that ``config`` describes, drawn from ``seed``; in ``fluid.dygraph.guard``."""
     return MODELS[config.name](config, seed)
 
 
@@ -84,7 +77,7 @@ class Model(fluid.dygraph.Layer):
 
     def count_parameters(self) -> int:
         """How many numbers are trained."""
-        return sum(int(np.prod(parameter.shape)) for parameter in self.trained_parameters())
+        return sum(math.prod(parameter.shape) for parameter in self.trained_parameters())
 
 
 @contextmanager
@@ -137,17 +130,20 @@ def _in_range(images: Any, ends: List[float]) -> Any:
     return images if (blank, full) == (0, 1) else fluid.layers.scale(images, full - blank, blank)
 
 
+def _linears(sizes: List[int], seeds: Iterator[int], activation: str) -> Any:
+    layers = [linear(a, b, seeds, activation) for a, b in zip(sizes, sizes[1:])]
+    return fluid.dygraph.LayerList(layers)
+
+
 class FullyConnected(Model):
     """``fc``: flattened pixels through ``Linear`` layers (``FC`` left Paddle before 1.8)."""
 
-    def __init__(self, config: FcConfig, seed: int) -> None:
+    def __init__(self, config: configs.FcConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         self._input_range = config.input_range
         sizes = [PIXELS, *config.hidden_sizes]
-        self.hidden = fluid.dygraph.LayerList(
-            [linear(a, b, seeds, config.activation) for a, b in zip(sizes, sizes[1:])]
-        )
+        self.hidden = _linears(sizes, seeds, config.activation)
         self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
 
     def forward(self, images: Any) -> Any:
@@ -160,7 +156,7 @@ class FullyConnected(Model):
 class LeNet(Model):
     """``lenet``: the course's network, its widths in the config."""
 
-    def __init__(self, config: LenetConfig, seed: int) -> None:
+    def __init__(self, config: configs.LenetConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         self._input_range = config.input_range
@@ -169,9 +165,7 @@ class LeNet(Model):
         self.conv1 = Convolution(1, first, 5, seeds, 2, pool, activation)
         self.conv2 = Convolution(first, second, 5, seeds, 2, pool, activation)
         sizes = [second * 7 * 7, *config.hidden_sizes]
-        self.hidden = fluid.dygraph.LayerList(
-            [linear(a, b, seeds, activation) for a, b in zip(sizes, sizes[1:])]
-        )
+        self.hidden = _linears(sizes, seeds, activation)
         self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
 
     def convolutions_and_norms(self) -> List[Pair]:
@@ -193,7 +187,7 @@ class LeNet5(Model):
     the second convolution seeing all six of the first, and a softmax for the RBF outputs.
     """
 
-    def __init__(self, config: Lenet5Config, seed: int) -> None:
+    def __init__(self, config: configs.Lenet5Config, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         activation = config.activation
@@ -218,19 +212,17 @@ class ConvNet(Model):
     every third is computed without padding.
     """
 
-    def __init__(self, config: ConvNetConfig, seed: int) -> None:
+    def __init__(self, config: configs.ConvNetConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         widths = [1, *config.filters]
         sizes, paddings, pools = (5, 3, 3, 3, 3), (0, 1, 0, 1, 0), ("max", None, "max", None, None)
-        self.convolutions = fluid.dygraph.LayerList(
-            [
-                Convolution(before, after, size, seeds, padding, pool, bias=False)
-                for before, after, size, padding, pool in zip(
-                    widths, widths[1:], sizes, paddings, pools
-                )
-            ]
-        )
+        shapes = zip(widths, widths[1:], sizes, paddings, pools)
+        convolutions = [
+            Convolution(before, after, size, seeds, padding, pool, bias=False)
+            for before, after, size, padding, pool in shapes
+        ]
+        self.convolutions = fluid.dygraph.LayerList(convolutions)
         self.norms = fluid.dygraph.LayerList(
             [fluid.dygraph.BatchNorm(width, act=config.activation) for width in config.filters]
         )
@@ -252,23 +244,19 @@ class PixelEmbedding(Model):
     others.
     """
 
-    def __init__(self, config: EmbeddingConfig, seed: int) -> None:
+    def __init__(self, config: configs.EmbeddingConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         self._ink_levels = config.levels - 1
+        uniform = fluid.initializer.Uniform(-config.scale, config.scale, seed=next(seeds))
         self.embedding = fluid.dygraph.Embedding(
             size=[1 + PIXELS * self._ink_levels, config.embedding_size],
             padding_idx=_NO_TOKEN,
-            param_attr=fluid.ParamAttr(
-                name="embedding_para",
-                initializer=fluid.initializer.UniformInitializer(
-                    low=-config.scale, high=config.scale, seed=next(seeds)
-                ),
-            ),
+            param_attr=fluid.ParamAttr(name="embedding_para", initializer=uniform),
         )
         self.fc = linear(config.embedding_size, OUTPUTS[config.loss], seeds)
 
-    def tokens(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def tokens(self, images: Array) -> Array:
         """Pixels in 0–1, float32 ``[B,1,28,28]`` → tokens, int64 ``[B,T]``.
 
         An image's tokens come first, in the order of its pixels, filled up with
@@ -300,14 +288,10 @@ MODELS: Dict[str, Callable[[Any, int], Model]] = {
 def summarize(model: Model) -> List[Tuple[str, str, int]]:
     """(layer, shapes of its trained parameters, their count), a row a layer that has any."""
     rows: Dict[str, List[List[int]]] = {}
-    trained = [(name, p) for name, p in model.named_parameters() if p.trainable]
-    for name, parameter in trained:
-        rows.setdefault(name.rpartition(".")[0], []).append(list(parameter.shape))
+    for name, parameter in model.named_parameters():
+        if parameter.trainable:
+            rows.setdefault(name.rpartition(".")[0], []).append(list(parameter.shape))
     return [
-        (name, " ".join("×".join(map(str, shape)) for shape in shapes), _count(shapes))
+        (name, " ".join("×".join(map(str, shape)) for shape in shapes), sum(map(math.prod, shapes)))
         for name, shapes in rows.items()
     ]
-
-
-def _count(shapes: List[List[int]]) -> int:
-    return sum(int(np.prod(shape)) for shape in shapes)

@@ -6,11 +6,11 @@ averaged with them.
 """
 
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Iterator, Optional
 
 import numpy as np
 
-Arrays = Dict[str, "np.ndarray[Any, Any]"]
+from mnist.base.arrays import Arrays
 
 # Steps between two updates: the average changes little in one, and a copy costs.
 EVERY = 10

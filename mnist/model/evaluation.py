@@ -2,12 +2,14 @@
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 import numpy as np
 
+from mnist.base.arrays import Array
 from mnist.config import LoaderConfig
 from mnist.data.dataset import Split
+from mnist.data.digits import CLASSES
 from mnist.fluid.feeding import Batches, feed
 from mnist.fluid.processes import ALONE, Group
 from mnist.model import calibration, losses
@@ -28,9 +30,9 @@ class Evaluation:
     """
 
     loss: float
-    labels: "np.ndarray[Any, Any]"
-    digits: "np.ndarray[Any, Any]"
-    probabilities: "np.ndarray[Any, Any]"
+    labels: Array
+    digits: Array
+    probabilities: Array
 
     @property
     def count(self) -> int:
@@ -42,9 +44,25 @@ class Evaluation:
         return float(np.mean(self.labels == self.digits))
 
     @property
-    def confusion(self) -> "np.ndarray[Any, Any]":
+    def wrong(self) -> int:
+        """How many samples were read wrongly."""
+        return int(np.sum(self.labels != self.digits))
+
+    @property
+    def confidences(self) -> Array:
+        """float64 ``[N]``: the probability of the digit that each was read as."""
+        return np.asarray(self.probabilities[np.arange(self.count), self.digits])
+
+    def worst_mistakes(self, limit: int) -> Array:
+        """int64 ``[≤limit]``: where the wrong answers are, the surest first."""
+        wrong = np.flatnonzero(self.labels != self.digits)
+        order = np.argsort(-self.confidences[wrong], kind="stable")
+        return np.asarray(wrong[order[:limit]])
+
+    @property
+    def confusion(self) -> Array:
         """int64 ``[10,10]``: row = true digit, column = predicted digit."""
-        matrix = np.zeros((10, 10), np.int64)
+        matrix = np.zeros((CLASSES, CLASSES), np.int64)
         np.add.at(matrix, (self.labels, self.digits), 1)
         return matrix
 
@@ -55,10 +73,10 @@ class Evaluation:
     def per_class(self) -> List[Dict[str, Any]]:
         """Digit, support, precision, recall and F1; None where a figure has no meaning."""
         matrix = self.confusion
-        return [_class_row(matrix, digit) for digit in range(10)]
+        return [_class_row(matrix, digit) for digit in range(CLASSES)]
 
 
-def _class_row(matrix: "np.ndarray[Any, Any]", digit: int) -> Dict[str, Any]:
+def _class_row(matrix: Array, digit: int) -> Dict[str, Any]:
     right = int(matrix[digit, digit])
     support = int(matrix[digit].sum())
     predicted = int(matrix[:, digit].sum())
@@ -72,31 +90,18 @@ def _class_row(matrix: "np.ndarray[Any, Any]", digit: int) -> Dict[str, Any]:
 
 
 def evaluate(
-    model: Model,
-    split: Split,
-    place: Any,
-    loader: LoaderConfig,
-    batch_size: Optional[int] = None,
-    group: Group = ALONE,
+    model: Model, split: Split, place: Any, loader: LoaderConfig, group: Group = ALONE
 ) -> Evaluation:
     """Run the model over a whole split, in evaluation mode.
 
     Each process of a ``group`` runs over its share, and all get the whole result.
     """
-    if batch_size is None:
-        batch_size = EVALUATION_BATCH if model.engine is None else EVALUATION_BATCH_OF_KERNELS
-    with evaluating(model):
-        return _evaluate(model, split, place, loader, batch_size, group)
-
-
-def _evaluate(
-    model: Model, split: Split, place: Any, loader: LoaderConfig, batch_size: int, group: Group
-) -> Evaluation:
     loss = model.config.loss
+    batch_size = EVALUATION_BATCH if model.engine is None else EVALUATION_BATCH_OF_KERNELS
     share = Split(group.share_out(split.images), group.share_out(split.labels))
-    outputs: List[np.ndarray[Any, Any]] = [np.zeros((0, losses.OUTPUTS[loss]), np.float32)]
+    outputs: List[Array] = [np.zeros((0, losses.OUTPUTS[loss]), np.float32)]
     loss_sum = 0.0
-    with closing(feed(Batches(share, batch_size), loader, place)) as batches:
+    with evaluating(model), closing(feed(Batches(share, batch_size), loader, place)) as batches:
         for images, labels in batches:
             output = model(images)
             loss_sum += float(losses.compute(loss, output, labels).numpy()[0]) * images.shape[0]

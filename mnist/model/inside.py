@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from typing import Any, Iterator, List, Optional, Tuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mnist.base.arrays import Array
 from mnist.config import EmbeddingConfig
-from mnist.data.digits import PIXELS
+from mnist.data.digits import PIXELS, SIDE
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
 from mnist.model.architectures import Model, PixelEmbedding, evaluating
-
-Array = NDArray[Any]
 
 # Images that go through the model at once.
 _BATCH = 250
@@ -31,11 +29,13 @@ def trace(model: Model) -> Any:
     ``PixelEmbedding`` makes its tokens outside Paddle, so there the graph begins at them.
     Raises ``fluid.core.EnforceNotMet`` if an input is used by no operator.
     """
-    image = to_variable(np.zeros((1, 1, 28, 28), np.float32))
+    image = to_variable(np.zeros((1, 1, SIDE, SIDE), np.float32))
     # Names generated while tracing do not count: a checkpoint's depend on the counters.
     with evaluating(model), fluid.unique_name.guard():
         table = _first(model, fluid.dygraph.Embedding)
-        layer, given = (model, image) if table is None else _from_its_table(model, table, image)
+        layer, given = model, image
+        if table is not None:
+            layer, given = _BehindTable(model, table, image), _inputs_of(table, model, image)
         with _tracing_ended():
             program = fluid.dygraph.TracedLayer.trace(layer, [given])[1].program
     _name_after_layers(program, model)
@@ -57,11 +57,6 @@ class _BehindTable(fluid.dygraph.Layer):
             return self._model(self._image)
         finally:
             hook.remove()
-
-
-def _from_its_table(model: Model, table: Any, image: Any) -> Any:
-    rows = _inputs_of(table, model, image)
-    return _BehindTable(model, table, image), rows
 
 
 @contextmanager
@@ -115,7 +110,7 @@ def first_filters(model: Model) -> Optional[Array]:
         return np.asarray(weights.reshape(-1, *weights.shape[2:]))
     dense = _first(model, fluid.dygraph.Linear)
     if dense is not None and dense.weight.shape[0] == PIXELS:
-        return np.asarray(dense.weight.numpy().T.reshape(-1, 28, 28))
+        return np.asarray(dense.weight.numpy().T.reshape(-1, SIDE, SIDE))
     return None
 
 
@@ -132,7 +127,7 @@ def place_of_row(model: Model, row: int) -> Optional[Tuple[int, int, int]]:
     if not isinstance(model.config, EmbeddingConfig) or row == 0:
         return None
     pixel, level = divmod(row - 1, model.config.levels - 1)
-    return pixel // 28, pixel % 28, level + 1
+    return pixel // SIDE, pixel % SIDE, level + 1
 
 
 def features(model: Model, images: Array) -> Optional[Array]:

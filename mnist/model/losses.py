@@ -4,10 +4,12 @@ from typing import Any, Dict
 
 import numpy as np
 
+from mnist.base.arrays import Array
+from mnist.data.digits import CLASSES
 from mnist.fluid.door import fluid
 
 # How many outputs a model has for each loss.
-OUTPUTS: Dict[str, int] = {"softmax_cross_entropy": 10, "square_error": 1}
+OUTPUTS: Dict[str, int] = {"softmax_cross_entropy": CLASSES, "square_error": 1}
 
 
 def compute(loss: str, outputs: Any, labels: Any, smoothing: float = 0.0) -> Any:
@@ -20,7 +22,9 @@ def compute(loss: str, outputs: Any, labels: Any, smoothing: float = 0.0) -> Any
     (Szegedy et al. 2016), for cross-entropy only.
     """
     if loss == "softmax_cross_entropy" and smoothing:
-        weights = fluid.layers.label_smooth(fluid.layers.one_hot(labels, 10), epsilon=smoothing)
+        weights = fluid.layers.label_smooth(
+            fluid.layers.one_hot(labels, CLASSES), epsilon=smoothing
+        )
         each = fluid.layers.softmax_with_cross_entropy(outputs, weights, soft_label=True)
     elif loss == "softmax_cross_entropy":
         each = fluid.layers.softmax_with_cross_entropy(outputs, labels)
@@ -29,17 +33,17 @@ def compute(loss: str, outputs: Any, labels: Any, smoothing: float = 0.0) -> Any
     return fluid.layers.mean(each)
 
 
-def digits(loss: str, outputs: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def digits(loss: str, outputs: Array) -> Array:
     """The predicted digit of each sample: int64 ``[B]``.
 
     The likeliest class, or for ``square_error`` the digit nearest to the output.
     """
     if loss == "softmax_cross_entropy":
         return np.asarray(np.argmax(outputs, axis=1), np.int64)
-    return np.asarray(np.clip(np.rint(outputs[:, 0]), 0, 9), np.int64)
+    return np.asarray(np.clip(np.rint(outputs[:, 0]), 0, CLASSES - 1), np.int64)
 
 
-def probabilities(loss: str, outputs: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def probabilities(loss: str, outputs: Array) -> Array:
     """The probability of each digit: float64 ``[B,10]``, rows summing to one.
 
     Softmax of the logits. A regression has none of its own: square error is the likelihood
@@ -47,6 +51,11 @@ def probabilities(loss: str, outputs: "np.ndarray[Any, Any]") -> "np.ndarray[Any
     """
     scores = outputs.astype(np.float64)
     if loss == "square_error":
-        scores = -np.square(scores - np.arange(10))
+        scores = -np.square(scores - np.arange(CLASSES))
+    return softmax(scores)
+
+
+def softmax(scores: Array) -> Array:
+    """Rows of scores ``[B,C]`` as probabilities."""
     scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(scores / scores.sum(axis=1, keepdims=True))

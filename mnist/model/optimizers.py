@@ -4,15 +4,24 @@ A schedule is a function of the step alone, so a run that is resumed has the rat
 have had.
 """
 
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Iterable, Tuple
 
 import numpy as np
 
+from mnist.base.arrays import Array, Arrays
 from mnist.config import OptimizerConfig, PiecewiseSchedule, PolynomialSchedule
 from mnist.fluid.door import fluid
 
 # {parameter's structured name: {accumulator: array}}; the form in which a state travels.
-Accumulators = Dict[str, Dict[str, "np.ndarray[Any, Any]"]]
+Accumulators = Dict[str, Arrays]
+
+# The classes, and which of a config's keys each of them takes besides what all take.
+_OPTIMIZERS: Dict[str, Tuple[Any, Tuple[str, ...]]] = {
+    "sgd": (fluid.optimizer.SGD, ()),
+    "momentum": (fluid.optimizer.Momentum, ("momentum", "use_nesterov")),
+    "adagrad": (fluid.optimizer.Adagrad, ("epsilon",)),
+    "adam": (fluid.optimizer.Adam, ("beta1", "beta2", "epsilon")),
+}
 
 _Schedule: Any = fluid.dygraph.learning_rate_scheduler.LearningRateDecay
 
@@ -25,31 +34,15 @@ def build(
     ``total_steps`` is the whole run's, over which polynomial and cosine schedules stretch.
     L2 decay applies to all parameters, biases too, as in the course.
     """
-    common = {
-        "learning_rate": learning_rate(config, total_steps, steps_per_epoch),
-        "parameter_list": list(parameters),
-        "regularization": _regularizer(config.l2_decay),
-        "grad_clip": _clip(config.clip_norm),
-    }
-    if config.name == "sgd":
-        return fluid.optimizer.SGD(**common)
-    if config.name == "momentum":
-        return fluid.optimizer.Momentum(
-            momentum=config.momentum, use_nesterov=config.use_nesterov, **common
-        )
-    if config.name == "adagrad":
-        return fluid.optimizer.Adagrad(epsilon=config.epsilon, **common)
-    return fluid.optimizer.Adam(
-        beta1=config.beta1, beta2=config.beta2, epsilon=config.epsilon, **common
+    make, keys = _OPTIMIZERS[config.name]
+    decay, norm = config.l2_decay, config.clip_norm
+    return make(
+        learning_rate=learning_rate(config, total_steps, steps_per_epoch),
+        parameter_list=list(parameters),
+        regularization=fluid.regularizer.L2Decay(decay) if decay else None,
+        grad_clip=fluid.clip.GradientClipByGlobalNorm(norm) if norm else None,
+        **{key: getattr(config, key) for key in keys},
     )
-
-
-def _regularizer(l2_decay: float) -> Any:
-    return fluid.regularizer.L2Decay(l2_decay) if l2_decay else None
-
-
-def _clip(clip_norm: Optional[float]) -> Any:
-    return fluid.clip.GradientClipByGlobalNorm(clip_norm) if clip_norm else None
 
 
 # --- learning rate ---------------------------------------------------------------------
@@ -125,15 +118,6 @@ def create_state(optimizer: Any, parameters: Iterable[Any]) -> None:
     optimizer._create_accumulators(block, list(parameters))
 
 
-def get_state(optimizer: Any, names: Dict[str, str]) -> Accumulators:
-    """The accumulators as arrays; ``names`` maps Paddle's parameter names to structured ones."""
-    state: Accumulators = {}
-    for accumulator, by_parameter in optimizer._accumulators.items():
-        for parameter, variable in by_parameter.items():
-            state.setdefault(names[parameter], {})[accumulator] = variable.numpy()
-    return state
-
-
 def set_state(optimizer: Any, names: Dict[str, str], state: Accumulators, step: int) -> None:
     """Fill the accumulators (see ``create_state``) and move the schedule to ``step``.
 
@@ -153,9 +137,7 @@ def set_state(optimizer: Any, names: Dict[str, str], state: Accumulators, step: 
         schedule.step_num = int(step)
 
 
-def _compare(
-    expected: Dict[Tuple[str, str], Any], given: Dict[Tuple[str, str], "np.ndarray[Any, Any]"]
-) -> None:
+def _compare(expected: Dict[Tuple[str, str], Any], given: Dict[Tuple[str, str], Array]) -> None:
     for name, accumulator in expected:
         if (name, accumulator) not in given:
             raise ValueError(f"{accumulator} of {name} is missing")

@@ -16,32 +16,25 @@ from mnist.base import command
 @command.checkpoint_option
 @command.assume_option
 @click.option(
-    "--many",
-    is_flag=True,
+    "--many", is_flag=True,
     help="Several digits on a picture, read line by line; draws boxes into a copy.",
-)
+)  # fmt: skip
 @command.path_option(
-    "--annotate",
-    metavar="FILE",
+    "--annotate", metavar="FILE",
     help="The copy with boxes [default: NAME-digits.png in the working folder]; implies --many.",
-)
+)  # fmt: skip
 @click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json", "csv"]),
+    "--format", "format_", type=click.Choice(["text", "json", "csv"]),
     help="Lines for people, JSON objects or CSV rows [default: text].",
-)
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
     "--top", type=click.IntRange(1, 10), default=3, show_default=True, help="So many likeliest."
 )
 @click.option(
-    "--batch-size",
-    type=click.IntRange(1, 10_000),
-    default=256,
-    show_default=True,
+    "--batch-size", default=256, show_default=True, type=click.IntRange(1, 10_000),
     help="Pictures predicted and printed together.",
-)
+)  # fmt: skip
 @command.debug_option
 def main(
     paths: Tuple[str, ...], format_: Optional[str], as_json: bool, annotate: Optional[str],

@@ -9,8 +9,9 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
@@ -51,7 +52,7 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
         takes_time = len(names) >= LONG
         with make_progress(make_console(stderr=True), *columns, wanted=takes_time) as bar:
-            counted = bar.track(results, total=len(names))
+            counted = iter(bar.track(results, total=len(names)))
             return _predict_all(counted, model, options, writer, targets)
 
 
@@ -99,148 +100,108 @@ def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
 
 
 def _predict_all(
-    results: Iterable[Read],
-    model: Any,
-    options: Options,
-    writer: "_Writer",
-    targets: Dict[str, Path],
+    results: Iterator[Read], model: Any, options: Options, writer: Any, targets: Dict[str, Path]
 ) -> int:
     code = 0
-    for group in _groups(results, 1 if options.many else options.batch_size):
+    size = 1 if options.many else options.batch_size
+    for group in iter(lambda: list(islice(results, size)), []):
         good = [found for _, found in group if not isinstance(found, InputError)]
         digits = [digit.image for _, found in good for digit in found] if options.many else good
-        predictions = iter(_predict(model, digits, options.batch_size))
+        predictions = iter(model.predict(np.stack(digits)) if digits else [])
         for name, found in group:
             if isinstance(found, InputError):
                 code = 2
                 writer.error(name, found)
             elif options.many:
-                _write_many(writer, name, found, predictions, targets[name])
+                pixels, places = found
+                pairs = list(zip(places, predictions))
+                _annotate(targets[name], pixels, pairs)
+                writer.many(name, pairs, targets[name])
             else:
                 writer.one(name, next(predictions))
-        writer.flush()
+        sys.stdout.flush()
     return code
 
 
-def _predict(model: Any, digits: List[Any], batch_size: int) -> Iterator[Any]:
-    for start in range(0, len(digits), batch_size):
-        yield from model.predict(np.stack(digits[start : start + batch_size]))
-
-
-def _groups(items: Iterable[Read], size: int) -> Iterator[List[Read]]:
-    group: List[Read] = []
-    for item in items:
-        group.append(item)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _write_many(
-    writer: "_Writer", name: str, read: Any, predictions: Iterator[Any], target: Path
-) -> None:
+def _annotate(target: Path, pixels: Any, pairs: "Pairs") -> None:
     from mnist.pictures import annotation
 
-    pixels, found = read
-    pairs = [(digit, next(predictions)) for digit in found]
     annotation.write(target, pixels, [digit.box for digit, _ in pairs], [p for _, p in pairs])
-    writer.many(name, pairs, target)
 
 
 # --- printing --------------------------------------------------------------------------
 
 Pairs = List[Tuple[Any, Any]]
+"""The digits found on a picture, in the order of reading, each with its prediction."""
 
 
-class _Writer:
-    """Prints what was found on a picture in one format."""
-
+class _Text:
     def __init__(self, options: Options) -> None:
-        self.top = options.top
+        self._top = options.top
 
     def one(self, name: str, prediction: Any) -> None:
-        raise NotImplementedError
-
-    def many(self, name: str, pairs: Pairs, target: Path) -> None:
-        raise NotImplementedError
-
-    def error(self, name: str, error: InputError) -> None:
-        raise NotImplementedError
-
-    def show(self, line: str) -> None:
-        sys.stdout.write(line + "\n")
-
-    def flush(self) -> None:
-        sys.stdout.flush()
-
-
-class _Text(_Writer):
-    def one(self, name: str, prediction: Any) -> None:
-        ranked = "  ".join(f"{d}: {percent(p, 1)}" for d, p in prediction.ranking[: self.top])
+        ranked = "  ".join(f"{d}: {percent(p, 1)}" for d, p in prediction.ranking[: self._top])
         doubt = "" if prediction.is_digit else "  not a digit?"
-        self.show(one_line(f"{name}: {prediction.digit}  ({ranked}){doubt}"))
+        _print(one_line(f"{name}: {prediction.digit}  ({ranked}){doubt}"))
 
     def many(self, name: str, pairs: Pairs, target: Path) -> None:
-        for number, line in _lines(pairs):
-            text = "".join(str(p.digit) if p.is_digit else "?" for _, p in line)
-            least = min((p for _, p in line), key=lambda p: float(p.confidence))
+        for number, text, predictions in _lines(pairs):
+            least = min(predictions, key=lambda p: float(p.confidence))
             sure = f"(least sure: {least.digit}, {percent(least.confidence, 1)})"
-            self.show(one_line(f"{name}: line {number}: {text}  {sure}"))
-        self.show(one_line(f"{name}: boxes drawn in {target}"))
+            _print(one_line(f"{name}: line {number}: {text}  {sure}"))
+        _print(one_line(f"{name}: boxes drawn in {target}"))
 
     def error(self, name: str, error: InputError) -> None:
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr, flush=True)
 
 
-class _Json(_Writer):
+class _Json:
+    def __init__(self, options: Options) -> None:
+        self._top = options.top
+
     def one(self, name: str, prediction: Any) -> None:
-        self._show({"path": name, **self._values(prediction)})
+        self._show(path=name, **self._values(prediction))
 
     def many(self, name: str, pairs: Pairs, target: Path) -> None:
-        lines = [
-            "".join(str(p.digit) if p.is_digit else "?" for _, p in line)
-            for _, line in _lines(pairs)
-        ]
+        lines = [text for _, text, _ in _lines(pairs)]
         digits = [
             {"line": digit.line + 1, "box": list(digit.box), **self._values(prediction)}
             for digit, prediction in pairs
         ]
-        self._show({"path": name, "lines": lines, "digits": digits, "annotated": str(target)})
+        self._show(path=name, lines=lines, digits=digits, annotated=str(target))
 
     def error(self, name: str, error: InputError) -> None:
         nothing = {"is_digit": False} if isinstance(error, NoInk) else {}
-        self._show({"path": name, **nothing, "error": str(error)})
+        self._show(path=name, **nothing, error=str(error))
 
     def _values(self, prediction: Any) -> Dict[str, Any]:
         return {
             "digit": prediction.digit,
             "confidence": round(prediction.confidence, 6),
             "is_digit": prediction.is_digit,
-            "top": [[digit, round(p, 6)] for digit, p in prediction.ranking[: self.top]],
+            "top": [[digit, round(p, 6)] for digit, p in prediction.ranking[: self._top]],
         }
 
-    def _show(self, values: Dict[str, Any]) -> None:
+    def _show(self, **values: Any) -> None:
         line = json.dumps(values, ensure_ascii=False)
         try:
             line.encode(sys.stdout.encoding or "utf-8")
         except UnicodeEncodeError:
             # A name in another encoding than the terminal's; escaped, it can be read back.
             line = json.dumps(values)
-        self.show(line)
+        _print(line)
 
 
-class _Csv(_Writer):
+class _Csv:
     """A row a picture, or with several digits on it a row a digit; the names of columns first."""
 
     def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        self._place = ["line", "left", "top", "width", "height"] if options.many else []
-        others = [f"{what}_{i}" for i in range(2, self.top + 1) for what in ("digit", "confidence")]
+        self._top = options.top
+        place = ["line", "left", "top", "width", "height"] if options.many else []
         found = ["digit", "confidence", "is_digit"]
-        self._columns = ["path", *self._place, *found, *others, "error"]
+        others = [f"{what}_{i}" for i in range(2, self._top + 1) for what in found[:2]]
+        self._columns = ["path", *place, *found, *others, "error"]
         self._row(self._columns)
 
     def one(self, name: str, prediction: Any) -> None:
@@ -251,27 +212,35 @@ class _Csv(_Writer):
             self._row([name, digit.line + 1, *digit.box, *self._values(prediction), ""])
 
     def error(self, name: str, error: InputError) -> None:
-        row = dict.fromkeys(self._columns, "")
-        row.update(path=name, error=str(error))
+        known = {"path": name, "error": str(error)}
         if isinstance(error, NoInk):
-            row["is_digit"] = "false"
-        self._row(list(row.values()))
+            known["is_digit"] = "false"
+        self._row([known.get(column, "") for column in self._columns])
 
     def _values(self, prediction: Any) -> List[Any]:
-        ranked = [value for d, p in prediction.ranking[: self.top] for value in (d, f"{p:.6f}")]
+        ranked = [value for d, p in prediction.ranking[: self._top] for value in (d, f"{p:.6f}")]
         return [*ranked[:2], "true" if prediction.is_digit else "false", *ranked[2:]]
 
     def _row(self, values: Sequence[Any]) -> None:
         row = io.StringIO()
         # A line break of either kind has to be quoted, so both are in the terminator.
         csv.writer(row, lineterminator="\r\n").writerow(values)
-        self.show(row.getvalue()[:-2])
+        _print(row.getvalue()[:-2])
 
 
-_WRITERS = {"text": _Text, "json": _Json, "csv": _Csv}
+_WRITERS: Dict[str, Any] = {"text": _Text, "json": _Json, "csv": _Csv}
 
 
-def _lines(pairs: Pairs) -> Iterator[Tuple[int, Pairs]]:
-    """The digits of each line of writing, and the line's number from 1."""
-    for number in sorted({digit.line for digit, _ in pairs}):
-        yield number + 1, [pair for pair in pairs if pair[0].line == number]
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def _line_of(pair: Tuple[Any, Any]) -> int:
+    return int(pair[0].line)
+
+
+def _lines(pairs: Pairs) -> Iterator[Tuple[int, str, List[Any]]]:
+    """Each line of writing: its number, its text, a ? for what is no digit, its predictions."""
+    for line, members in groupby(sorted(pairs, key=_line_of), _line_of):
+        found = [prediction for _, prediction in members]
+        yield line + 1, "".join(str(p.digit) if p.is_digit else "?" for p in found), found

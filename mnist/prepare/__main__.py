@@ -13,27 +13,20 @@ from mnist.base import command, streams
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @command.path_option(
-    "--source",
-    metavar="DIR",
+    "--source", metavar="DIR",
     help="Folder with the four IDX files, gzipped or not. Without it they are downloaded.",
-)
+)  # fmt: skip
 @command.path_option("--output", metavar="FILE", default="data/mnist.json.gz", show_default=True)
 @click.option(
-    "--pixels",
-    type=click.Choice(["floats", "integers"]),
-    default="floats",
-    show_default=True,
+    "--pixels", type=click.Choice(["floats", "integers"]), default="floats", show_default=True,
     help="Write pixels as 0-1 floats, as the course does, or as 0-255 integers.",
-)
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace what is there already.")
 @click.option(
-    "--mirror",
-    "mirrors",
-    metavar="URL",
-    multiple=True,
+    "--mirror", "mirrors", metavar="URL", multiple=True,
     help="Folder to download from; may be given several times. Replaces the known mirrors "
     "(as the environment variable MNIST_MIRRORS does, with spaces between).",
-)
+)  # fmt: skip
 @command.debug_option
 def prepare(
     source: Optional[str], output: str, pixels: str, force: bool, mirrors: Tuple[str, ...]

@@ -15,7 +15,7 @@ from mnist.fluid.feeding import as_model_input
 from mnist.model import calibration, losses
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation, evaluate
-from mnist.model.predictor import load_model
+from mnist.model.restore import load_model
 from mnist.report import intervals, perturbations
 from mnist.report.intervals import Reliability
 from mnist.report.past_run import Run

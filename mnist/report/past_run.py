@@ -12,7 +12,7 @@ from mnist.base.errors import InputError
 from mnist.base.files import find_input, read_input
 from mnist.checkpoints import checkpoint, course_pairs
 from mnist.checkpoints.checkpoint import Checkpoint, EpochRecord, RunState
-from mnist.model import predictor
+from mnist.model import opening
 from mnist.tensorboard import writer
 
 Points = List[Tuple[float, float]]
@@ -101,10 +101,10 @@ class Run:
 def read(name: Optional[str], assume: Sequence[str] = ()) -> Run:
     """The run that a user names: a checkpoint, a course prefix, or a folder with its ``best``.
 
-    None is ``checkpoints/best``; ``assume`` is for a pair (``predictor.open_checkpoint``). Raises
+    None is ``checkpoints/best``; ``assume`` is for a pair (``opening.open_checkpoint``). Raises
     InputError if there is no whole checkpoint.
     """
-    source = predictor.open_checkpoint(name, assume)
+    source = opening.open_checkpoint(name, assume)
     shown = name or str(source.named)
     if source.state is None:
         return Run(shown, source, [], {}, None, _NO_STATE)

@@ -37,15 +37,9 @@ from mnist.base import command, streams
 )  # fmt: skip
 @command.debug_option
 def main(
-    host: str,
-    port: int,
-    checkpoint: Optional[str],
-    assume: Tuple[str, ...],
-    max_mib: int,
-    max_megapixels: int,
-    timeout: float,
-    queue: int,
-) -> None:
+    host: str, port: int, checkpoint: Optional[str], assume: Tuple[str, ...],
+    max_mib: int, max_megapixels: int, timeout: float, queue: int,
+) -> None:  # fmt: skip
     """Serve a page on which to draw a digit and watch the network read it."""
     streams.outlive_output()
     from mnist.fluid import places

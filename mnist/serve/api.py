@@ -13,7 +13,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from typing_extensions import NotRequired, TypedDict
 
@@ -21,15 +21,16 @@ import mnist
 from mnist.pictures.normalize import Grey
 from mnist.serve import requests
 from mnist.serve.batching import Batcher
-from mnist.serve.boundary import HEADERS, Boundary
 from mnist.serve.explanation import Answer, Question
-from mnist.serve.metrics import Metrics
+from mnist.serve.middleware import HEADERS, Metrics, Middleware
 
 ASSETS = Path(__file__).parent / "web"
 
 DESCRIPTION = """\
 Reads handwritten digits. Pictures may have any size, colour or polarity; they are brought into
 MNIST's form as `python -m mnist.predict` does it. Errors are JSON with one line, `error`."""
+
+EXPLAIN = "Add the 28×28 image and the first feature maps, 0–255."
 
 # Swagger's pages have pictures inside their style sheet.
 DOCS_POLICY = HEADERS["content-security-policy"].replace("img-src 'self'", "img-src 'self' data:")
@@ -113,26 +114,11 @@ BODY = {
 }
 
 
-class Places:
-    """How many images may still come in. For the event loop only."""
-
-    def __init__(self, count: int) -> None:
-        self.count = self.free = count
-
-    @contextmanager
-    def taken(self, number: int) -> Iterator[None]:
-        """Keep ``number`` places, or refuse with 503."""
-        if number > self.free:
-            raise HTTPException(503, "busy; try again in a second", {"Retry-After": "1"})
-        self.free -= number
-        try:
-            yield
-        finally:
-            self.free += number
-
-
 class Predictions:
-    """Carries a request's pictures through decoding and the model, within the limits."""
+    """Carries a request's pictures through decoding and the model, within the limits.
+
+    For the event loop only. ``under_way`` counts images that have a place and no answer yet.
+    """
 
     def __init__(
         self, batcher: "Batcher[Question, Answer]", decoders: Executor, limits: Limits
@@ -140,13 +126,23 @@ class Predictions:
         self._batcher = batcher
         self._decoders = decoders
         self._limits = limits
-        self.places = Places(limits.images)
+        self.under_way = 0
+
+    @contextmanager
+    def _places(self, number: int) -> Iterator[None]:
+        """Keep places for ``number`` images, or refuse with 503."""
+        if self.under_way + number > self._limits.images:
+            raise HTTPException(503, "busy; try again in a second", {"Retry-After": "1"})
+        self.under_way += number
+        try:
+            yield
+        finally:
+            self.under_way -= number
 
     async def read(self, request: Request, explain: bool) -> List[Reading]:
         """The digits on the pictures of a request; raises HTTPException."""
-        limits = self._limits
-        with self.places.taken(1):
-            reading = requests.read(request, limits.max_bytes, limits.images)
+        with self._places(1):
+            reading = requests.read(request, self._limits.max_bytes, self._limits.images)
             body = await self._in_time(reading, 408, "the body did not arrive")
             return await self._in_time(self._answer(body, explain), 504, "no answer")
 
@@ -162,10 +158,9 @@ class Predictions:
     async def _answer(self, body: requests.Body, explain: bool) -> List[Reading]:
         deadline = time.monotonic() + self._limits.timeout
         pictures = await self._on_thread(requests.pictures, body, self._limits.images)
-        with self.places.taken(len(pictures) - 1):
-            images = await self._on_thread(
-                requests.digits, pictures, self._limits.max_pixels, deadline
-            )
+        with self._places(len(pictures) - 1):
+            most = self._limits.max_pixels
+            images = await self._on_thread(requests.digits, pictures, most, deadline)
             futures = [self._batcher.submit(Question(image, explain)) for image in images]
             answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
         return [_reading(image, answer, explain) for image, answer in zip(images, answers)]
@@ -187,26 +182,20 @@ def _reading(image: Grey, answer: Answer, explain: bool) -> Reading:
 
 
 def build(
-    batcher: "Batcher[Question, Answer]",
-    decoders: Executor,
-    model: str,
-    limits: Limits,
+    batcher: "Batcher[Question, Answer]", decoders: Executor, model: str, limits: Limits,
     metrics: Metrics,
-) -> FastAPI:
+) -> FastAPI:  # fmt: skip
     """The application. ``decoders`` does the work on pictures, ``batcher`` that of the model."""
     predictions = Predictions(batcher, decoders, limits)
-    places = predictions.places
-    metrics.watch(lambda: len(batcher), lambda: places.count - places.free)
+    metrics.waiting.set_function(lambda: len(batcher))
+    metrics.under_way.set_function(lambda: predictions.under_way)
     app = FastAPI(
-        title="Handwritten digits",
-        description=DESCRIPTION,
-        version=mnist.__version__,
-        docs_url=None,
-        redoc_url=None,
-    )
+        title="Handwritten digits", description=DESCRIPTION, version=mnist.__version__,
+        docs_url=None, redoc_url=None,
+    )  # fmt: skip
     # Swagger's pages of the bundle know OpenAPI 3.0.
     app.openapi_version = "3.0.3"
-    app.add_middleware(Boundary, metrics=metrics)
+    app.add_middleware(Middleware, metrics=metrics)
     app.add_exception_handler(HTTPException, _refusal)
     app.add_exception_handler(RequestValidationError, _wrong_parameter)
     _add_pages(app)
@@ -216,14 +205,12 @@ def build(
         return Health(status="ok", model=model)
 
     @app.get(
-        "/metrics",
-        summary="Figures for Prometheus",
-        response_class=Response,
+        "/metrics", summary="Figures for Prometheus", response_class=Response,
         responses={200: {"content": {"text/plain": {}}}},
-    )
+    )  # fmt: skip
     async def figures() -> Response:
         """Requests, latencies, batch sizes and queue depth, for Prometheus."""
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.post(
         "/predict",
@@ -236,15 +223,11 @@ def build(
         openapi_extra={"requestBody": BODY},
     )
     async def predict(
-        request: Request,
-        explain: bool = Query(
-            False, description="Add the 28×28 image and the first feature maps, 0–255."
-        ),
+        request: Request, explain: bool = Query(False, description=EXPLAIN)
     ) -> JSONResponse:
         """The digit on each picture, and the ten probabilities."""
-        return JSONResponse(
-            Readings(model=model, predictions=await predictions.read(request, explain))
-        )
+        found = await predictions.read(request, explain)
+        return JSONResponse(Readings(model=model, predictions=found))
 
     return app
 
@@ -258,8 +241,7 @@ def _add_pages(app: FastAPI) -> None:
 
     @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs() -> FileResponse:
-        headers = {"content-security-policy": DOCS_POLICY}
-        return FileResponse(ASSETS / "docs.html", headers=headers)
+        return FileResponse(ASSETS / "docs.html", headers={"content-security-policy": DOCS_POLICY})
 
     app.mount("/static", StaticFiles(directory=ASSETS))
     app.mount("/swagger", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))

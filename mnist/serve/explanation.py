@@ -3,8 +3,8 @@
 from typing import Any, List, NamedTuple, Optional, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mnist.base.arrays import Array
 from mnist.base.files import PathLike
 from mnist.fluid.door import fluid
 from mnist.model.architectures import Model
@@ -27,16 +27,15 @@ class Answer(NamedTuple):
 
 
 class ExplainingPredictor:
-    """Answers questions with the model of a checkpoint; one thread at a time may use it."""
+    """Answers questions with the model of a checkpoint; one thread at a time may use it.
+
+    ``model_name`` is the architecture's name in a config.
+    """
 
     def __init__(self, path: PathLike, assume: Sequence[str] = ()) -> None:
         self._predictor = Predictor(path, assume)
         self._first_maps = FirstMaps(self._predictor.model)
-
-    @property
-    def model_name(self) -> str:
-        """The architecture's name in a config."""
-        return str(self._predictor.model.config.name)
+        self.model_name = self._predictor.model.config.name
 
     def answer(self, questions: List[Question]) -> List[Answer]:
         """One answer a question, for at least one and at most ``predictor.BATCH`` of them."""
@@ -64,12 +63,12 @@ class FirstMaps:
     def _keep(self, layer: Any, inputs: Any, output: Any) -> None:
         self._output = output
 
-    def latest(self) -> "Optional[NDArray[np.float32]]":
+    def latest(self) -> Optional[Array]:
         """The latest forward pass's maps, float32 ``[B,K,h,w]``; None without a convolution."""
         return None if self._output is None else self._output.numpy()
 
 
-def _as_picture(maps: "NDArray[np.float32]") -> Grey:
+def _as_picture(maps: Array) -> Grey:
     """All maps of an image on one scale: black is zero (or the lowest, if that is negative)."""
     low, high = min(0.0, float(maps.min())), float(maps.max())
     scaled: Grey = np.rint((maps - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)

@@ -72,10 +72,11 @@ async def read(request: Request, max_bytes: int, max_images: int) -> Body:
         raise HTTPException(
             415, f"content-type {kind[:80] or 'missing'}: send image/*, {MULTIPART} or {JSON}"
         )
+    too_large = HTTPException(413, f"the body is larger than {max_bytes >> 20} MiB")
     length = request.headers.get("content-length", "0")
     if length.isdigit() and int(length) > max_bytes:
-        raise _too_large(max_bytes)
-    bounded = Request(request.scope, _bounded(request, max_bytes))
+        raise too_large
+    bounded = Request(request.scope, _bounded(request, max_bytes, too_large))
     if kind == MULTIPART:
         return Body(False, await _read_files(bounded, max_images))
     body = await bounded.body()
@@ -84,22 +85,16 @@ async def read(request: Request, max_bytes: int, max_images: int) -> Body:
     return Body(kind == JSON, [body])
 
 
-def _bounded(request: Request, max_bytes: int) -> Any:
-    left = max_bytes
-
+def _bounded(request: Request, left: int, too_large: HTTPException) -> Any:
     async def receive() -> Message:
         nonlocal left
         message = await request.receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            raise _too_large(max_bytes)
+            raise too_large
         return message
 
     return receive
-
-
-def _too_large(max_bytes: int) -> HTTPException:
-    return HTTPException(413, f"the body is larger than {max_bytes >> 20} MiB")
 
 
 async def _read_files(request: Request, max_images: int) -> List[bytes]:
@@ -110,9 +105,8 @@ async def _read_files(request: Request, max_images: int) -> List[bytes]:
     except HTTPException as error:
         if error.status_code != 400:
             raise
-        raise HTTPException(
-            400, f"{MULTIPART} of 1 to {max_images} files and nothing else: {error.detail}"
-        ) from error
+        what = f"{MULTIPART} of 1 to {max_images} files and nothing else"
+        raise HTTPException(400, f"{what}: {error.detail}") from error
     except FormParserError as error:
         raise HTTPException(400, f"{MULTIPART}: malformed ({error})") from error
     if not parts:
@@ -156,14 +150,10 @@ def digits(sent: List[Picture], max_pixels: int, deadline: float) -> List[Grey]:
         if time.monotonic() > deadline:
             raise TimeoutError
         try:
-            found.append(_digit(picture, max_pixels))
+            if isinstance(picture, bytes):
+                picture = decode.to_mnist(decode.load_image(picture, max_pixels))
         except InputError as error:
             name = f"images.{number}: " if len(sent) > 1 else ""
             raise HTTPException(422, f"{name}{error}") from error
+        found.append(picture)
     return found
-
-
-def _digit(picture: Picture, max_pixels: int) -> Grey:
-    if isinstance(picture, bytes):
-        return decode.to_mnist(decode.load_image(picture, max_pixels))
-    return picture

@@ -14,11 +14,11 @@ from fastapi import FastAPI
 
 from mnist.base import notes, processors, signals
 from mnist.base.errors import Failure, InputError, Interrupted
-from mnist.model import predictor
+from mnist.model import opening
 from mnist.serve import api
 from mnist.serve.batching import Batcher
 from mnist.serve.explanation import ExplainingPredictor
-from mnist.serve.metrics import Metrics
+from mnist.serve.middleware import Metrics
 
 MAX_BATCH = 64
 MAX_WAIT = 0.002
@@ -30,21 +30,17 @@ OWN_MAPPING_BYTES = 1 << 20
 
 
 def serve(
-    host: str,
-    port: int,
-    checkpoint: Optional[str],
-    assume: Sequence[str],
-    limits: api.Limits,
+    host: str, port: int, checkpoint: Optional[str], assume: Sequence[str], limits: api.Limits
 ) -> None:
     """Serve until a signal comes, then finish what is under way and raise Interrupted."""
-    path = predictor.find_checkpoint(checkpoint)
+    path = opening.find_checkpoint(checkpoint)
     _give_memory_back()
     # The decoders' threads share the processors out already.
     processors.keep_opencv_to_one()
     with listening_socket(host, port) as listener:
         model = ExplainingPredictor(path, assume)
         metrics = Metrics()
-        batcher = Batcher(model.answer, MAX_BATCH, MAX_WAIT, metrics.batch)
+        batcher = Batcher(model.answer, MAX_BATCH, MAX_WAIT, metrics.batches.observe)
         with ThreadPoolExecutor(processors.count(), thread_name_prefix="decoder") as decoders:
             app = api.build(batcher, decoders, model.model_name, limits, metrics)
             greeting = f"{model.model_name} of {path} reads digits at {_url(listener)}"
@@ -62,18 +58,12 @@ def serve(
 
 def _config(app: FastAPI, limits: api.Limits) -> uvicorn.Config:
     return uvicorn.Config(
-        app,
-        http="h11",
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
+        app, http="h11", ws="none", loop="asyncio", lifespan="off",
+        log_config=None, access_log=False, server_header=False,
         limit_concurrency=MAX_CONNECTIONS,
         # A request's body and its answer have their time, and then it is over.
         timeout_graceful_shutdown=round(2 * limits.timeout) + 1,
-    )
+    )  # fmt: skip
 
 
 def _give_memory_back() -> None:

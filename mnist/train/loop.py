@@ -31,7 +31,7 @@ from mnist.fluid.feeding import TrainingBatches, count_batches, feed
 from mnist.fluid.processes import ALONE, Group
 from mnist.kernels.engine import choose as choose_engine
 from mnist.kernels.engine import describe as describe_engine
-from mnist.model import architectures, losses, optimizers
+from mnist.model import architectures, losses, optimizers, restore
 from mnist.model.averaging import WeightAverage
 from mnist.model.evaluation import Evaluation, evaluate
 from mnist.tensorboard import writer
@@ -124,7 +124,7 @@ class _Run:
 
     def restore(self, source: Checkpoint) -> None:
         """Take weights, their average, accumulators and the schedule's position."""
-        checkpoint.restore_training(self.model, source)
+        restore.restore_training(self.model, source)
         if self.average is not None and source.training is not None:
             self.average.restore(source.parameters, self.state.step)
         names = {p.name: name for name, p in self.model.named_parameters()}
@@ -512,7 +512,7 @@ class _Run:
         source = checkpoint.load(self._folder_of(best)) if best is not None else None
         best, source = self.group.from_main((best, source))
         if source is not None:
-            checkpoint.restore_parameters(self.model, source)
+            restore.restore_parameters(self.model, source)
         return best
 
     def _summary(self, best: Optional[EpochRecord], result: Evaluation) -> Dict[str, Any]:

@@ -16,7 +16,7 @@ from mnist.data.dataset import Dataset
 from mnist.fluid import places
 from mnist.fluid.door import fluid, paddle
 from mnist.fluid.feeding import count_batches
-from mnist.model import predictor
+from mnist.model import opening
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ def _after_course_pair(
             f"{source.path}: holds the model {shapes}, but the config says {given}; set model.*"
             " accordingly"
         )
-    source = predictor.meant_as(source, conventions.of_model(given))
-    predictor.say_assumed(source, conventions.of_model(given), "the config's model.*, or --assume,")
-    predictor.try_on_digits(source)
+    source = opening.meant_as(source, conventions.of_model(given))
+    opening.say_assumed(source, conventions.of_model(given), "the config's model.*, or --assume,")
+    opening.try_on_digits(source)
     steps_per_epoch = count_batches(len(data.train), config.data.batch_size)
     epoch = source.epochs_done
     if epoch is None:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import PROJECT, dygraph, environment, same, save_checkpoint, verb
+from helpers import PROJECT, dygraph, environment, optimizer_state, same, save_checkpoint, verb
 
 from mnist import config as configs
 from mnist.base import files
 from mnist.base.errors import Failure, InputError
 from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import CheckpointStore, EpochRecord, RunState
-from mnist.model import optimizers, predictor
+from mnist.model import optimizers, restore
 
 
 def record(epoch, accuracy, loss=0.1):
@@ -65,7 +65,7 @@ def test_what_was_saved_is_loaded(tmp_path, trained):
     loaded = checkpoint.load(path)
     assert same(loaded.parameters, arrays(layer))
     names = {p.name: name for name, p in layer.named_parameters()}
-    expected = optimizers.get_state(optimizer, names)
+    expected = optimizer_state(optimizer, names)
     assert loaded.accumulators.keys() == expected.keys()
     assert all(same(loaded.accumulators[name], expected[name]) for name in expected)
     assert loaded.state.epoch == 1 and loaded.state.history == [record(1, 0.5)]
@@ -326,7 +326,7 @@ BAD_MODELS = [
 def test_a_bad_model_in_a_state_is_told_in_one_line(tmp_path, model, said):
     path = with_model(tmp_path, model)
     with dygraph(), pytest.raises(InputError, match=said) as caught:
-        predictor.load_model(checkpoint.load(path))
+        restore.load_model(checkpoint.load(path))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -456,7 +456,7 @@ def test_parameters_that_do_not_fit_change_nothing(tmp_path, trained):
         )):  # fmt: skip
             before = arrays(other)
             with pytest.raises(InputError):
-                checkpoint.restore_parameters(other, source)
+                restore.restore_parameters(other, source)
             assert same(before, arrays(other))
 
 

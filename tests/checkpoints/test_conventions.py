@@ -17,7 +17,7 @@ from mnist import config as configs
 from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint, conventions
 from mnist.checkpoints.conventions import Conventions
-from mnist.model import predictor
+from mnist.model import opening, predictor
 
 
 class Plain(NamedTuple):
@@ -132,9 +132,9 @@ def test_a_pair_reads_as_the_plain_net_did_once_its_conventions_are_stated(pairs
     folder, found = pairs
     expected = found[plain.name]
     assert share(expected) > 0.8  # It has learnt something that a wrong reading could lose.
-    source = predictor.open_checkpoint(folder / plain.name, plain.options[1::2])
+    source = opening.open_checkpoint(folder / plain.name, plain.options[1::2])
     assert capsys.readouterr().err == ""
-    assert predictor.share_read(source, digits().eval) == share(expected)
+    assert opening.share_read(source, digits().eval) == share(expected)
     model = predictor.Predictor(folder / plain.name, plain.options[1::2])
     assert np.abs(model.probabilities(digits().eval.images) - expected).max() < 1e-4
 
@@ -144,13 +144,13 @@ def test_what_is_assumed_is_said_and_a_bad_reading_is_warned_of_with_the_better_
     pairs, plain, capsys
 ):
     folder, _ = pairs
-    source = predictor.open_checkpoint(folder / plain.name)
+    source = opening.open_checkpoint(folder / plain.name)
     said = capsys.readouterr().err.splitlines()
     usual = "activation=sigmoid input=0..1" if plain.kind == "fc" else (
         "activation=relu pooling=max input=0..1"
     )  # fmt: skip
     assert "does not say how its net was meant" in said[0] and f"assumed: {usual} " in said[0]
-    if predictor.share_read(source, digits().valid) > 0.88:
+    if opening.share_read(source, digits().valid) > 0.88:
         assert said[1:] == [] and plain in (AS_USUAL, AVERAGE)
         return
     (warning,) = said[1:]
@@ -158,30 +158,30 @@ def test_what_is_assumed_is_said_and_a_bad_reading_is_warned_of_with_the_better_
     options = re.findall("--assume (\\S+)", warning)
     now = conventions.of_model(source.model).as_options()
     assert options and not set(options) & set(now)
-    better = predictor.open_checkpoint(folder / plain.name, options)
-    assert predictor.share_read(better, digits().eval) > share(pairs[1][plain.name]) - 0.05
+    better = opening.open_checkpoint(folder / plain.name, options)
+    assert opening.share_read(better, digits().eval) > share(pairs[1][plain.name]) - 0.05
 
 
 def test_only_what_is_not_stated_is_assumed(pairs, capsys):
     folder, _ = pairs
-    predictor.open_checkpoint(folder / AVERAGE.name, ["pooling=avg", "input=0..1"])
+    opening.open_checkpoint(folder / AVERAGE.name, ["pooling=avg", "input=0..1"])
     assert "assumed: activation=relu (" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"its net \(fc\) has no pooling"):
-        predictor.open_checkpoint(folder / RELU.name, ["pooling=avg"])
+        opening.open_checkpoint(folder / RELU.name, ["pooling=avg"])
 
 
 def test_a_net_of_nothing_is_said_to_be_one(tmp_path, capsys):
     with dygraph() as fluid:
         fluid.save_dygraph(make(fluid, AVERAGE).state_dict(), str(tmp_path / "mnist"))
-    predictor.open_checkpoint(tmp_path / "mnist")
+    opening.open_checkpoint(tmp_path / "mnist")
     assert re.search(r"reads only \S+ of 300 labelled digits; it may", capsys.readouterr().err)
 
 
 def test_a_checkpoint_of_our_own_assumes_nothing(capsys):
     pretrained = PROJECT / "data" / "pretrained"
-    assert predictor.open_checkpoint(pretrained).model["name"] == "convnet"
+    assert opening.open_checkpoint(pretrained).model["name"] == "convnet"
     assert capsys.readouterr().err == ""
-    predictor.open_checkpoint(pretrained, ["activation=tanh"])
+    opening.open_checkpoint(pretrained, ["activation=tanh"])
     assert "--assume is not used" in capsys.readouterr().err
 
 

@@ -9,7 +9,7 @@ import pytest
 from helpers import digits, dygraph, same, verb
 
 from mnist.checkpoints import checkpoint, course_pairs, pickles
-from mnist.model import predictor
+from mnist.model import opening
 
 OLD = Path(__file__).parents[1] / "material" / "checkpoint-046f694"
 
@@ -90,9 +90,9 @@ def test_todays_code_goes_on_to_the_same_bits(old):
     "name", ["checkpoints/best", "best", "checkpoints/latest", "checkpoints", None]
 )
 def test_it_is_read_by_every_name(old, name):
-    source = predictor.open_checkpoint(name)
+    source = opening.open_checkpoint(name)
     # What commit 046f694 itself says of it.
-    assert round(predictor.share_read(source, digits().eval), 4) == 0.3333
+    assert round(opening.share_read(source, digits().eval), 4) == 0.3333
     assert source.state.epoch == 2
 
 

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import io
 import json
 import os
 import struct
@@ -35,12 +34,6 @@ def document(*counts):
     return [
         [images.reshape(-1, 784).tolist(), labels.tolist()] for images, labels in digits(*counts)
     ]
-
-
-def written(splits, pixels="floats"):
-    file = io.BytesIO()
-    course_json.write(file, splits, pixels)
-    return file.getvalue()
 
 
 def packed(value):
@@ -79,7 +72,7 @@ def assert_same(content, splits):
 @pytest.mark.parametrize("pixels", ["floats", "integers"])
 def test_round_trip(tmp_path, pixels):
     splits = digits(7, 3, 2)
-    content = read_bytes(tmp_path, written(splits, pixels))
+    content = read_bytes(tmp_path, course_json.pack(splits, pixels))
     assert_same(content, splits)
     whole = (tmp_path / "digits.json.gz").read_bytes()
     assert content.sha256 == hashlib.sha256(whole).hexdigest()
@@ -106,7 +99,7 @@ def test_any_splits_round_trip_whatever_the_blocks(
     splits = [(split, np.arange(len(split), dtype=np.int64) % 10) for split in images]
     if max(split.max() for split in images) == 1:
         pixels = "floats"
-    content = written(splits, pixels)
+    content = course_json.pack(splits, pixels)
     if indent is not None:
         text = json.dumps(json.loads(gzip.decompress(content)), indent=indent)
         content = packed(text)
@@ -116,7 +109,7 @@ def test_any_splits_round_trip_whatever_the_blocks(
 
 def test_block_boundaries_at_every_byte_of_the_places_that_matter(tmp_path):
     splits = digits(2, 1, 1)
-    text = gzip.decompress(written(splits, "integers"))
+    text = gzip.decompress(course_json.pack(splits, "integers"))
     spaced = text.replace(b"]", b" ] ").replace(b"[", b" [ ").replace(b",", b" , ")
     for content in (packed(text), packed(spaced)):
         for block_size in range(len(spaced) // 3, len(spaced) // 3 + 40):
@@ -176,7 +169,7 @@ def test_a_whole_number_written_as_a_float_is_a_label(tmp_path):
 
 def test_several_gzip_members_and_zero_padding_are_one_file(tmp_path):
     splits = digits(2, 1, 1)
-    text = gzip.decompress(written(splits))
+    text = gzip.decompress(course_json.pack(splits))
     content = gzip.compress(text[:5000]) + gzip.compress(text[5000:]) + bytes(100)
     assert_same(read_bytes(tmp_path, content), splits)
 
@@ -201,19 +194,19 @@ def test_json_load_agrees_with_ours(tmp_path):
 def test_the_same_splits_give_the_same_bytes(tmp_path):
     splits = digits(3, 2, 1)
     course_json.write(tmp_path / "one.json.gz", splits)
-    assert (tmp_path / "one.json.gz").read_bytes() == written(splits)
+    assert (tmp_path / "one.json.gz").read_bytes() == course_json.pack(splits)
 
 
 def test_ones_as_integers_are_refused(tmp_path):
     splits = [(np.ones((1, 28, 28), np.uint8), np.array([1]))] * 3
     with pytest.raises(InputError, match="only 0 and 1"):
-        written(splits, "integers")
-    assert_same(read_bytes(tmp_path, written(splits)), splits)
+        course_json.pack(splits, "integers")
+    assert_same(read_bytes(tmp_path, course_json.pack(splits)), splits)
 
 
 def test_an_unknown_form_of_pixels_is_refused():
     with pytest.raises(InputError, match="'bytes' must be floats or integers"):
-        written(digits(1, 1, 1), "bytes")
+        course_json.pack(digits(1, 1, 1), "bytes")
 
 
 def test_what_the_disk_refuses_leaves_nothing(tmp_path):
@@ -241,7 +234,7 @@ def test_faults_of_the_file(tmp_path):
 
 def test_no_permission(tmp_path):
     path = tmp_path / "digits.json.gz"
-    path.write_bytes(written(digits(1, 1, 1)))
+    path.write_bytes(course_json.pack(digits(1, 1, 1)))
     path.chmod(0)
     user = os.geteuid()
     if user == 0:
@@ -253,7 +246,7 @@ def test_no_permission(tmp_path):
         os.seteuid(user)
 
 
-WHOLE = written(digits(4, 2, 2))
+WHOLE = course_json.pack(digits(4, 2, 2))
 MIDDLE = len(WHOLE) // 2
 
 
@@ -398,7 +391,7 @@ def test_too_many_images(tmp_path, monkeypatch):
 
 
 SMALL = digits(1, 1, 1)
-SMALL_BYTES = {"floats": written(SMALL), "integers": written(SMALL, "integers")}
+SMALL_BYTES = {"floats": course_json.pack(SMALL), "integers": course_json.pack(SMALL, "integers")}
 SMALL_TEXT = {name: gzip.decompress(content) for name, content in SMALL_BYTES.items()}
 
 

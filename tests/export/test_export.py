@@ -161,7 +161,7 @@ def test_a_temperature_divides_the_logits_inside_the_export(tmp_path, monkeypatc
     assert done.description["temperature"] == 2.5
     images = as_model_input(images_of(20))
     with dygraph() as fluid:
-        logits = bundle.predictor.load_model(source)(fluid.dygraph.to_variable(images)).numpy()
+        logits = bundle.restore.load_model(source)(fluid.dygraph.to_variable(images)).numpy()
     powers = np.exp(logits.astype(np.float64) / 2.5)
     expected = powers / powers.sum(axis=1, keepdims=True)
     found = in_onnxruntime(tmp_path / "out" / "model.onnx", images)

@@ -117,9 +117,8 @@ class CourseJson(Reader):
         super().__init__(folder, place)
         self.texts = []
         for pixels in ("floats", "integers"):
-            file = io.BytesIO()
-            course_json.write(file, small_splits(2, 1, 1), pixels)
-            self.texts.append(gzip.decompress(file.getvalue()))
+            packed = course_json.pack(small_splits(2, 1, 1), pixels)
+            self.texts.append(gzip.decompress(packed))
         self.path = place / "mnist.json.gz"
 
     def mutated(self, rng: random.Random) -> bytes:

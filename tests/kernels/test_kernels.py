@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, dygraph, needs_kernels
+from helpers import ROOT, dygraph, needs_kernels, optimizer_state
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -323,7 +323,7 @@ def test_an_optimizers_steps_are_paddles_own(settings):
                     assert engine.minimize(optimizer, parameters)
                 for parameter in parameters:
                     parameter.clear_gradient()
-            state = optimizers.get_state(optimizer, {p.name: p.name for p in parameters})
+            state = optimizer_state(optimizer, {p.name: p.name for p in parameters})
             found = [value for name in sorted(state) for _, value in sorted(state[name].items())]
             results.append([*(p.numpy() for p in parameters), *found])
     assert all(np.array_equal(a, b) for a, b in zip(*results))

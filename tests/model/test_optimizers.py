@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import dygraph, same
+from helpers import dygraph, optimizer_state, same
 
 from mnist import config as configs
 from mnist.model import optimizers
@@ -153,7 +153,7 @@ def test_a_state_taken_over_goes_on_bit_for_bit(name, schedule, warmup):
         for _ in range(steps):
             step(fluid, layer, optimizer, values)
         parameters = {key: p.numpy() for key, p in layer.named_parameters()}
-        return parameters, optimizers.get_state(optimizer, names), steps
+        return parameters, optimizer_state(optimizer, names), steps
 
     with dygraph() as fluid:
         straight, straight_state, _ = run(fluid, 6)
@@ -178,7 +178,7 @@ def test_a_state_that_does_not_fit_is_refused(damage, fault):
         optimizer = optimizers.build(optimizer_config(), layer.parameters(), 8, 4)
         optimizers.create_state(optimizer, layer.parameters())
         names = {p.name: key for key, p in layer.named_parameters()}
-        state = optimizers.get_state(optimizer, names)
+        state = optimizer_state(optimizer, names)
         damage(state)
         with pytest.raises(ValueError, match=fault):
             optimizers.set_state(optimizer, names, state, 0)

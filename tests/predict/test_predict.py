@@ -12,13 +12,11 @@ import time
 import cv2
 import numpy as np
 import pytest
-from helpers import ROOT, environment, small, verb
+from helpers import PICTURES, SAMPLES, environment, one_line, small, verb
 
 from mnist.base.errors import InputError
 from mnist.pictures import files
 from tests.material import absurd
-
-SAMPLES = ROOT / "data" / "samples"
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +176,65 @@ def test_an_input_is_never_written_over(folder):
     assert "is the picture itself" in done.stderr and copy.read_bytes() == before
     done = verb("predict", copy, copy, "--annotate", "x.png", cwd=folder, check=2)
     assert "one file for 2 pictures" in done.stderr
+
+
+# --- with a model that was trained ---
+
+
+def digit_of(path):
+    words = "zero one two three four five six seven eight nine".split()
+    return next(digit for digit, word in enumerate(words) if path.stem.startswith(word))
+
+
+def test_predict_is_right_on_the_samples(trained):
+    folder, _ = trained
+    done = verb("predict", SAMPLES, "--json", cwd=folder, check=0)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    paths = PICTURES
+    assert [row["path"] for row in found] == [str(path) for path in paths]
+    right = [row["digit"] == digit_of(path) for row, path in zip(found, paths)]
+    assert sum(right) >= len(right) - 1
+    for row in found:
+        assert set(row) == {"path", "digit", "confidence", "is_digit", "top"}
+        assert len(row["top"]) == 3 and row["top"][0] == [row["digit"], row["confidence"]]
+        assert 1 >= row["top"][0][1] >= row["top"][1][1] >= row["top"][2][1] >= 0
+
+
+def test_bad_pictures_are_named_and_the_others_still_predicted(trained, tmp_path):
+    folder, _ = trained
+    good = PICTURES[0]
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes(good.read_bytes()[:200])
+    (tmp_path / "fine.png").write_bytes(good.read_bytes())
+    paths = [tmp_path / "missing.png", tmp_path, good]
+    done = verb("predict", *paths, "--json", cwd=folder, check=2)
+    rows = {os.path.basename(row["path"]): row for row in map(json.loads, done.stdout.splitlines())}
+    assert set(rows) == {"missing.png", "empty.png", "text.png", "cut.png", "fine.png", good.name}
+    assert {name for name, row in rows.items() if "error" in row} == {
+        "missing.png", "empty.png", "text.png", "cut.png"
+    }  # fmt: skip
+    assert done.stderr == ""
+    plain = verb("predict", *paths, cwd=folder, check=2)
+    errors = plain.stderr.strip().splitlines()
+    assert len(errors) == 4 and all(line.startswith("error: ") for line in errors)
+    assert len(plain.stdout.splitlines()) == 2
+
+
+def test_predict_without_any_checkpoint_says_how_to_get_one(tmp_path):
+    good = PICTURES[0]
+    done = verb("predict", good, "--checkpoint", "nowhere", cwd=tmp_path, check=2)
+    assert "nowhere" in one_line(done.stderr)
+
+
+def test_a_malicious_checkpoint_is_refused_before_anything_runs(trained, tmp_path):
+    import pickle
+
+    class Exploit:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'pwned'}",)
+
+    (tmp_path / "evil.pdparams").write_bytes(pickle.dumps({"fc.weight": Exploit()}, 2))
+    good = PICTURES[0]
+    done = verb("predict", good, "--checkpoint", tmp_path / "evil", cwd=tmp_path, check=2)
+    assert "evil.pdparams" in one_line(done.stderr) and not (tmp_path / "pwned").exists()

@@ -13,19 +13,17 @@ import httpx
 import numpy as np
 import pytest
 import schemathesis
-from helpers import ROOT, digits, dygraph
+from helpers import ROOT, digits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mnist import config as configs
-from mnist.model import architectures
 from mnist.model.predictor import Prediction
 from mnist.pictures import decode
-from mnist.serve import api, explanation
+from mnist.serve import api
 from mnist.serve.batching import Batcher
-from mnist.serve.explanation import Answer, FirstMaps
-from mnist.serve.metrics import Metrics
+from mnist.serve.explanation import Answer
+from mnist.serve.middleware import Metrics
 
 SAMPLES = ROOT / "data" / "samples"
 SEVEN = (SAMPLES / "seven.png").read_bytes()
@@ -367,24 +365,3 @@ schema = schemathesis.from_pytest_fixture("documented")
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_the_interface_is_as_documented(case):
     case.call_and_validate()
-
-
-# --- What the network sees ---
-
-
-@pytest.mark.parametrize("name", ["lenet", "lenet5", "fc", "embedding"])
-def test_the_first_convolution_is_seen_where_there_is_one(name):
-    chosen = digits().eval.images[:3]
-    with dygraph() as fluid:
-        model = architectures.build(configs.default([f"model.name={name}"]).model, seed=1)
-        model.eval()
-        kept = FirstMaps(model)
-        model(fluid.dygraph.to_variable(np.divide(chosen[:, None], 255, dtype=np.float32)))
-        maps = kept.latest()
-    if name in ("fc", "embedding"):
-        assert maps is None
-        return
-    assert maps.shape[:2] == (3, 20 if name == "lenet" else 6) and maps.ndim == 4
-    pictures = [explanation._as_picture(row) for row in maps]
-    assert all(picture.dtype == np.uint8 and picture.max() == 255 for picture in pictures)
-    assert not np.array_equal(pictures[0], pictures[1])
