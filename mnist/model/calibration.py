@@ -7,9 +7,9 @@ valid, where the model was not trained. The logarithm of the probabilities is th
 constant, which softmax takes away, so nothing else is needed here.
 """
 
-from typing import Any
-
 import numpy as np
+
+from mnist.base.arrays import Array
 
 BINS = 15
 # Beyond these a temperature says that valid is too small or the model is no model.
@@ -17,7 +17,7 @@ LOWEST, HIGHEST = 0.05, 20.0
 _TINY = 1e-300
 
 
-def fit_temperature(probabilities: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]") -> float:
+def fit_temperature(probabilities: Array, labels: Array) -> float:
     """The temperature that makes the labels most likely: between 0.05 and 20.
 
     ``probabilities``: float64 ``[N,10]``; ``labels``: int ``[N]``.
@@ -33,7 +33,7 @@ def fit_temperature(probabilities: "np.ndarray[Any, Any]", labels: "np.ndarray[A
     return float(np.exp(found.x))
 
 
-def at(probabilities: "np.ndarray[Any, Any]", temperature: float) -> "np.ndarray[Any, Any]":
+def at(probabilities: Array, temperature: float) -> Array:
     """softmax(logits / temperature) for probabilities that are softmax(logits): ``[N,10]``."""
     if temperature == 1:
         return probabilities
@@ -42,21 +42,23 @@ def at(probabilities: "np.ndarray[Any, Any]", temperature: float) -> "np.ndarray
     return np.asarray(scores / scores.sum(axis=1, keepdims=True))
 
 
-def negative_log_likelihood(
-    probabilities: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]"
-) -> float:
+def negative_log_likelihood(probabilities: Array, labels: Array) -> float:
     """The mean over samples of −log(probability of the true digit)."""
     likely = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.maximum(likely, _TINY)).mean())
 
 
-def expected_error(probabilities: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]") -> float:
+def bins_of(confidences: Array) -> Array:
+    """Which of the 15 equal bins each is in, from 0: n is (n/15, (n+1)/15], the first with 0."""
+    return np.asarray(np.maximum(np.ceil(confidences * BINS).astype(int) - 1, 0))
+
+
+def expected_error(probabilities: Array, labels: Array) -> float:
     """The expected calibration error: |confidence − accuracy| over 15 equal bins, 0–1.
 
     Each bin of confidence counts as much as it has samples (Guo et al. 2017, equation 3).
     """
     confidences = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
-    bins = np.minimum((confidences * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(bins, right - confidences, minlength=BINS)
+    gaps = np.bincount(bins_of(confidences), right - confidences)
     return float(np.abs(gaps).sum() / len(labels))

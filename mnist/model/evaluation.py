@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
+from mnist.base.arrays import Array
 from mnist.config import LoaderConfig
 from mnist.data.dataset import Split
 from mnist.fluid.feeding import Batches, feed
@@ -28,9 +29,9 @@ class Evaluation:
     """
 
     loss: float
-    labels: "np.ndarray[Any, Any]"
-    digits: "np.ndarray[Any, Any]"
-    probabilities: "np.ndarray[Any, Any]"
+    labels: Array
+    digits: Array
+    probabilities: Array
 
     @property
     def count(self) -> int:
@@ -42,7 +43,23 @@ class Evaluation:
         return float(np.mean(self.labels == self.digits))
 
     @property
-    def confusion(self) -> "np.ndarray[Any, Any]":
+    def wrong(self) -> int:
+        """How many samples were read wrongly."""
+        return int(np.sum(self.labels != self.digits))
+
+    @property
+    def confidences(self) -> Array:
+        """float64 ``[N]``: the probability of the digit that each was read as."""
+        return np.asarray(self.probabilities[np.arange(self.count), self.digits])
+
+    def worst_mistakes(self, limit: int) -> Array:
+        """int64 ``[≤limit]``: where the wrong answers are, the surest first."""
+        wrong = np.flatnonzero(self.labels != self.digits)
+        order = np.argsort(-self.confidences[wrong], kind="stable")
+        return np.asarray(wrong[order[:limit]])
+
+    @property
+    def confusion(self) -> Array:
         """int64 ``[10,10]``: row = true digit, column = predicted digit."""
         matrix = np.zeros((10, 10), np.int64)
         np.add.at(matrix, (self.labels, self.digits), 1)
@@ -58,7 +75,7 @@ class Evaluation:
         return [_class_row(matrix, digit) for digit in range(10)]
 
 
-def _class_row(matrix: "np.ndarray[Any, Any]", digit: int) -> Dict[str, Any]:
+def _class_row(matrix: Array, digit: int) -> Dict[str, Any]:
     right = int(matrix[digit, digit])
     support = int(matrix[digit].sum())
     predicted = int(matrix[:, digit].sum())
@@ -94,7 +111,7 @@ def _evaluate(
 ) -> Evaluation:
     loss = model.config.loss
     share = Split(group.share_out(split.images), group.share_out(split.labels))
-    outputs: List[np.ndarray[Any, Any]] = [np.zeros((0, losses.OUTPUTS[loss]), np.float32)]
+    outputs: List[Array] = [np.zeros((0, losses.OUTPUTS[loss]), np.float32)]
     loss_sum = 0.0
     with closing(feed(Batches(share, batch_size), loader, place)) as batches:
         for images, labels in batches:

@@ -13,7 +13,7 @@ from mnist.base.files import find_input, read_input
 from mnist.checkpoints import checkpoint, course_pairs
 from mnist.checkpoints.checkpoint import Checkpoint, EpochRecord, RunState
 from mnist.model import predictor
-from mnist.tensorboard import writer
+from mnist.tensorboard import reader
 
 Points = List[Tuple[float, float]]
 
@@ -164,7 +164,7 @@ def _curves_of(state: RunState, history: List[EpochRecord]) -> Dict[str, Points]
     if folder is None or not history:
         return {}
     try:
-        curves = writer.curves_in(folder)
+        curves = reader.curves_in(folder)
     except (InputError, OSError):
         return {}
     if not _belong_together(curves.get("valid/loss", []), history):

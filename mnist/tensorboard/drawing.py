@@ -5,13 +5,13 @@ where they can be, which takes half as long to pack and to write; or uint8 ``[H,
 first. Each takes a few milliseconds.
 """
 
-from typing import Any, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from mnist.base.arrays import Array
+
 Colour = Tuple[int, ...]
 
 _WHITE = (255, 255, 255)

@@ -6,12 +6,12 @@ cadences is drawn. Nothing here changes a number of the training.
 
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Optional, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnist.base import notes
+from mnist.base.arrays import Array, Arrays
 from mnist.checkpoints.checkpoint import RunState
 from mnist.config import Config
 from mnist.data.dataset import Dataset, Split
@@ -19,18 +19,13 @@ from mnist.fluid.door import fluid
 from mnist.model import inside
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation
-from mnist.tensorboard import drawing, hparams
-from mnist.tensorboard.projector import VectorSet
+from mnist.tensorboard import drawing, hparams, projector
 from mnist.tensorboard.writer import Tracker
-
-Arrays = Dict[str, NDArray[Any]]
 
 _INPUTS = 40  # digits in the picture of a batch, and how many in a row
 _INPUT_COLUMNS = 10
 _MISTAKES = 20
 _FILTERS = 20
-# More points make the projector slow.
-_TABLE_ROWS = 2000
 
 _CHARTS: Dict[str, Dict[str, Sequence[str]]] = {
     "train and valid": {
@@ -134,7 +129,7 @@ class Observer:
         except fluid.core.EnforceNotMet:
             notes.warn("Paddle cannot trace this model: no graph is drawn (log.graph)")
 
-    def _draw_inputs(self, images: NDArray[Any], labels: NDArray[Any], step: int) -> None:
+    def _draw_inputs(self, images: Array, labels: Array, step: int) -> None:
         """The first images of a batch, just as they go into the model, and their labels."""
         shown = np.rint(255 * np.clip(images[:_INPUTS, 0], 0, 1)).astype(np.uint8)
         captions = [str(label) for label in labels[:_INPUTS, 0]]
@@ -174,12 +169,12 @@ class Observer:
 
     def _draw_mistakes(self, split: str, result: Evaluation, data: Split, step: int) -> None:
         """The wrong answers that the model was surest of."""
-        wrong = np.flatnonzero(result.labels != result.digits)
-        confidences = result.probabilities[wrong, result.digits[wrong]]
-        surest = np.argsort(-confidences, kind="stable")[:_MISTAKES]
-        worst = wrong[surest]
+        worst = result.worst_mistakes(_MISTAKES)
         picture = drawing.mistakes(
-            data.images[worst], result.labels[worst], result.digits[worst], confidences[surest]
+            data.images[worst],
+            result.labels[worst],
+            result.digits[worst],
+            result.confidences[worst],
         )
         self._tracker.image(f"{split}/worst_mistakes", picture, step)
 
@@ -193,8 +188,8 @@ class Observer:
         )
 
     def _draw_vectors(self, result: Evaluation, points: int) -> None:
-        digits = _digit_vectors(self._model, self._data.eval, result, points)
-        rows = _table_vectors(self._model)
+        digits = projector.digit_vectors(self._model, self._data.eval, result, points)
+        rows = projector.table_vectors(self._model)
         self._tracker.vectors([vectors for vectors in (digits, rows) if vectors is not None])
 
     # --- the model's arrays ---
@@ -216,7 +211,7 @@ def _due(number: int, every: Optional[int]) -> bool:
     return every is not None and number % every == 0
 
 
-def _norm(array: NDArray[Any]) -> float:
+def _norm(array: Array) -> float:
     return float(np.linalg.norm(array.ravel()))
 
 
@@ -231,49 +226,3 @@ def _accuracy_by_digit(result: Evaluation) -> Dict[str, float]:
         for row in result.per_class()
         if row["recall"] is not None
     }
-
-
-def _digit_vectors(
-    model: Model, split: Split, result: Evaluation, points: int
-) -> Optional[VectorSet]:
-    """What the last layer sees of digits from the whole of ``split``."""
-    count = min(points, len(split))
-    chosen = np.linspace(0, len(split) - 1, count).astype(np.int64)
-    vectors = inside.features(model, split.images[chosen])
-    if vectors is None:
-        return None
-    labels, digits = result.labels[chosen], result.digits[chosen]
-    readings = [f"{label}, read as {digit}" for label, digit in zip(labels, digits)]
-    columns = {
-        # The projector labels points by the first column that is not all numbers.
-        "reading": readings,
-        "label": labels,
-        "read as": digits,
-        "right": np.where(labels == digits, "yes", "no"),
-        "confidence": np.round(result.probabilities[chosen, digits], 4),
-    }
-    return VectorSet("eval_digits", vectors, columns, split.images[chosen])
-
-
-def _table_vectors(model: Model) -> Optional[VectorSet]:
-    """The longest rows of the model's ``Embedding``; training has hardly touched the short."""
-    table = inside.embedding_table(model)
-    if table is None:
-        return None
-    norms = np.linalg.norm(table, axis=1)
-    chosen = np.argsort(-norms, kind="stable")[:_TABLE_ROWS]
-    places = [inside.place_of_row(model, int(row)) for row in chosen]
-    columns: Dict[str, Any] = {
-        "token": [_name_token(int(row), place) for row, place in zip(chosen, places)],
-        "row of the table": chosen,
-        "norm": np.round(norms[chosen], 4),
-    }
-    for index, heading in enumerate(("pixel row", "pixel column", "grey level")):
-        columns[heading] = [place[index] if place else "" for place in places]
-    return VectorSet("embedding_table", table[chosen], columns)
-
-
-def _name_token(row: int, place: Optional[Tuple[int, int, int]]) -> str:
-    if place is None:
-        return f"row {row} of the table"
-    return "row {}, column {}, grey level {}".format(*place)
