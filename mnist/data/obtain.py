@@ -15,7 +15,8 @@ from mnist.base.notes import warn
 from mnist.data import course_json, dataset, idx
 from mnist.data.digits import SPLIT_NAMES, Arrays
 
-if TYPE_CHECKING:  # Only trainings need the config, which takes long to import.
+if TYPE_CHECKING:  # ``prepare`` needs neither, and both take long to import.
+    from mnist.checkpoints.checkpoint import Checkpoint
     from mnist.config import DataConfig
 
 Say = Callable[[str], None]
@@ -47,6 +48,30 @@ def obtain(config: "DataConfig") -> Tuple[dataset.Dataset, Optional[str]]:
         )
     warn(f"NOT TRAINING ON {config.path}, which {reason}, BUT ON {config.fallback} (data.fallback)")
     return dataset.load(config.fallback, config.cache), f"{config.path} {reason}"
+
+
+def data_set_of(source: "Checkpoint", path: Optional[PathLike]) -> dataset.Dataset:
+    """The data set named, or the one a checkpoint was trained on; warns if that has changed.
+
+    Raises InputError where none is named and the checkpoint does not tell, or for a bad file.
+    """
+    chosen = path or (source.state.data_path if source.state else None)
+    if chosen is None:
+        raise InputError(f"{source.path}: does not say what it was trained on; name --data FILE")
+    data = dataset.load(chosen)
+    if path is None and not was_trained_on(source, data):
+        warn(has_changed(source, data))
+    return data
+
+
+def was_trained_on(source: "Checkpoint", data: dataset.Dataset) -> bool:
+    """Whether a checkpoint was trained on this very data, as far as it tells."""
+    return source.state is None or source.state.data_sha256 == data.sha256
+
+
+def has_changed(source: "Checkpoint", data: dataset.Dataset) -> str:
+    """What to warn of where a checkpoint's data set is not what it was."""
+    return f"{data.source} has changed since {source.path} was trained on it"
 
 
 def _make(config: "DataConfig", path: Path) -> Optional[str]:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from mnist import config as configs
 from mnist.base import notes
+from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.base.files import PROJECT_ROOT, PathLike, find_input
 from mnist.checkpoints import checkpoint, conventions
@@ -144,6 +145,12 @@ def load_model(source: Checkpoint) -> architectures.Model:
     return model
 
 
+def probabilities(model: architectures.Model, images: Array) -> Array:
+    """uint8 ``[N,28,28]`` → float64 ``[N,10]``, at once; in ``guard`` and ``no_grad``."""
+    outputs = model(to_variable(as_model_input(images))).numpy()
+    return losses.probabilities(model.config.loss, outputs)
+
+
 def _model_config(source: Checkpoint) -> ModelConfig:
     try:
         return _MODEL_CONFIG.validate_python(source.model)
@@ -162,8 +169,7 @@ class Predictor:
 
     def __init__(self, name: Optional[PathLike], assume: Sequence[str] = ()) -> None:
         self.source = open_checkpoint(name, assume)
-        state = self.source.state
-        self.temperature = (state.temperature if state else None) or 1.0
+        self.temperature = calibration.temperature_of(self.source) or 1.0
         self._place = fluid.CPUPlace()
         with fluid.dygraph.guard(self._place):
             self._model = load_model(self.source)
@@ -173,12 +179,12 @@ class Predictor:
         """The network itself, in evaluation mode."""
         return self._model
 
-    def probabilities(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def probabilities(self, images: Array) -> Array:
         """uint8 ``[N,28,28]``, light ink on black → float64 ``[N,10]``."""
         rows = [self._predict(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
         return np.concatenate(rows) if rows else np.zeros((0, 10))
 
-    def predict(self, images: "np.ndarray[Any, Any]") -> List[Prediction]:
+    def predict(self, images: Array) -> List[Prediction]:
         """uint8 ``[N,28,28]``, light ink on black → a Prediction each."""
         probabilities = self.probabilities(images)
         order = np.argsort(-probabilities, axis=1, kind="stable")
@@ -186,13 +192,11 @@ class Predictor:
         rankings = [list(zip(*row)) for row in zip(order.tolist(), ranked.tolist())]
         return [_prediction(ranking, image) for ranking, image in zip(rankings, images)]
 
-    def _predict(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def _predict(self, images: Array) -> Array:
         with fluid.dygraph.guard(self._place), fluid.dygraph.no_grad():
-            outputs = self._model(to_variable(as_model_input(images)))
-            given = losses.probabilities(self._model.config.loss, outputs.numpy())
-            return calibration.at(given, self.temperature)
+            return calibration.at(probabilities(self._model, images), self.temperature)
 
 
-def _prediction(ranking: List[Tuple[int, float]], image: "np.ndarray[Any, Any]") -> Prediction:
+def _prediction(ranking: List[Tuple[int, float]], image: Array) -> Prediction:
     digit, confidence = ranking[0]
     return Prediction(digit, confidence, ranking, plausible.may_be_digit(image, confidence))

@@ -12,7 +12,7 @@ from mnist.base.errors import InputError
 from mnist.base.files import find_input, read_input
 from mnist.checkpoints import checkpoint, course_pairs
 from mnist.checkpoints.checkpoint import Checkpoint, EpochRecord, RunState
-from mnist.model import predictor
+from mnist.model import calibration, predictor
 from mnist.tensorboard import reader
 
 Points = List[Tuple[float, float]]
@@ -75,8 +75,8 @@ class Run:
 
     @property
     def temperature(self) -> Optional[float]:
-        """What the logits are divided by before the softmax; None without calibration."""
-        return self.state.temperature if self.state else None
+        """What the logits are divided by before the softmax; None: nothing."""
+        return calibration.temperature_of(self.source)
 
     @property
     def parameters(self) -> int:
