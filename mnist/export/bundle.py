@@ -89,9 +89,10 @@ def export(
         description = _describe(source)
         _write_files(source, description, folder)
         expected = _in_dygraph(source, images)
-        agreements = _compare(expected, images, folder)
+        inputs = as_model_input(images)
+        agreements = _compare(expected, inputs, folder)
         _require_agreement(agreements)
-        agreements += _compare_in_opencv(expected, images, folder)
+        agreements += _compare_in_opencv(expected, inputs, folder)
         description["checked"] = {
             "against": "dygraph",
             "on": origin,
@@ -212,7 +213,7 @@ def _sample(source: Checkpoint, data_path: Optional[str]) -> Tuple[Array, str]:
     return images, f"{len(images):,} images of {data_path or trained_on}, split eval"
 
 
-def _compare(expected: Array, images: Array, folder: Path) -> List[Agreement]:
+def _compare(expected: Array, inputs: Array, folder: Path) -> List[Agreement]:
     paddle_folder = folder / PADDLE_FOLDER
     runtimes: List[Tuple[str, str, Any]] = [
         ("fluid.Executor", PADDLE_FOLDER, paddle_program.StaticModel(paddle_folder)),
@@ -220,15 +221,16 @@ def _compare(expected: Array, images: Array, folder: Path) -> List[Agreement]:
         ("onnxruntime", ONNX_FILE, onnx_model.OnnxModel(folder / ONNX_FILE)),
     ]
     return [
-        compare(name, file, expected, _run(runtime, images)) for name, file, runtime in runtimes
+        compare(name, file, expected, _in_batches(runtime.probabilities, inputs))
+        for name, file, runtime in runtimes
     ]
 
 
-def _compare_in_opencv(expected: Array, images: Array, folder: Path) -> List[Agreement]:
+def _compare_in_opencv(expected: Array, inputs: Array, folder: Path) -> List[Agreement]:
     """OpenCV's dnn knows fewer operators and gets some wrong: that is told, and no failure."""
     try:
         model = onnx_model.OpenCvModel(folder / ONNX_FILE)
-        found = compare("OpenCV", ONNX_FILE, expected, _run(model, images))
+        found = compare("OpenCV", ONNX_FILE, expected, _in_batches(model.probabilities, inputs))
     except cv2.error as error:
         reason = " ".join(str(error).split())[:200]
         notes.warn(f"OpenCV {cv2.__version__} cannot run {ONNX_FILE} of this model ({reason})")
@@ -259,11 +261,6 @@ def _in_dygraph(source: Checkpoint, images: Array) -> Array:
 def _in_batches(run: Callable[[Array], Array], images: Array) -> Array:
     """``run`` over all images, the last batch a short one."""
     return np.concatenate([run(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)])
-
-
-def _run(runtime: Any, images: Array) -> Array:
-    """float32 ``[N,10]`` of a runtime for an exported file."""
-    return _in_batches(lambda batch: runtime.probabilities(as_model_input(batch)), images)
 
 
 def _require_agreement(agreements: List[Agreement]) -> None:

@@ -4,7 +4,7 @@ No text that comes from a file gets into a figure: runs are called by the letter
 page explains.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple, TypeVar
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple, TypeVar
 
 import numpy as np
 from matplotlib import ticker
@@ -164,14 +164,6 @@ def _plot_counts(axes: Any, found: Reliability, series: int, offset: float, of: 
     )  # fmt: skip
 
 
-def change(found: ChangeResult, number: int) -> Drawn:
-    """Accuracy against the strength of one change."""
-    figure, axes = new_figure(height=2.5)
-    _plot_change(axes, found, SERIES[0])
-    _finish_change(axes, found)
-    return Drawn(inline_svg(figure, f"change-{number}", _say_change(found)), "")
-
-
 # --- several runs ----------------------------------------------------------------------
 
 
@@ -190,39 +182,30 @@ def compared_training(entries: Sequence[Entry]) -> List[Drawn]:
 
 
 def _compared(entries: Sequence[Entry], field: str, name: str, factor: float = 1) -> Drawn:
-    figure, axes, values = _over_each_other(
-        entries, lambda run: _of_history(run.history, field, factor)
-    )
+    figure, axes = new_figure()
+    curves = [_of_history(entry.run.history, field, factor) for entry in entries]
+    for entry, points in zip(entries, curves):
+        _plot(axes, points, entry.letter, entry.place)
     if field == "learning_rate":
         axes.set_ylim(bottom=0)
     elif field.endswith("loss"):
-        _logarithmic_if_wide(axes, values)
+        _logarithmic_if_wide(axes, [value for points in curves for _, value in points])
     _label_epochs(axes, name)
     caption = f"{name[0].upper()}{name[1:].replace(', %', '')} over the epochs."
     return Drawn(inline_svg(figure, f"compared-{field}", caption), caption)
 
 
 def _against_seconds(entries: Sequence[Entry]) -> Drawn:
-    def points(run: Run) -> Points:
-        seconds = np.cumsum([record.seconds for record in run.history])
-        return [(x, 100 * record.valid_accuracy) for x, record in zip(seconds, run.history)]
-
-    figure, axes, _ = _over_each_other(entries, points)
+    figure, axes = new_figure()
+    for entry in entries:
+        history = entry.run.history
+        seconds = np.cumsum([record.seconds for record in history])
+        accuracies = [100 * record.valid_accuracy for record in history]
+        _plot(axes, list(zip(seconds, accuracies)), entry.letter, entry.place)
     axes.set(xlabel="seconds of training and validation", ylabel="accuracy on valid, %")
     legend_above(axes)
     caption = "Accuracy on valid against the time it took, each run on its machine."
     return Drawn(inline_svg(figure, "compared-seconds", caption), caption)
-
-
-def _over_each_other(
-    entries: Sequence[Entry], points_of: Callable[[Run], Points]
-) -> Tuple[Figure, Any, List[float]]:
-    """A curve for each run; the figure, its axes and all values."""
-    figure, axes = new_figure()
-    curves = [points_of(entry.run) for entry in entries]
-    for entry, points in zip(entries, curves):
-        _plot(axes, points, entry.letter, entry.place)
-    return figure, axes, [value for points in curves for _, value in points]
 
 
 def compared_recalls(entries: Sequence[Entry]) -> Drawn:
@@ -239,20 +222,29 @@ def compared_recalls(entries: Sequence[Entry]) -> Drawn:
     return Drawn(inline_svg(figure, "compared-recall", caption), caption)
 
 
-def compared_change(entries: Sequence[Entry], number: int) -> Drawn:
-    """Accuracy of several runs against the strength of the change of that number."""
-    figure, axes = new_figure(height=2.7)
-    results = [(entry, measures.changes[number]) for entry, measures in _measured(entries)]
-    for entry, found in results:
-        _plot_change(axes, found, SERIES[entry.place], entry.letter)
-    _finish_change(axes, results[0][1])
-    legend_above(axes)
-    label = " ".join(f"{entry.letter}: {_say_change(found)}" for entry, found in results)
-    return Drawn(inline_svg(figure, f"compared-change-{number}", label), "")
+# --- one run or several ----------------------------------------------------------------
 
 
-def _measured(entries: Sequence[Entry]) -> List[Tuple[Entry, Measures]]:
-    return [(entry, entry.measures) for entry in entries if entry.measures]
+def change(entries: Sequence[Entry], number: int) -> Drawn:
+    """Accuracy against the strength of the change of that number; one run at least is measured."""
+    several = len(entries) > 1
+    figure, axes = new_figure(height=2.7 if several else 2.5)
+    label = []
+    for entry, measures in _measured(entries):
+        found = measures.changes[number]
+        percents = [100 * accuracy for accuracy in found.accuracies]
+        axes.plot(found.change.strengths, percents, label=entry.letter, **SERIES[entry.place])
+        label.append((f"{entry.letter}: " if several else "") + _say_change(found))
+    axes.axhline(10, color=LIGHT["muted"], linestyle=":", linewidth=1.2)
+    axes.annotate(
+        "guessing", (0, 10), xycoords=("axes fraction", "data"), xytext=(3, 3),
+        textcoords="offset points", color=LIGHT["muted"],
+    )  # fmt: skip
+    axes.set(xlabel=found.change.strength_name, ylabel="accuracy, %", ylim=(0, 103))
+    if several:
+        legend_above(axes)
+    name = f"compared-change-{number}" if several else f"change-{number}"
+    return Drawn(inline_svg(figure, name, " ".join(label)), "")
 
 
 # --- parts -----------------------------------------------------------------------------
@@ -260,6 +252,10 @@ def _measured(entries: Sequence[Entry]) -> List[Tuple[Entry, Measures]]:
 
 def _of_history(history: Sequence[EpochRecord], field: str, factor: float = 1) -> Points:
     return [(record.epoch, factor * getattr(record, field)) for record in history]
+
+
+def _measured(entries: Sequence[Entry]) -> List[Tuple[Entry, Measures]]:
+    return [(entry, entry.measures) for entry in entries if entry.measures]
 
 
 def _plot(axes: Any, points: Points, name: str, series: int) -> None:
@@ -291,20 +287,6 @@ def _label_epochs(axes: Any, name: str) -> None:
     axes.set(xlabel="epoch", ylabel=name)
     axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=8, integer=True))
     legend_above(axes)
-
-
-def _plot_change(axes: Any, found: ChangeResult, style: Dict[str, str], name: str = "") -> None:
-    percents = [100 * accuracy for accuracy in found.accuracies]
-    axes.plot(found.change.strengths, percents, label=name, **style)
-
-
-def _finish_change(axes: Any, found: ChangeResult) -> None:
-    axes.axhline(10, color=LIGHT["muted"], linestyle=":", linewidth=1.2)
-    axes.annotate(
-        "guessing", (0, 10), xycoords=("axes fraction", "data"), xytext=(3, 3),
-        textcoords="offset points", color=LIGHT["muted"],
-    )  # fmt: skip
-    axes.set(xlabel=found.change.strength_name, ylabel="accuracy, %", ylim=(0, 103))
 
 
 def _say_change(found: ChangeResult) -> str:

@@ -33,7 +33,6 @@ from mnist.report.perturbations import CHANGES
 MARK = '<!doctype html>\n<html lang="en">\n<meta name="generator" content="mnist.report"'
 
 _MAX_ROWS = 100
-_NO_CLASSES = 10 * [{"recall": None, "precision": None}]
 _MARKERS = "●■▲◆○□△◇"
 _COLOURS = {colour: name for name, colour in LIGHT.items()}
 
@@ -54,14 +53,13 @@ def render(entry: Entry) -> str:
 
 def render_comparison(entries: Sequence[Entry]) -> str:
     """The page that sets several runs side by side, as the letters A, B, C…."""
-    classes = [e.measures.evaluation.per_class() if e.measures else _NO_CLASSES for e in entries]
     return _page(
         "compare.html",
         title=f"{len(entries)} runs compared",
         entries=entries,
         measured=[entry for entry in entries if entry.measures],
         warnings_of_runs=[f"{e.letter}: {text}" for e in entries for text in e.warnings],
-        classes=classes,
+        classes=[e.measures and e.measures.evaluation.per_class() for e in entries],
         differences=_differences(entries),
         pairs=_pairs(entries),
         batches=BATCHES,
@@ -70,16 +68,12 @@ def render_comparison(entries: Sequence[Entry]) -> str:
 
 
 def _page(template: str, **values: Any) -> str:
-    text = (
-        _environment()
-        .get_template(template)
-        .render(
-            made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-            machine=f"{_processor()}, {platform.system()}, Python {platform.python_version()}",
-            process=places.describe_process(),
-            **values,
-        )
-    )
+    text = _environment().get_template(template).render(
+        made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        machine=f"{_processor()}, {platform.system()}, Python {platform.python_version()}",
+        process=places.describe_process(),
+        **values,
+    )  # fmt: skip
     return f"{MARK}>\n{text}\n"
 
 
@@ -93,22 +87,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=_percent_or_dash,
-        interval=_interval,
-        count="{:,}".format,
-        svg=Markup,
-        png=_png,
-        tinted=_tinted,
-        most_taken_for=_most_taken_for,
-    )
+        percent=_percent_or_dash, interval=_interval, count="{:,}".format, svg=Markup, png=_png,
+        tinted=_tinted, most_taken_for=_most_taken_for,
+    )  # fmt: skip
     environment.globals.update(
-        version=__version__,
-        light=Markup(css_variables(LIGHT)),
-        dark=Markup(css_variables(DARK)),
-        charts=charts,
-        best_record=best_record,
-        mark=_mark,
-    )
+        version=__version__, charts=charts, best_record=best_record, mark=_mark,
+        light=Markup(css_variables(LIGHT)), dark=Markup(css_variables(DARK)),
+    )  # fmt: skip
     return environment
 
 

@@ -6,6 +6,7 @@ cadences is drawn. Nothing here changes a number of the training.
 
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Dict, Iterator, Optional, Sequence
 
 import numpy as np
@@ -38,42 +39,31 @@ _CHARTS: Dict[str, Dict[str, Sequence[str]]] = {
 }
 
 
+@dataclass
 class Observer:
     """Shows one run. ``state`` is the trainer's own and tells where the run stands."""
 
-    def __init__(
-        self,
-        config: Config,
-        data: Dataset,
-        model: Model,
-        state: RunState,
-        steps_per_epoch: int,
-        tracker: Tracker,
-    ) -> None:
-        self._config = config
-        self._cadence = config.log
-        self._data = data
-        self._model = model
-        self._state = state
-        self._steps_per_epoch = steps_per_epoch
-        self._tracker = tracker
+    config: Config
+    data: Dataset
+    model: Model
+    state: RunState
+    steps_per_epoch: int
+    tracker: Tracker
 
     def begin(self) -> None:
         """Before the first step: hyperparameters, graph, charts, the parameters as drawn."""
-        with self._tracker.together():
-            step = self._state.step
-            self._tracker.charts(_CHARTS)
-            if self._cadence.hparams:
+        with self.tracker.together():
+            step = self.state.step
+            self.tracker.charts(_CHARTS)
+            if self.config.log.hparams:
                 # The table cuts a name off, and the rest of the config has columns.
-                name = self._config.optimizer.name + time.strftime(" %H:%M:%S, %Y-%m-%d")
-                self._tracker.hyperparameters(
-                    hparams.columns(), hparams.METRICS, hparams.values(self._config), name
-                )
-            if self._cadence.graph:
+                name = self.config.optimizer.name + time.strftime(" %H:%M:%S, %Y-%m-%d")
+                self.tracker.hyperparameters(hparams.values(self.config), name)
+            if self.config.log.graph:
                 self._draw_graph()
-            if self._cadence.histograms_every_epochs:
+            if self.config.log.histograms_every_epochs:
                 self._draw_histograms("weights", self._parameters(), step)
-            if self._cadence.pictures_every_epochs:
+            if self.config.log.pictures_every_epochs:
                 self._draw_filters(step)
 
     @contextmanager
@@ -82,50 +72,50 @@ class Observer:
 
         ``images``: VarBase ``[B,1,28,28]``, ``labels``: VarBase ``[B,1]``.
         """
-        step = self._state.step + 1
-        is_first = self._state.step_in_epoch == 0
-        if is_first and _due(self._state.epoch, self._cadence.pictures_every_epochs):
+        step = self.state.step + 1
+        is_first = self.state.step_in_epoch == 0
+        if is_first and _due(self.state.epoch, self.config.log.pictures_every_epochs):
             self._draw_inputs(images.numpy(), labels.numpy(), step)
-        norms = _due(step, self._cadence.norms_every_steps)
+        norms = _due(step, self.config.log.norms_every_steps)
         before = self._parameters() if norms else {}
         yield
         if norms:
             self._draw_norms(before, step)
-        if self._state.step_in_epoch + 1 == self._steps_per_epoch:
-            self._after_last_step(self._state.epoch + 1, step)
+        if self.state.step_in_epoch + 1 == self.steps_per_epoch:
+            self._after_last_step(self.state.epoch + 1, step)
 
     def after_valid(self, result: Evaluation) -> None:
         """After an epoch's evaluation; ``state`` counts the epoch as finished."""
-        with self._tracker.together():
-            epoch, step = self._state.epoch, self._state.step
-            self._tracker.scalars(_accuracy_by_digit(result), step)
-            if _due(epoch, self._cadence.pictures_every_epochs):
-                self._draw_answers("valid", result, self._data.valid, step)
+        with self.tracker.together():
+            epoch, step = self.state.epoch, self.state.step
+            self.tracker.scalars(_accuracy_by_digit(result), step)
+            if _due(epoch, self.config.log.pictures_every_epochs):
+                self._draw_answers("valid", result, self.data.valid, step)
 
     def after_eval(self, result: Evaluation) -> None:
         """At the end, the model being the one that was evaluated."""
-        with self._tracker.together():
-            step = self._state.step
-            if self._cadence.pictures_every_epochs:
-                self._draw_answers("eval", result, self._data.eval, step)
-            if self._cadence.projector_points:
-                self._draw_vectors(result, self._cadence.projector_points)
-            if self._cadence.hparams:
-                self._tracker.finished(step)
+        with self.tracker.together():
+            step = self.state.step
+            if self.config.log.pictures_every_epochs:
+                self._draw_answers("eval", result, self.data.eval, step)
+            if self.config.log.projector_points:
+                self._draw_vectors(result, self.config.log.projector_points)
+            if self.config.log.hparams:
+                self.tracker.finished(step)
 
     # --- what is drawn ---
 
     def _after_last_step(self, epoch: int, step: int) -> None:
-        with self._tracker.together():
-            if _due(epoch, self._cadence.histograms_every_epochs):
+        with self.tracker.together():
+            if _due(epoch, self.config.log.histograms_every_epochs):
                 self._draw_histograms("weights", self._parameters(), step)
                 self._draw_histograms("gradients", self._gradients(), step)
-            if _due(epoch, self._cadence.pictures_every_epochs):
+            if _due(epoch, self.config.log.pictures_every_epochs):
                 self._draw_filters(step)
 
     def _draw_graph(self) -> None:
         try:
-            self._tracker.graph(inside.trace(self._model))
+            self.tracker.graph(inside.trace(self.model))
         except fluid.core.EnforceNotMet:
             notes.warn("Paddle cannot trace this model: no graph is drawn (log.graph)")
 
@@ -134,7 +124,7 @@ class Observer:
         shown = np.rint(255 * np.clip(images[:_INPUTS, 0], 0, 1)).astype(np.uint8)
         captions = [str(label) for label in labels[:_INPUTS, 0]]
         picture = drawing.tiles(shown, captions, _INPUT_COLUMNS, 2)
-        self._tracker.image("train/inputs", picture, step)
+        self.tracker.image("train/inputs", picture, step)
 
     def _draw_norms(self, before: Arrays, step: int) -> None:
         """L2 norms of the gradients (before clipping) and of what the step changed."""
@@ -142,28 +132,28 @@ class Observer:
         after = self._parameters()
         updates = {name: _norm(after[name] - before[name]) for name in gradients}
         values = {
-            "train/gradient_norm": _total(gradients),
-            "train/update_norm": _total(updates),
+            "train/gradient_norm": _norm(list(gradients.values())),
+            "train/update_norm": _norm(list(updates.values())),
         }
         for name in gradients:
             values[f"gradient_norm/{name}"] = gradients[name]
             # Relative to what is changed: about a thousandth is usual.
             values[f"update_ratio/{name}"] = updates[name] / max(_norm(before[name]), 1e-12)
-        self._tracker.scalars(values, step)
+        self.tracker.scalars(values, step)
 
     def _draw_histograms(self, group: str, arrays: Arrays, step: int) -> None:
         named = {f"{group}/{name}": array for name, array in arrays.items()}
-        self._tracker.histograms(named, step)
+        self.tracker.histograms(named, step)
 
     def _draw_filters(self, step: int) -> None:
-        filters = inside.first_filters(self._model)
+        filters = inside.first_filters(self.model)
         if filters is not None:
             picture = drawing.filters(filters[:_FILTERS])
-            self._tracker.image("train/first_layer", picture, step)
+            self.tracker.image("train/first_layer", picture, step)
 
     def _draw_answers(self, split: str, result: Evaluation, data: Split, step: int) -> None:
         picture = drawing.confusion(result.confusion)
-        self._tracker.image(f"{split}/confusion_matrix", picture, step)
+        self.tracker.image(f"{split}/confusion_matrix", picture, step)
         self._draw_mistakes(split, result, data, step)
         self._draw_precision_recall(split, result, step)
 
@@ -176,32 +166,32 @@ class Observer:
             result.digits[worst],
             result.confidences[worst],
         )
-        self._tracker.image(f"{split}/worst_mistakes", picture, step)
+        self.tracker.image(f"{split}/worst_mistakes", picture, step)
 
     def _draw_precision_recall(self, split: str, result: Evaluation, step: int) -> None:
         scores = np.nan_to_num(result.probabilities)
         names = [f"{split}_precision_recall/{digit}" for digit in range(10)]
-        self._tracker.precision_recall(
+        self.tracker.precision_recall(
             {name: result.labels == digit for digit, name in enumerate(names)},
             {name: scores[:, digit] for digit, name in enumerate(names)},
             step,
         )
 
     def _draw_vectors(self, result: Evaluation, points: int) -> None:
-        digits = projector.digit_vectors(self._model, self._data.eval, result, points)
-        rows = projector.table_vectors(self._model)
-        self._tracker.vectors([vectors for vectors in (digits, rows) if vectors is not None])
+        digits = projector.digit_vectors(self.model, self.data.eval, result, points)
+        rows = projector.table_vectors(self.model)
+        self.tracker.vectors([vectors for vectors in (digits, rows) if vectors is not None])
 
     # --- the model's arrays ---
 
     def _parameters(self) -> Arrays:
-        return {name: p.numpy() for name, p in self._model.named_parameters()}
+        return {name: p.numpy() for name, p in self.model.named_parameters()}
 
     def _gradients(self) -> Arrays:
         """Of the parameters that have any: a running statistic, say, has none."""
         found = {
             name: parameter.gradient()
-            for name, parameter in self._model.named_parameters()
+            for name, parameter in self.model.named_parameters()
             if not parameter.stop_gradient
         }
         return {name: gradient for name, gradient in found.items() if gradient is not None}
@@ -211,13 +201,9 @@ def _due(number: int, every: Optional[int]) -> bool:
     return every is not None and number % every == 0
 
 
-def _norm(array: Array) -> float:
-    return float(np.linalg.norm(array.ravel()))
-
-
-def _total(norms: Dict[str, float]) -> float:
-    """The norm of all of them together."""
-    return float(np.linalg.norm(list(norms.values())))
+def _norm(numbers: Any) -> float:
+    """The L2 norm of all numbers of an array or a list, whatever its shape."""
+    return float(np.linalg.norm(numbers))
 
 
 def _accuracy_by_digit(result: Evaluation) -> Dict[str, float]:

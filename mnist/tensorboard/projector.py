@@ -58,11 +58,9 @@ def remove(folder: Path) -> None:
     Raises Failure (naming the file) if that is not permitted.
     """
     try:
-        for path in files_in(folder):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        (folder / _LIST).unlink(missing_ok=True)
+        if (folder / _FOLDER).exists():
+            shutil.rmtree(folder / _FOLDER)
     except OSError as error:
         raise Failure(f"{error.filename}: cannot be removed ({error.strerror})") from error
 

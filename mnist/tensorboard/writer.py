@@ -22,7 +22,7 @@ from mnist.base import notes
 from mnist.base.arrays import Array, Arrays
 from mnist.base.errors import Failure
 from mnist.base.files import atomic_write, open_input
-from mnist.tensorboard import projector, reader
+from mnist.tensorboard import hparams, projector, reader
 
 # What is drawn once an epoch's training is over, or the whole run's, by its tag.
 _OF_VALID = ("valid",)
@@ -125,22 +125,14 @@ class Tracker:
         }
         self._attempt(self._writer.add_custom_scalars, lines)
 
-    def hyperparameters(
-        self,
-        columns: Dict[str, Union[type, List[str]]],
-        metrics: Sequence[str],
-        values: Dict[str, Union[bool, float, str]],
-        name: str,
-    ) -> None:
-        """Make the run a row, called ``name``, of TensorBoard's table of runs.
-
-        ``columns``: every key that any run may have, with the type of its values (bool,
-        float or str) or the words that it may be; ``metrics``: names of curves, of which
-        the table shows the last points.
-        """
+    def hyperparameters(self, values: Dict[str, hparams.Value], name: str) -> None:
+        """Make the run a row, called ``name``, of TensorBoard's table of runs."""
+        columns = hparams.columns().items()
         experiment = api_pb2.Experiment(
-            hparam_infos=[_hparam_info(key, column) for key, column in columns.items()],
-            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics],
+            hparam_infos=[_hparam_info(key, column) for key, column in columns],
+            metric_infos=[
+                api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in hparams.METRICS
+            ],
         )
         self._add_hparams("experiment", HParamsPluginData(experiment=experiment), 0)
         self._add(hparams_summary.hparams_pb(values, trial_id=name).value, 0)
@@ -216,7 +208,7 @@ def precision_recall_table(truths: Array, scores: Array) -> Tuple[Array, ...]:
     return found, false, false[0] - false, found[0] - found, precision, recall
 
 
-def _hparam_info(key: str, column: Union[type, List[str]]) -> Any:
+def _hparam_info(key: str, column: hparams.Column) -> Any:
     types = {bool: "BOOL", float: "FLOAT64", str: "STRING"}
     kind = types[column] if isinstance(column, type) else "STRING"
     info = api_pb2.HParamInfo(name=key, type=getattr(api_pb2, f"DATA_TYPE_{kind}"))
