@@ -150,16 +150,9 @@ def _describe(source: Checkpoint) -> Dict[str, Any]:
     return {
         "kind": KIND,
         "format": 1,
-        "input": {
-            "name": paddle_program.INPUT,
-            "dtype": "float32",
-            "shape": [onnx_model.BATCH, 1, SIDE, SIDE],
-            "range": [0, 1],
-        },
+        "input": {**_tensor(paddle_program.INPUT, 1, SIDE, SIDE), "range": [0, 1]},
         "output": {
-            "name": paddle_program.OUTPUT,
-            "dtype": "float32",
-            "shape": [onnx_model.BATCH, CLASSES],
+            **_tensor(paddle_program.OUTPUT, CLASSES),
             "classes": [str(digit) for digit in range(CLASSES)],
         },
         "preprocessing": PREPROCESSING,
@@ -174,6 +167,10 @@ def _describe(source: Checkpoint) -> Dict[str, Any]:
         },
         "parameters": parameters,
     }
+
+
+def _tensor(name: str, *shape: int) -> Dict[str, Any]:
+    return {"name": name, "dtype": "float32", "shape": [onnx_model.BATCH, *shape]}
 
 
 def _describe_checkpoint(source: Checkpoint) -> Dict[str, Any]:

@@ -122,12 +122,12 @@ def reliability_diagram(measures: Measures) -> Drawn:
         height=4.2, nrows=2, sharex=True, gridspec_kw={"height_ratios": [3, 1]}
     )
     above.plot([0, 100], [0, 100], color=LIGHT["muted"], linestyle=":", label="as it should be")
-    shown = [("as trained" if tempered else "this model", plain, 0)]
+    shown = [("this model", plain)]
     if tempered:
-        shown.append(("with temperature", tempered, 1))
-    for number, (name, each, series) in enumerate(shown):
+        shown = [("as trained", plain), ("with temperature", tempered)]
+    for series, (name, each) in enumerate(shown):
         _plot_bins(above, each, name, series)
-        _plot_counts(below, each, series, offset=0.42 * number, of=len(shown))
+        _plot_counts(below, each, series, of=len(shown))
     above.set(ylabel="accuracy, %", xlim=(0, 101.5), ylim=(-2, 102))
     legend_above(above)
     below.set_yscale("symlog", linthresh=1)
@@ -155,10 +155,10 @@ def _plot_bins(axes: Any, found: Reliability, name: str, series: int) -> None:
     axes.errorbar(confidences, 100 * accuracy, yerr=100 * bars, label=name, **style)
 
 
-def _plot_counts(axes: Any, found: Reliability, series: int, offset: float, of: int) -> None:
+def _plot_counts(axes: Any, found: Reliability, series: int, of: int) -> None:
     width = 100 / len(found.bins)
     axes.bar(
-        [100 * each.low + width * (0.08 + offset) for each in found.bins],
+        [100 * each.low + width * (0.08 + 0.42 * series) for each in found.bins],
         [each.count for each in found.bins],
         width=width * (0.84 if of == 1 else 0.42), align="edge", color=SERIES[series]["color"],
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """How far figures can be trusted: a model's confidences, and a fraction that was counted."""
 
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import List, NamedTuple, Tuple
 
 from scipy.stats import binomtest
 
@@ -22,8 +22,7 @@ class Bin:
     interval: Tuple[float, float]  # 95%, of the accuracy
 
 
-@dataclass(frozen=True)
-class Reliability:
+class Reliability(NamedTuple):
     """Confidence against accuracy.
 
     ``ece`` is the expected calibration error, 0–1, ``log_loss`` the mean of minus the natural
@@ -55,14 +54,9 @@ def reliability(probabilities: Array, labels: Array) -> Reliability:
 
 def _bin(number: int, confidences: Array, right: Array) -> Bin:
     count = len(right)
-    return Bin(
-        low=number / BINS,
-        high=(number + 1) / BINS,
-        count=count,
-        confidence=float(confidences.mean()) if count else 0.0,
-        accuracy=float(right.mean()) if count else 0.0,
-        interval=wilson_interval(int(right.sum()), count),
-    )
+    means = (float(confidences.mean()), float(right.mean())) if count else (0.0, 0.0)
+    interval = wilson_interval(int(right.sum()), count)
+    return Bin(number / BINS, (number + 1) / BINS, count, *means, interval)
 
 
 def wilson_interval(right: int, count: int) -> Tuple[float, float]:

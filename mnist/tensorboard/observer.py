@@ -53,7 +53,6 @@ class Observer:
     def begin(self) -> None:
         """Before the first step: hyperparameters, graph, charts, the parameters as drawn."""
         with self.tracker.together():
-            step = self.state.step
             self.tracker.charts(_CHARTS)
             if self.config.log.hparams:
                 # The table cuts a name off, and the rest of the config has columns.
@@ -61,10 +60,7 @@ class Observer:
                 self.tracker.hyperparameters(hparams.values(self.config), name)
             if self.config.log.graph:
                 self._draw_graph()
-            if self.config.log.histograms_every_epochs:
-                self._draw_histograms("weights", self._parameters(), step)
-            if self.config.log.pictures_every_epochs:
-                self._draw_filters(step)
+            self._draw_model(0, self.state.step)
 
     @contextmanager
     def step(self, images: Any, labels: Any) -> Iterator[None]:
@@ -107,11 +103,9 @@ class Observer:
 
     def _after_last_step(self, epoch: int, step: int) -> None:
         with self.tracker.together():
+            self._draw_model(epoch, step)
             if _due(epoch, self.config.log.histograms_every_epochs):
-                self._draw_histograms("weights", self._parameters(), step)
                 self._draw_histograms("gradients", self._gradients(), step)
-            if _due(epoch, self.config.log.pictures_every_epochs):
-                self._draw_filters(step)
 
     def _draw_graph(self) -> None:
         try:
@@ -145,11 +139,15 @@ class Observer:
         named = {f"{group}/{name}": array for name, array in arrays.items()}
         self.tracker.histograms(named, step)
 
-    def _draw_filters(self, step: int) -> None:
-        filters = inside.first_filters(self.model)
-        if filters is not None:
-            picture = drawing.filters(filters[:_FILTERS])
-            self.tracker.image("train/first_layer", picture, step)
+    def _draw_model(self, epoch: int, step: int) -> None:
+        """The parameters, and the first layer as pictures, after so many epochs."""
+        if _due(epoch, self.config.log.histograms_every_epochs):
+            self._draw_histograms("weights", self._parameters(), step)
+        if _due(epoch, self.config.log.pictures_every_epochs):
+            filters = inside.first_filters(self.model)
+            if filters is not None:
+                picture = drawing.filters(filters[:_FILTERS])
+                self.tracker.image("train/first_layer", picture, step)
 
     def _draw_answers(self, split: str, result: Evaluation, data: Split, step: int) -> None:
         picture = drawing.confusion(result.confusion)
