@@ -23,7 +23,7 @@ from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, RunState
 from mnist.export import bundle, onnx_model, paddle_program
 from mnist.fluid.door import fluid, to_variable
-from mnist.model import architectures, restore
+from mnist.model import architectures, calibration, restore
 
 BASE = "dygraph"
 SIZES = (1, 256)
@@ -61,7 +61,7 @@ def _source(path: Optional[str], scratch: Path) -> Checkpoint:
 
 
 def _ways(source: Checkpoint, folder: Path) -> Dict[str, Way]:
-    temperature = bundle.temperature_of(source)
+    temperature = calibration.temperature_of(source)
     with fluid.dygraph.guard(fluid.CPUPlace()):
         classifier = paddle_program.Classifier(restore.load_model(source), temperature)
         classifier.eval()

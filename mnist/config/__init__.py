@@ -27,5 +27,6 @@ from mnist.config.schema import PiecewiseSchedule as PiecewiseSchedule
 from mnist.config.schema import PolynomialSchedule as PolynomialSchedule
 from mnist.config.schema import changes_the_run as changes_the_run
 from mnist.config.schema import differences as differences
+from mnist.config.schema import dotted as dotted
 from mnist.config.schema import flatten as flatten
 from mnist.config.schema import sections_in as sections_in

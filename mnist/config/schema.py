@@ -366,7 +366,7 @@ FREE_ON_RESUME = (
 
 def flatten(config: Config) -> Dict[str, Any]:
     """Every key in dotted form with its value: ``{"data.batch_size": 100, …}``."""
-    return dict(_flatten(config.model_dump(), ""))
+    return dict(dotted(config.model_dump()))
 
 
 def differences(saved: Config, given: Config) -> List[Tuple[str, Any, Any]]:
@@ -387,10 +387,11 @@ def changes_the_run(key: str, config: Config) -> bool:
     return not any(key == free or key.startswith(free + ".") for free in FREE_ON_RESUME)
 
 
-def _flatten(value: Dict[str, Any], path: str) -> Iterator[Tuple[str, Any]]:
-    for name, inner in value.items():
-        key = f"{path}.{name}" if path else name
-        if isinstance(inner, dict):
-            yield from _flatten(inner, key)
+def dotted(values: Dict[str, Any], path: str = "") -> Iterator[Tuple[str, Any]]:
+    """(dotted key, value) of sections inside sections."""
+    for name, inner in values.items():
+        key = f"{path}.{name}" if path else str(name)
+        if isinstance(inner, dict) and inner:
+            yield from dotted(inner, key)
         else:
             yield key, inner

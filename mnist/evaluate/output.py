@@ -5,13 +5,11 @@ from typing import Any, Dict, Optional, Sequence
 
 from rich.table import Table
 
-from mnist.base import notes
 from mnist.base.console import make_console, make_table, percent, print_table
-from mnist.base.errors import InputError
-from mnist.base.files import find_input
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints.checkpoint import Checkpoint
 from mnist.config import LoaderConfig
-from mnist.data import dataset
+from mnist.data.dataset import Dataset
+from mnist.data.obtain import data_set_of
 from mnist.fluid.door import fluid
 from mnist.model import calibration, opening, restore
 from mnist.model.evaluation import Evaluation, evaluate
@@ -32,21 +30,7 @@ def print_evaluation(
         _print_tables(source, data, split, result)
 
 
-def data_set_of(source: checkpoint.Checkpoint, path: Optional[str]) -> dataset.Dataset:
-    """The data set named, or the one a checkpoint was trained on; warns if that has changed."""
-    trained_on = source.state.data_path if source.state else None
-    chosen = path or trained_on
-    if chosen is None:
-        raise InputError(f"{source.path}: does not say what it was trained on; name --data FILE")
-    data = dataset.load(find_input(chosen))
-    if path is None and source.state and data.sha256 != source.state.data_sha256:
-        notes.warn(f"{chosen} has changed since {source.path} was trained on it")
-    return data
-
-
-def _as_json(
-    source: checkpoint.Checkpoint, data: dataset.Dataset, split: str, result: Evaluation
-) -> Dict[str, Any]:
+def _as_json(source: Checkpoint, data: Dataset, split: str, result: Evaluation) -> Dict[str, Any]:
     return {
         "split": split,
         "count": result.count,
@@ -60,9 +44,9 @@ def _as_json(
     }
 
 
-def _calibration(source: checkpoint.Checkpoint, result: Evaluation) -> Dict[str, Any]:
+def _calibration(source: Checkpoint, result: Evaluation) -> Dict[str, Any]:
     """The expected calibration error of the model's own probabilities, and at its temperature."""
-    temperature = source.state.temperature if source.state else None
+    temperature = calibration.temperature_of(source)
     mended = calibration.at(result.probabilities, temperature or 1.0)
     return {
         "temperature": temperature,
@@ -71,16 +55,11 @@ def _calibration(source: checkpoint.Checkpoint, result: Evaluation) -> Dict[str,
     }
 
 
-def _print_tables(
-    source: checkpoint.Checkpoint, data: dataset.Dataset, split: str, result: Evaluation
-) -> None:
+def _print_tables(source: Checkpoint, data: Dataset, split: str, result: Evaluation) -> None:
     console = make_console()
-    wrong = int((result.labels != result.digits).sum())
-    console.print(f"checkpoint  {source.named} ({source.path.name})", markup=False)
-    console.print(
-        f"data        {data.source}, split {split}: {result.count:,} images", markup=False
-    )
-    console.print(f"accuracy    {percent(result.accuracy)} ({wrong:,} wrong)")
+    console.print(f"checkpoint  {source.named} ({source.path.name})")
+    console.print(f"data        {data.source}, split {split}: {result.count:,} images")
+    console.print(f"accuracy    {percent(result.accuracy)} ({result.wrong:,} wrong)")
     console.print(f"loss        {result.loss:.4f}")
     console.print(f"confidence  {_describe(_calibration(source, result))}")
     print_table(console, "per digit", _class_table(result))

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -11,15 +12,16 @@ import numpy as np
 
 from mnist import __version__
 from mnist.base import notes, preflight
+from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, find_input, read_input, sha256_of, staged_folder
 from mnist.checkpoints.checkpoint import PARAMETERS, Checkpoint
-from mnist.data import dataset
 from mnist.data.digits import CLASSES, SIDE
+from mnist.data.obtain import data_set_of
 from mnist.export import onnx_model, paddle_program, weight_files
-from mnist.fluid.door import fluid, to_variable
+from mnist.fluid.door import fluid
 from mnist.fluid.feeding import as_model_input
-from mnist.model import calibration, losses, restore
+from mnist.model import calibration, predictor, restore
 
 MODEL_JSON = "model.json"
 PADDLE_FOLDER = "paddle"
@@ -70,14 +72,6 @@ class Export:
     agreements: List[Agreement]
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """Images to compare on, uint8 ``[N,28,28]``, and what they are, for people."""
-
-    images: "np.ndarray[Any, Any]"
-    origin: str
-
-
 def export(
     source: Checkpoint, to: PathLike, data_path: Optional[str] = None, force: bool = False
 ) -> Export:
@@ -90,18 +84,18 @@ def export(
     results; ``to`` is then as it was. Must run outside ``fluid.dygraph.guard``.
     """
     _require_room(Path(to), force)
-    sample = _sample(source, data_path)
-    temperature = temperature_of(source)
+    images, origin = _sample(source, data_path)
     with staged_folder(to, replace=force) as folder:
-        description = _describe(source, temperature)
-        _write_files(source, temperature, description, folder)
-        expected = _in_dygraph(source, temperature, sample.images)
-        agreements = _compare(expected, sample.images, folder)
+        description = _describe(source)
+        _write_files(source, description, folder)
+        expected = _in_dygraph(source, images)
+        inputs = as_model_input(images)
+        agreements = _compare(expected, inputs, folder)
         _require_agreement(agreements)
-        agreements += _compare_in_opencv(expected, sample.images, folder)
+        agreements += _compare_in_opencv(expected, inputs, folder)
         description["checked"] = {
             "against": "dygraph",
-            "on": sample.origin,
+            "on": origin,
             "limit": LIMIT,
             "results": [asdict(agreement) for agreement in agreements],
         }
@@ -109,11 +103,6 @@ def export(
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
         (folder / MODEL_JSON).write_text(text, encoding="utf-8")
     return Export(Path(to), description, agreements)
-
-
-def temperature_of(source: Checkpoint) -> Optional[float]:
-    """What a checkpoint's logits are divided by before the softmax; None: nothing."""
-    return source.state.temperature if source.state else None
 
 
 # --- the folder ------------------------------------------------------------------------
@@ -138,11 +127,9 @@ def _is_export(folder: Path) -> bool:
     return isinstance(values, dict) and values.get("kind") == KIND
 
 
-def _write_files(
-    source: Checkpoint, temperature: Optional[float], description: Dict[str, Any], folder: Path
-) -> None:
+def _write_files(source: Checkpoint, description: Dict[str, Any], folder: Path) -> None:
     (folder / PADDLE_FOLDER).mkdir()
-    paddle_program.save(source, temperature, folder / PADDLE_FOLDER)
+    paddle_program.save(source, folder / PADDLE_FOLDER)
     names = {row["variable"]: row["name"] for row in description["parameters"]}
     onnx_model.write(folder / PADDLE_FOLDER, folder / ONNX_FILE, names, _onnx_metadata(description))
     ordered = source.named_as(list(names.values())).parameters
@@ -157,26 +144,19 @@ def _hashes(folder: Path) -> Dict[str, str]:
 # --- what model.json and the ONNX file say -----------------------------------------------
 
 
-def _describe(source: Checkpoint, temperature: Optional[float]) -> Dict[str, Any]:
+def _describe(source: Checkpoint) -> Dict[str, Any]:
     with fluid.dygraph.guard(fluid.CPUPlace()):
         parameters = weight_files.describe(restore.load_model(source))
     return {
         "kind": KIND,
         "format": 1,
-        "input": {
-            "name": paddle_program.INPUT,
-            "dtype": "float32",
-            "shape": [onnx_model.BATCH, 1, SIDE, SIDE],
-            "range": [0, 1],
-        },
+        "input": {**_tensor(paddle_program.INPUT, 1, SIDE, SIDE), "range": [0, 1]},
         "output": {
-            "name": paddle_program.OUTPUT,
-            "dtype": "float32",
-            "shape": [onnx_model.BATCH, CLASSES],
+            **_tensor(paddle_program.OUTPUT, CLASSES),
             "classes": [str(digit) for digit in range(CLASSES)],
         },
         "preprocessing": PREPROCESSING,
-        "temperature": temperature,
+        "temperature": calibration.temperature_of(source),
         "model": source.model,
         "checkpoint": _describe_checkpoint(source),
         "versions": {
@@ -187,6 +167,10 @@ def _describe(source: Checkpoint, temperature: Optional[float]) -> Dict[str, Any
         },
         "parameters": parameters,
     }
+
+
+def _tensor(name: str, *shape: int) -> Dict[str, Any]:
+    return {"name": name, "dtype": "float32", "shape": [onnx_model.BATCH, *shape]}
 
 
 def _describe_checkpoint(source: Checkpoint) -> Dict[str, Any]:
@@ -204,34 +188,29 @@ def _describe_checkpoint(source: Checkpoint) -> Dict[str, Any]:
 def _onnx_metadata(description: Dict[str, Any]) -> Dict[str, str]:
     """What belongs to the model itself, for whoever has the ONNX file only."""
     keys = ("input", "output", "preprocessing", "temperature", "model", "checkpoint", "versions")
-    return {key: _as_text(description[key]) for key in keys}
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    values = {key: description[key] for key in keys}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in values.items()
+    }
 
 
 # --- the comparison ----------------------------------------------------------------------
 
 
-def _sample(source: Checkpoint, data_path: Optional[str]) -> _Sample:
+def _sample(source: Checkpoint, data_path: Optional[str]) -> Tuple[Array, str]:
+    """Images to compare on, uint8 ``[N,28,28]``, and what they are, for people."""
     trained_on = source.state.data_path if source.state else ""
-    chosen = data_path or trained_on
     if data_path is None and not (trained_on and find_input(trained_on).exists()):
         missing = f"{trained_on} is not there" if trained_on else "it does not name its data set"
         notes.warn(f"{source.path}: {missing}, so checked on random images; name --data FILE")
         images = np.random.default_rng(0).integers(0, 256, (CHECKED_IMAGES, SIDE, SIDE), np.uint8)
-        return _Sample(images, f"{len(images):,} random images")
-    data = dataset.load(find_input(chosen))
-    if data_path is None and source.state and data.sha256 != source.state.data_sha256:
-        notes.warn(f"{chosen} has changed since {source.path} was trained on it")
-    images = data.eval.images[:CHECKED_IMAGES]
-    return _Sample(images, f"{len(images):,} images of {chosen}, split eval")
+        return images, f"{len(images):,} random images"
+    images = data_set_of(source, data_path).eval.images[:CHECKED_IMAGES]
+    return images, f"{len(images):,} images of {data_path or trained_on}, split eval"
 
 
-def _compare(
-    expected: "np.ndarray[Any, Any]", images: "np.ndarray[Any, Any]", folder: Path
-) -> List[Agreement]:
+def _compare(expected: Array, inputs: Array, folder: Path) -> List[Agreement]:
     paddle_folder = folder / PADDLE_FOLDER
     runtimes: List[Tuple[str, str, Any]] = [
         ("fluid.Executor", PADDLE_FOLDER, paddle_program.StaticModel(paddle_folder)),
@@ -239,18 +218,16 @@ def _compare(
         ("onnxruntime", ONNX_FILE, onnx_model.OnnxModel(folder / ONNX_FILE)),
     ]
     return [
-        compare(name, file, expected, _in_batches(runtime.probabilities, images))
+        compare(name, file, expected, _in_batches(runtime.probabilities, inputs))
         for name, file, runtime in runtimes
     ]
 
 
-def _compare_in_opencv(
-    expected: "np.ndarray[Any, Any]", images: "np.ndarray[Any, Any]", folder: Path
-) -> List[Agreement]:
+def _compare_in_opencv(expected: Array, inputs: Array, folder: Path) -> List[Agreement]:
     """OpenCV's dnn knows fewer operators and gets some wrong: that is told, and no failure."""
     try:
         model = onnx_model.OpenCvModel(folder / ONNX_FILE)
-        found = compare("OpenCV", ONNX_FILE, expected, _in_batches(model.probabilities, images))
+        found = compare("OpenCV", ONNX_FILE, expected, _in_batches(model.probabilities, inputs))
     except cv2.error as error:
         reason = " ".join(str(error).split())[:200]
         notes.warn(f"OpenCV {cv2.__version__} cannot run {ONNX_FILE} of this model ({reason})")
@@ -263,37 +240,24 @@ def _compare_in_opencv(
     return [found]
 
 
-def compare(
-    runtime: str, file: str, expected: "np.ndarray[Any, Any]", found: "np.ndarray[Any, Any]"
-) -> Agreement:
+def compare(runtime: str, file: str, expected: Array, found: Array) -> Agreement:
     """How ``found`` agrees with what is expected, both probabilities ``[N,10]``."""
     same_digit = int(np.sum(expected.argmax(axis=1) == found.argmax(axis=1)))
     largest = float(np.abs(expected - found).max())
     return Agreement(runtime, file, len(expected), largest, same_digit)
 
 
-def _in_dygraph(
-    source: Checkpoint, temperature: Optional[float], images: "np.ndarray[Any, Any]"
-) -> "np.ndarray[Any, Any]":
+def _in_dygraph(source: Checkpoint, images: Array) -> Array:
     """The checkpoint's own probabilities, float64 ``[N,10]``, by another way than the export's."""
     with fluid.dygraph.guard(fluid.CPUPlace()), fluid.dygraph.no_grad():
         model = restore.load_model(source)
-        loss = model.config.loss
-
-        def probabilities(batch: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-            outputs = model(to_variable(batch)).numpy()
-            return losses.probabilities(loss, outputs)
-
-        plain = _in_batches(probabilities, images)
-    return plain if temperature is None else calibration.at(plain, temperature)
+        plain = _in_batches(partial(predictor.probabilities, model), images)
+    return calibration.at(plain, calibration.temperature_of(source) or 1.0)
 
 
-def _in_batches(
-    run: "Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]", images: "np.ndarray[Any, Any]"
-) -> "np.ndarray[Any, Any]":
-    """``run`` over all images, as models take them, the last batch a short one."""
-    starts = range(0, len(images), _BATCH)
-    return np.concatenate([run(as_model_input(images[i : i + _BATCH])) for i in starts])
+def _in_batches(run: Callable[[Array], Array], images: Array) -> Array:
+    """``run`` over all images, the last batch a short one."""
+    return np.concatenate([run(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)])
 
 
 def _require_agreement(agreements: List[Agreement]) -> None:

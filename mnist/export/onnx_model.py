@@ -13,6 +13,7 @@ import onnx
 import onnxruntime  # type: ignore[import-untyped]
 from onnx import helper, shape_inference
 
+from mnist.base.arrays import Array
 from mnist.base.errors import Failure
 from mnist.export.paddle_program import INPUT, OUTPUT, PARAMETERS, PROGRAM
 
@@ -97,7 +98,7 @@ class OnnxModel:
             str(path), options, providers=["CPUExecutionProvider"]
         )
 
-    def probabilities(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def probabilities(self, images: Array) -> Array:
         """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
         (result,) = self._session.run([OUTPUT], {INPUT: images})
         return np.asarray(result)
@@ -109,7 +110,7 @@ class OpenCvModel:
     def __init__(self, path: Path) -> None:
         self._net = cv2.dnn.readNetFromONNX(str(path))
 
-    def probabilities(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def probabilities(self, images: Array) -> Array:
         """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
         self._net.setInput(images)
         return np.array(self._net.forward())

@@ -11,10 +11,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mnist.checkpoints import checkpoint
+from mnist.base.arrays import Array
+from mnist.checkpoints.checkpoint import Checkpoint
 from mnist.data.digits import CLASSES, PIXELS, SIDE
 from mnist.fluid.door import fluid, to_variable
-from mnist.model import restore
+from mnist.model import calibration, restore
 from mnist.model.architectures import Model, PixelEmbedding
 
 INPUT = "images"
@@ -83,14 +84,14 @@ class _TraceableEmbedding(fluid.dygraph.Layer):
         return self.fc(fluid.layers.relu(fluid.layers.reduce_sum(rows, dim=1)))
 
 
-def save(source: checkpoint.Checkpoint, temperature: Optional[float], folder: Path) -> None:
+def save(source: Checkpoint, folder: Path) -> None:
     """Write a checkpoint's model into ``folder``, which must exist.
 
     Must run outside ``fluid.dygraph.guard``.
     """
     with tempfile.TemporaryDirectory() as raw:
         with fluid.dygraph.guard(fluid.CPUPlace()):
-            traced = trace(restore.load_model(source), temperature)
+            traced = trace(restore.load_model(source), calibration.temperature_of(source))
             traced.save_inference_model(raw)
         _tidy(raw, folder)
 
@@ -160,14 +161,11 @@ class StaticModel:
                 str(folder), self._executor, PROGRAM, PARAMETERS
             )
 
-    def probabilities(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def probabilities(self, images: Array) -> Array:
         """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
         with fluid.scope_guard(self._scope):
             (result,) = self._executor.run(
-                self._program,
-                feed={INPUT: images},
-                fetch_list=self._outputs,
-                use_program_cache=True,
+                self._program, {INPUT: images}, self._outputs, use_program_cache=True
             )
         return np.asarray(result)
 
@@ -189,7 +187,7 @@ class NativePredictor:
         self._input = self._predictor.get_input_tensor(INPUT)
         self._output = self._predictor.get_output_tensor(OUTPUT)
 
-    def probabilities(self, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def probabilities(self, images: Array) -> Array:
         """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
         self._input.copy_from_cpu(images)
         self._predictor.zero_copy_run()

@@ -11,6 +11,7 @@ from typing import Any, Dict, List
 import numpy as np
 import safetensors.numpy
 
+from mnist.base.arrays import Arrays
 from mnist.base.files import atomic_write
 from mnist.fluid.door import fluid
 from mnist.model.architectures import Model
@@ -48,11 +49,10 @@ def _torch_name(name: str) -> str:
     return layer + dot + _TORCH_NAMES.get(last, last)
 
 
-def write(arrays: "Dict[str, np.ndarray[Any, Any]]", folder: Path) -> None:
+def write(arrays: Arrays, folder: Path) -> None:
     """``weights.npz`` and ``weights.safetensors`` of structured name → float32 array."""
     with atomic_write(folder / NPZ) as file:
         np.savez(file, **arrays)
     with atomic_write(folder / SAFETENSORS) as file:
-        file.write(
-            safetensors.numpy.save(arrays, {"layout": "paddle: Linear weights are [in,out]"})
-        )
+        layout = {"layout": "paddle: Linear weights are [in,out]"}
+        file.write(safetensors.numpy.save(arrays, layout))

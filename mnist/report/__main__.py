@@ -43,12 +43,13 @@ def main(
     [default: checkpoints/best].
     """
     streams.outlive_output()
+    preflight.require("report", "matplotlib", "jinja2")
     from mnist.fluid import places
 
     places.prepare_process()
-    from mnist.report import create
+    from mnist.report.output import write
 
-    create.write(runs, compare, split, data, output, assume)
+    write(runs, compare, split, data, output, assume)
 
 
 if __name__ == "__main__":

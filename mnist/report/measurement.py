@@ -2,19 +2,20 @@
 
 import os
 import time
-from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from mnist.base import seeding
+from mnist.base.arrays import Array
 from mnist.config import LoaderConfig
-from mnist.data.dataset import Split
-from mnist.fluid.door import fluid, to_variable
-from mnist.fluid.feeding import as_model_input
-from mnist.model import calibration, losses
+from mnist.data.dataset import Dataset, Split
+from mnist.fluid.door import fluid
+from mnist.model import calibration
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation, evaluate
+from mnist.model.predictor import probabilities
 from mnist.model.restore import load_model
 from mnist.report import intervals, perturbations
 from mnist.report.intervals import Reliability
@@ -29,19 +30,17 @@ _SECONDS_PER_SPEED = 1.5
 _MIN_CALLS = 5
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A digit that was read wrongly. ``index`` counts in its split, from 0."""
+class Mistake(NamedTuple):
+    """A digit that was read wrongly: its number in its split, from 0, and its picture."""
 
-    index: int
-    image: "np.ndarray[Any, Any]"
+    number: int
+    image: Array
     label: int
     guess: int
     confidence: float
 
 
-@dataclass(frozen=True)
-class ChangeResult:
+class ChangeResult(NamedTuple):
     """Accuracy on the sample against the strength of one change.
 
     ``example`` is one digit at each strength, uint8 ``[S,28,28]``.
@@ -49,11 +48,14 @@ class ChangeResult:
 
     change: Change
     accuracies: List[float]
-    example: "np.ndarray[Any, Any]"
+    example: Array
+
+    def steps(self) -> Iterator[Tuple[str, float, Array]]:
+        """The strength (for people), accuracy and example of each step."""
+        return zip(map(self.change.show, self.change.strengths), self.accuracies, self.example)
 
 
-@dataclass(frozen=True)
-class Speed:
+class Speed(NamedTuple):
     """Inference from uint8 pictures to probabilities; the median of ``calls``."""
 
     batch: int
@@ -64,13 +66,15 @@ class Speed:
 
 @dataclass(frozen=True)
 class Measures:
-    """Everything measured on one split.
+    """Everything measured on one split of a data set.
 
     ``tempered`` is there if the checkpoint has a temperature; then the mistakes' confidences
     are with it.
     """
 
     split: str
+    data_path: str
+    data_sha256: str
     evaluation: Evaluation
     interval: Tuple[float, float]
     reliability: Reliability
@@ -82,10 +86,27 @@ class Measures:
     threads: str
 
 
-def measure(run: Run, split_name: str, split: Split, say: Callable[[str], None]) -> Measures:
-    """Measure a run's model on a split, telling ``say`` what is under way."""
+@dataclass(frozen=True)
+class Entry:
+    """A run on the page, the first, second…, and what was measured on it, or why nothing was."""
+
+    place: int
+    run: Run
+    measures: Optional[Measures] = None
+    unmeasured: Optional[str] = None
+    warnings: List[str] = field(default_factory=list)
+
+    @property
+    def letter(self) -> str:
+        """What the page calls it beside others: A, B, C…."""
+        return chr(ord("A") + self.place)
+
+
+def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]) -> Measures:
+    """Measure a run's model on a split; ``say`` is told what takes time."""
     place = fluid.CPUPlace()
-    with fluid.dygraph.guard(place):
+    split = data.split(split_name)
+    with fluid.dygraph.guard(place), fluid.dygraph.no_grad():
         model = load_model(run.source)
         say(f"measuring {run.name} on {split_name}: {len(split):,} digits")
         result = evaluate(model, split, place, LoaderConfig())
@@ -94,15 +115,16 @@ def measure(run: Run, split_name: str, split: Split, say: Callable[[str], None])
         changes = [_change(model, sample, change, place) for change in perturbations.CHANGES]
         say(f"measuring the speed of {run.name}")
         speeds = [_speed(model, split.images, batch) for batch in BATCHES]
-    right = int((result.labels == result.digits).sum())
-    calibrated = _with_temperature(result, run.temperature)
+    tempered = _with_temperature(result, run.temperature)
     return Measures(
         split=split_name,
+        data_path=str(data.source),
+        data_sha256=data.sha256,
         evaluation=result,
-        interval=intervals.wilson_interval(right, result.count),
-        reliability=intervals.of_evaluation(result),
-        tempered=intervals.of_evaluation(calibrated) if calibrated else None,
-        mistakes=worst_mistakes(calibrated or result, split),
+        interval=intervals.wilson_interval(result.count - result.wrong, result.count),
+        reliability=intervals.reliability(result.probabilities, result.labels),
+        tempered=intervals.reliability(tempered.probabilities, result.labels) if tempered else None,
+        mistakes=_worst_mistakes(tempered or result, split),
         sample=len(sample),
         changes=changes,
         speeds=speeds,
@@ -113,42 +135,19 @@ def measure(run: Run, split_name: str, split: Split, say: Callable[[str], None])
 def _with_temperature(result: Evaluation, temperature: Optional[float]) -> Optional[Evaluation]:
     if temperature is None:
         return None
-    probabilities = calibration.at(result.probabilities, temperature)
-    return replace(result, probabilities=probabilities)
+    return replace(result, probabilities=calibration.at(result.probabilities, temperature))
 
 
-def worst_mistakes(result: Evaluation, split: Split, limit: int = MISTAKES) -> List[Mistake]:
-    """The wrong answers that were given with the most confidence, the worst first."""
-    wrong = np.flatnonzero(result.labels != result.digits)
-    confidences = result.probabilities[wrong, result.digits[wrong]]
-    worst = wrong[np.argsort(-confidences, kind="stable")[:limit]]
-    return [
-        Mistake(
-            index=int(index),
-            image=split.images[index],
-            label=int(result.labels[index]),
-            guess=int(result.digits[index]),
-            confidence=float(result.probabilities[index, result.digits[index]]),
-        )
-        for index in worst
-    ]
-
-
-def most_taken_for(result: Evaluation) -> Dict[int, Optional[Tuple[int, int]]]:
-    """Digit → (the digit it is most often taken for, how often); None if it never is wrong."""
-    confusion = result.confusion.copy()
-    np.fill_diagonal(confusion, 0)
-    guesses = {digit: int(confusion[digit].argmax()) for digit in range(10)}
-    return {
-        digit: (guess, int(confusion[digit, guess])) if confusion[digit, guess] else None
-        for digit, guess in guesses.items()
-    }
+def _worst_mistakes(result: Evaluation, split: Split) -> List[Mistake]:
+    worst = result.worst_mistakes(MISTAKES)
+    columns = (result.labels, result.digits, result.confidences)
+    rows = zip(*(column[worst].tolist() for column in columns))
+    return [Mistake(int(n), split.images[n], *row) for n, row in zip(worst, rows)]
 
 
 def sample_of(split: Split, size: int = SAMPLE) -> Split:
     """The same ``size`` digits of a split each time, or all if there are fewer."""
-    chosen = seeding.stream(0, "report sample").permutation(len(split))[:size]
-    chosen.sort()
+    chosen = np.sort(seeding.stream(0, "report sample").permutation(len(split))[:size])
     return Split(split.images[chosen], split.labels[chosen])
 
 
@@ -162,20 +161,14 @@ def _change(model: Model, sample: Split, change: Change, place: Any) -> ChangeRe
     return ChangeResult(change, accuracies, np.stack(pictures))
 
 
-def _speed(model: Model, images: "np.ndarray[Any, Any]", batch: int) -> Speed:
+def _speed(model: Model, images: Array, batch: int) -> Speed:
     """Time calls as ``mnist.predict`` makes them, after a first one that is not counted."""
     pictures = np.resize(images[:batch], (batch, *images.shape[1:]))
-    _predict(model, pictures)
+    probabilities(model, pictures)
     times: List[float] = []
     while sum(times) < _SECONDS_PER_SPEED or len(times) < _MIN_CALLS:
         started = time.perf_counter()
-        _predict(model, pictures)
+        probabilities(model, pictures)
         times.append(time.perf_counter() - started)
     median = float(np.median(times))
     return Speed(batch, batch / median, 1000 * median, len(times))
-
-
-def _predict(model: Model, images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    with fluid.dygraph.no_grad():
-        outputs = model(to_variable(as_model_input(images)))
-        return losses.probabilities(model.config.loss, outputs.numpy())

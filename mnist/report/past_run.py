@@ -4,23 +4,19 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from pydantic import BaseModel, ValidationError
 
+from mnist import config as configs
 from mnist.base.errors import InputError
 from mnist.base.files import find_input, read_input
 from mnist.checkpoints import checkpoint, course_pairs
 from mnist.checkpoints.checkpoint import Checkpoint, EpochRecord, RunState
-from mnist.model import opening
-from mnist.tensorboard import writer
+from mnist.model import calibration, opening
+from mnist.tensorboard import reader
 
 Points = List[Tuple[float, float]]
-
-_NO_STATE = (
-    "A pair of files as the course saves it holds parameters and the optimizer's state only:"
-    " not how the run was configured, nor what its epochs came to."
-)
 
 
 class EvalResult(BaseModel):
@@ -44,8 +40,7 @@ class Run:
 
     ``history`` is of the whole run, so it may go on after the checkpoint's own epoch.
     ``curves``: name in the event files → (epoch, value), the epoch being a fraction inside
-    an epoch; empty unless event files of this very run were found. ``missing`` says why
-    there is nothing to show, None if there is.
+    an epoch; empty unless event files of this very run were found.
     """
 
     name: str
@@ -53,7 +48,6 @@ class Run:
     history: List[EpochRecord]
     curves: Dict[str, Points]
     trained: Optional[EvalResult]
-    missing: Optional[str]
 
     @property
     def state(self) -> Optional[RunState]:
@@ -75,8 +69,8 @@ class Run:
 
     @property
     def temperature(self) -> Optional[float]:
-        """What the logits are divided by before the softmax; None without calibration."""
-        return self.state.temperature if self.state else None
+        """What the logits are divided by before the softmax; None: nothing."""
+        return calibration.temperature_of(self.source)
 
     @property
     def parameters(self) -> int:
@@ -95,7 +89,10 @@ class Run:
     def config(self) -> Dict[str, str]:
         """Dotted key → value as text; what a course pair's shapes tell, in its place."""
         values = self.state.config if self.state else {"model": self.source.model}
-        return dict(_flatten(values, ""))
+        return {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in configs.dotted(values)
+        }
 
 
 def read(name: Optional[str], assume: Sequence[str] = ()) -> Run:
@@ -107,12 +104,11 @@ def read(name: Optional[str], assume: Sequence[str] = ()) -> Run:
     source = opening.open_checkpoint(name, assume)
     shown = name or str(source.named)
     if source.state is None:
-        return Run(shown, source, [], {}, None, _NO_STATE)
+        return Run(shown, source, [], {}, None)
     result = _result_of(source.path.resolve().parent, source.state)
     history = _longest_history(source, result)
-    missing = None if history else "No epoch of this run was finished yet."
     curves = _curves_of(source.state, history)
-    return Run(shown, source, history, curves, result.eval if result else None, missing)
+    return Run(shown, source, history, curves, result.eval if result else None)
 
 
 # --- the history -----------------------------------------------------------------------
@@ -164,7 +160,7 @@ def _curves_of(state: RunState, history: List[EpochRecord]) -> Dict[str, Points]
     if folder is None or not history:
         return {}
     try:
-        curves = writer.curves_in(folder)
+        curves = reader.curves_in(folder)
     except (InputError, OSError):
         return {}
     if not _belong_together(curves.get("valid/loss", []), history):
@@ -194,12 +190,3 @@ def _belong_together(points: List[Tuple[int, float]], history: List[EpochRecord]
         math.isclose(values.get(record.step, math.nan), record.valid_loss, rel_tol=1e-5)
         for record in history
     )
-
-
-def _flatten(value: Dict[str, Any], path: str) -> Iterator[Tuple[str, str]]:
-    for name, inner in value.items():
-        key = f"{path}.{name}" if path else str(name)
-        if isinstance(inner, dict) and inner:
-            yield from _flatten(inner, key)
-        else:
-            yield key, inner if isinstance(inner, str) else json.dumps(inner)

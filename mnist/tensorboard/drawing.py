@@ -5,13 +5,14 @@ where they can be, which takes half as long to pack and to write; or uint8 ``[H,
 first. Each takes a few milliseconds.
 """
 
-from typing import Any, List, Sequence, Tuple
+from itertools import repeat
+from typing import List, Sequence, Tuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from mnist.base.arrays import Array
+
 Colour = Tuple[int, ...]
 
 _WHITE = (255, 255, 255)
@@ -37,18 +38,15 @@ def tiles(
     empty picture of the same width. ``inverted``: which captions are white on dark.
     """
     large = _enlarged(images, scale)
-    height, width = scale * images.shape[1] + _CAPTION, scale * images.shape[2]
-    canvas = np.full(_grid_size(len(images), columns, height, width), 255, np.uint8)
-    for index, (image, caption) in enumerate(zip(large, captions)):
-        top, left = _place(index, columns, height, width)
-        tile = canvas[top : top + height, left : left + width]
-        tile[: len(image)] = image
-        dark = bool(inverted) and inverted[index]
+    count, height, width = large.shape
+    canvases = np.full((count, height + _CAPTION, width), 255, np.uint8)
+    canvases[:, :height] = large
+    for tile, caption, dark in zip(canvases, captions, inverted or repeat(False)):
         if dark:
-            tile[len(image) :] = _INK[:1]
-        centre = (width // 2, height - _CAPTION // 2)
+            tile[height:] = _INK[:1]
+        centre = (width // 2, height + _CAPTION // 2)
         _write(tile, caption, centre, (_WHITE if dark else _INK)[:1], 0.4)
-    return canvas
+    return _mosaic(canvases, columns, _WHITE[:1])
 
 
 def mistakes(images: Array, labels: Array, guesses: Array, confidences: Array) -> Array:
@@ -103,39 +101,32 @@ def filters(weights: Array) -> Array:
     weights = np.nan_to_num(weights.astype(np.float32))
     largest = max(float(np.abs(weights).max()), 1e-12)
     large = _enlarged(weights / largest, max(_FILTER // weights.shape[1], 1))
-    height, width = large.shape[1:]
-    columns = min(len(weights), 10)
-    canvas = np.full((*_grid_size(len(weights), columns, height, width), 3), _GREY, np.uint8)
-    for index, values in enumerate(large):
-        top, left = _place(index, columns, height, width)
-        canvas[top : top + height, left : left + width] = _diverging(values)
-    return canvas
+    return _mosaic(_diverging(large), min(len(weights), 10), _GREY)
 
 
 def sprites(images: Array) -> Array:
     """uint8 ``[N,H,W]`` → a square of them, row by row, as the projector cuts it; grey."""
     side = int(np.ceil(np.sqrt(len(images))))
-    count, height, width = images.shape
-    sheet = np.zeros((side * side, height, width), np.uint8)
-    sheet[:count] = images
-    rows = sheet.reshape(side, side, height, width).transpose(0, 2, 1, 3)
-    return np.asarray(rows.reshape(side * height, side * width))
+    cells = np.zeros((side * side, *images.shape[1:]), np.uint8)
+    cells[: len(images)] = images
+    return _mosaic(cells, side, (0,), gap=0)
 
 
 def _enlarged(images: Array, scale: int) -> Array:
     return np.repeat(np.repeat(images, scale, axis=1), scale, axis=2)
 
 
-def _grid_size(count: int, columns: int, height: int, width: int) -> Tuple[int, int]:
-    """Height and width of a picture of tiles; of one row at least."""
+def _mosaic(tiles: Array, columns: int, ground: Colour, gap: int = _GAP) -> Array:
+    """uint8 ``[N,H,W]`` or ``[N,H,W,3]``, row by row on a ground; one row at least."""
+    count, height, width, *channels = tiles.shape
     rows = max(-(-count // columns), 1)
-    return rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP
-
-
-def _place(index: int, columns: int, height: int, width: int) -> Tuple[int, int]:
-    """Top and left of a tile."""
-    row, column = divmod(index, columns)
-    return _GAP + row * (height + _GAP), _GAP + column * (width + _GAP)
+    size = rows * (height + gap), columns * (width + gap)
+    canvas = np.full((size[0] + gap, size[1] + gap, *channels), ground, np.uint8)
+    cells = np.full((rows * columns, height + gap, width + gap, *channels), ground, np.uint8)
+    cells[:count, gap:, gap:] = tiles
+    in_rows = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
+    canvas[: size[0], : size[1]] = in_rows.reshape(*size, *channels)
+    return canvas
 
 
 def _write(canvas: Array, text: str, centre: Tuple[int, int], colour: Colour, size: float) -> None:
@@ -166,7 +157,7 @@ def _mixed(colour: Colour, strength: float) -> List[int]:
 
 
 def _diverging(values: Array) -> Array:
-    """Floats in −1…1, ``[H,W]`` → blue, white, red, ``[H,W,3]``."""
+    """Floats in −1…1, of any shape → blue, white, red, on a last axis of 3."""
     strength = np.abs(values)[..., np.newaxis]
     colour = np.where((values < 0)[..., np.newaxis], _BLUE, _RED)
     return np.asarray(255 + strength * (colour - 255.0), np.uint8)

@@ -16,13 +16,9 @@ Value = Union[bool, float, str]
 # The type of a key's values, or the words that it may be.
 Column = Union[type, List[str]]
 
-METRICS = (
-    "eval/accuracy",
-    "valid/accuracy",
-    "train/accuracy",
-    "eval/loss",
-    "valid/loss",
-    "train/loss",
+# The curves of which the table of runs shows the last points.
+METRICS = tuple(
+    f"{split}/{name}" for name in ("accuracy", "loss") for split in ("eval", "valid", "train")
 )
 # Where the run computes and where things lie is not what is compared.
 _SECTIONS = ("data", "model", "optimizer", "train")

@@ -7,15 +7,22 @@ set is there. Here the list, which alone TensorBoard looks for, comes last.
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from mnist.base.arrays import Array
 from mnist.base.errors import Failure
 from mnist.base.files import atomic_write
+from mnist.data.dataset import Split
+from mnist.model import inside
+from mnist.model.architectures import Model
+from mnist.model.evaluation import Evaluation
 from mnist.tensorboard import drawing
+
+# More points make the projector slow.
+_TABLE_ROWS = 2000
 
 _LIST = "projector_config.pbtxt"
 _FOLDER = "projector"
@@ -30,9 +37,9 @@ class VectorSet:
     """
 
     name: str
-    vectors: NDArray[Any]
+    vectors: Array
     columns: Dict[str, Sequence[Any]]
-    images: Optional[NDArray[np.uint8]] = None
+    images: Optional[Array] = None
 
 
 def write(folder: Path, sets: Iterable[VectorSet]) -> None:
@@ -51,11 +58,9 @@ def remove(folder: Path) -> None:
     Raises Failure (naming the file) if that is not permitted.
     """
     try:
-        for path in files_in(folder):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        (folder / _LIST).unlink(missing_ok=True)
+        if (folder / _FOLDER).exists():
+            shutil.rmtree(folder / _FOLDER)
     except OSError as error:
         raise Failure(f"{error.filename}: cannot be removed ({error.strerror})") from error
 
@@ -85,3 +90,51 @@ def _write_set(folder: Path, given: VectorSet) -> str:
         sizes = f"single_image_dim: {width} single_image_dim: {height}"
         lines.append(f'sprite {{ image_path: "{place}/sprites.png" {sizes} }}')
     return "embeddings {\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
+
+
+# --- the sets --------------------------------------------------------------------------
+
+
+def digit_vectors(
+    model: Model, split: Split, result: Evaluation, points: int
+) -> Optional[VectorSet]:
+    """What the last layer sees of digits from the whole of ``split``."""
+    count = min(points, len(split))
+    chosen = np.linspace(0, len(split) - 1, count).astype(np.int64)
+    vectors = inside.features(model, split.images[chosen])
+    if vectors is None:
+        return None
+    labels, digits = result.labels[chosen], result.digits[chosen]
+    columns = {
+        # The projector labels points by the first column that is not all numbers.
+        "reading": [f"{label}, read as {digit}" for label, digit in zip(labels, digits)],
+        "label": labels,
+        "read as": digits,
+        "right": np.where(labels == digits, "yes", "no"),
+        "confidence": np.round(result.confidences[chosen], 4),
+    }
+    return VectorSet("eval_digits", vectors, columns, split.images[chosen])
+
+
+def table_vectors(model: Model) -> Optional[VectorSet]:
+    """The longest rows of the model's ``Embedding``; training has hardly touched the short."""
+    table = inside.embedding_table(model)
+    if table is None:
+        return None
+    norms = np.linalg.norm(table, axis=1)
+    chosen = np.argsort(-norms, kind="stable")[:_TABLE_ROWS]
+    places = [inside.place_of_row(model, int(row)) for row in chosen]
+    columns: Dict[str, Any] = {
+        "token": [_name_token(int(row), place) for row, place in zip(chosen, places)],
+        "row of the table": chosen,
+        "norm": np.round(norms[chosen], 4),
+    }
+    for index, heading in enumerate(("pixel row", "pixel column", "grey level")):
+        columns[heading] = [place[index] if place else "" for place in places]
+    return VectorSet("embedding_table", table[chosen], columns)
+
+
+def _name_token(row: int, place: Optional[Tuple[int, int, int]]) -> str:
+    if place is None:
+        return f"row {row} of the table"
+    return "row {}, column {}, grey level {}".format(*place)

@@ -6,26 +6,23 @@ it is resumed from. Both are mended here.
 """
 
 import os
-import struct
 import time
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from tb_paddle import SummaryWriter, hparams_summary, summary
+from tb_paddle.proto import api_pb2
+from tb_paddle.proto.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tb_paddle.proto.summary_pb2 import Summary
 
 from mnist.base import notes
+from mnist.base.arrays import Array, Arrays
 from mnist.base.errors import Failure
 from mnist.base.files import atomic_write, open_input
-from mnist.tensorboard import projector
-
-_EVENT_FILES = "events.out.tfevents.*"
-_HEADER_BYTES = 12  # length (8) and its checksum (4)
-_FOOTER_BYTES = 4  # the data's checksum
-_MAX_BYTES_READ = 64 * 1024 * 1024  # of one file, for its curves
+from mnist.tensorboard import hparams, projector, reader
 
 # What is drawn once an epoch's training is over, or the whole run's, by its tag.
 _OF_VALID = ("valid",)
@@ -45,14 +42,12 @@ class Tracker:
     """
 
     def __init__(self, folder: Path) -> None:
-        from tb_paddle import SummaryWriter
-
         self._folder = folder
         self._error: Union[OSError, Failure, None] = None
         self._told = False
         self._together = False
         try:
-            self.is_new = not any(folder.glob(_EVENT_FILES))
+            self.is_new = not reader.event_files(folder)
             folder.mkdir(parents=True, exist_ok=True)
             # Sorts by time within the second, and no two processes share it.
             suffix = f".{time.time_ns()}.{os.getpid()}"
@@ -66,8 +61,6 @@ class Tracker:
 
     def scalars(self, values: Dict[str, float], step: int) -> None:
         """Add one point to each named curve."""
-        from tb_paddle.proto.summary_pb2 import Summary
-
         points = [Summary.Value(tag=tag, simple_value=float(values[tag])) for tag in values]
         self._add(points, step)
 
@@ -84,10 +77,8 @@ class Tracker:
             self._together = False
             self._attempt(self._writer.flush)
 
-    def histograms(self, arrays: Dict[str, NDArray[Any]], step: int) -> None:
+    def histograms(self, arrays: Arrays, step: int) -> None:
         """Add how the finite numbers of each named array are spread; none without any."""
-        from tb_paddle import summary
-
         values: List[Any] = []
         for name, array in arrays.items():
             is_finite = np.isfinite(array)
@@ -96,13 +87,11 @@ class Tracker:
                 values += summary.histogram(name, numbers, _BINS).value
         self._add(values, step)
 
-    def image(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
+    def image(self, name: str, pixels: Array, step: int) -> None:
         """Add a picture: grey, uint8 ``[H,W]``, or colours, uint8 ``[H,W,3]``, red first.
 
         Packed here: tb-paddle makes three channels of one and scales every picture.
         """
-        from tb_paddle.proto.summary_pb2 import Summary
-
         turned = pixels[..., ::-1] if pixels.ndim == 3 else pixels
         png = cv2.imencode(".png", turned, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_EFFORT])[1]
         image = Summary.Image(
@@ -113,15 +102,11 @@ class Tracker:
         )
         self._add([Summary.Value(tag=name, image=image)], step)
 
-    def precision_recall(
-        self, truths: Dict[str, NDArray[np.bool_]], scores: Dict[str, NDArray[Any]], step: int
-    ) -> None:
+    def precision_recall(self, truths: Arrays, scores: Arrays, step: int) -> None:
         """Add a curve of precision over recall under each name.
 
         ``truths`` and ``scores`` (0–1) are ``[N]``.
         """
-        from tb_paddle import summary
-
         values: List[Any] = []
         for name, truth in truths.items():
             table = precision_recall_table(truth, scores[name])
@@ -130,7 +115,7 @@ class Tracker:
 
     def graph(self, program: Any) -> None:
         """Add a static ``Program`` as the run's graph."""
-        self._attempt(partial(self._writer.add_paddle_graph, program))
+        self._attempt(self._writer.add_paddle_graph, program)
 
     def charts(self, layout: Dict[str, Dict[str, Sequence[str]]]) -> None:
         """Draw several curves in one chart: ``{category: {chart: names of curves}}``."""
@@ -138,48 +123,33 @@ class Tracker:
             category: {chart: ["Multiline", list(names)] for chart, names in charts.items()}
             for category, charts in layout.items()
         }
-        self._attempt(partial(self._writer.add_custom_scalars, lines))
+        self._attempt(self._writer.add_custom_scalars, lines)
 
-    def hyperparameters(
-        self,
-        columns: Dict[str, Union[type, List[str]]],
-        metrics: Sequence[str],
-        values: Dict[str, Union[bool, float, str]],
-        name: str,
-    ) -> None:
-        """Make the run a row, called ``name``, of TensorBoard's table of runs.
-
-        ``columns``: every key that any run may have, with the type of its values (bool,
-        float or str) or the words that it may be; ``metrics``: names of curves, of which
-        the table shows the last points.
-        """
-        from tb_paddle import hparams_summary
-        from tb_paddle.proto import api_pb2
-        from tb_paddle.proto.plugin_data_pb2 import HParamsPluginData
-
+    def hyperparameters(self, values: Dict[str, hparams.Value], name: str) -> None:
+        """Make the run a row, called ``name``, of TensorBoard's table of runs."""
+        columns = hparams.columns().items()
         experiment = api_pb2.Experiment(
-            hparam_infos=[_hparam_info(key, column) for key, column in columns.items()],
-            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics],
+            hparam_infos=[_hparam_info(key, column) for key, column in columns],
+            metric_infos=[
+                api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in hparams.METRICS
+            ],
         )
         self._add_hparams("experiment", HParamsPluginData(experiment=experiment), 0)
         self._add(hparams_summary.hparams_pb(values, trial_id=name).value, 0)
 
     def finished(self, step: int) -> None:
         """Note in the table of runs that the run came to its end."""
-        from tb_paddle.proto import api_pb2
-        from tb_paddle.proto.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
-
         end = SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
         self._add_hparams("session_end_info", HParamsPluginData(session_end_info=end), step)
 
     def vectors(self, sets: List[projector.VectorSet]) -> None:
         """Show sets of vectors in the projector; their files are there all or none."""
-        self._attempt(partial(projector.write, self._folder, sets))
+        self._attempt(projector.write, self._folder, sets)
 
     def text(self, name: str, content: str, step: int) -> None:
         """Add a text, shown as preformatted."""
         indented = "\n".join("    " + line for line in content.splitlines())
-        self._attempt(partial(self._writer.add_text, name, indented, step))
+        self._attempt(self._writer.add_text, name, indented, step)
 
     def close(self) -> None:
         """Flush and close; every point is on disk afterwards."""
@@ -199,30 +169,22 @@ class Tracker:
         events.write_event = write_or_keep_the_error
 
     def _add_hparams(self, name: str, content: Any, step: int) -> None:
-        from tb_paddle import hparams_summary
-        from tb_paddle.proto.summary_pb2 import Summary
-
         metadata = hparams_summary.create_summary_metadata(content)
         self._add([Summary.Value(tag=f"_hparams_/{name}", metadata=metadata)], step)
 
     def _add(self, values: Sequence[Any], step: int) -> None:
         """One event for all of them, which is quicker than one for each."""
-        from tb_paddle.proto.summary_pb2 import Summary
+        self._attempt(self._writer.file_writer.add_summary, Summary(value=values), step)
+        if not self._together:
+            self._attempt(self._writer.flush)
 
-        def add() -> None:
-            self._writer.file_writer.add_summary(Summary(value=values), step)
-            if not self._together:
-                self._writer.flush()
-
-        self._attempt(add)
-
-    def _attempt(self, call: Callable[[], None]) -> None:
+    def _attempt(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call, unless an error has ended the curves: the call's, or one of the writer's thread,
         which may come between two calls. It is told once.
         """
         if self._error is None:
             try:
-                call()
+                call(*arguments)
             except (OSError, Failure) as error:
                 self._error = error
         if self._error is not None and not self._told:
@@ -231,9 +193,7 @@ class Tracker:
             notes.warn(f"{self._folder}: curves are not written any more ({reason})")
 
 
-def precision_recall_table(
-    truths: NDArray[np.bool_], scores: NDArray[Any]
-) -> Tuple[NDArray[Any], ...]:
+def precision_recall_table(truths: Array, scores: Array) -> Tuple[Array, ...]:
     """Six arrays, a number for each threshold from 0 to 1: true and false positives, true
     and false negatives, precision and recall.
 
@@ -248,9 +208,7 @@ def precision_recall_table(
     return found, false, false[0] - false, found[0] - found, precision, recall
 
 
-def _hparam_info(key: str, column: Union[type, List[str]]) -> Any:
-    from tb_paddle.proto import api_pb2
-
+def _hparam_info(key: str, column: hparams.Column) -> Any:
     types = {bool: "BOOL", float: "FLOAT64", str: "STRING"}
     kind = types[column] if isinstance(column, type) else "STRING"
     info = api_pb2.HParamInfo(name=key, type=getattr(api_pb2, f"DATA_TYPE_{kind}"))
@@ -267,7 +225,7 @@ def set_aside(folder: Path, name: str) -> bool:
     """
     target = folder / name
     try:
-        earlier = [*projector.files_in(folder), *sorted(folder.glob(_EVENT_FILES))]
+        earlier = [*projector.files_in(folder), *reader.event_files(folder)]
         for path in earlier:
             target.mkdir(exist_ok=True)
             path.rename(target / path.name)
@@ -290,7 +248,7 @@ def purge_after(folder: Path, step: int, epoch_finished: bool) -> None:
     projector.remove(folder)
     again = _OF_THE_END if epoch_finished else _OF_THE_END + _OF_VALID
     try:
-        for path in sorted(folder.glob(_EVENT_FILES)):
+        for path in reader.event_files(folder):
             _purge_file(path, step, again)
     except OSError as error:
         raise Failure(f"{folder}: curves cannot be gone on with ({error.strerror})") from error
@@ -300,7 +258,7 @@ def _purge_file(path: Path, step: int, again: Tuple[str, ...]) -> None:
     with open_input(path) as file:
         content = file.read()
     kept = []
-    for record, event in _events(content):
+    for record, event in reader.records(content):
         repeated = any(value.tag.startswith(again) for value in event.summary.value)
         if event.step < step or (event.step == step and not repeated):
             kept.append(record)
@@ -308,45 +266,3 @@ def _purge_file(path: Path, step: int, again: Tuple[str, ...]) -> None:
         return
     with atomic_write(path) as target:
         target.writelines(kept)
-
-
-def curves_in(folder: Path) -> Dict[str, List[Tuple[int, float]]]:
-    """The (step, value) points of every curve in a folder's event files, by the curve's name.
-
-    Empty where there are no such files; what is damaged in one is left out. Raises InputError,
-    or OSError, for one that cannot be read.
-    """
-    curves: Dict[str, List[Tuple[int, float]]] = {}
-    for path in sorted(folder.glob(_EVENT_FILES)):
-        with open_input(path) as file:
-            content = file.read(_MAX_BYTES_READ)
-        for _, event in _events(content):
-            for value in event.summary.value:
-                if value.HasField("simple_value"):
-                    curves.setdefault(value.tag, []).append((event.step, value.simple_value))
-    return curves
-
-
-def _events(content: bytes) -> Iterator[Tuple[bytes, Any]]:
-    """(whole record, its event) one by one, up to where a kill or a power cut left a stump."""
-    from google.protobuf.message import DecodeError
-    from tb_paddle.proto.event_pb2 import Event
-
-    for record, data in _records(content):
-        try:
-            event = Event.FromString(data)
-        except DecodeError:
-            return  # nothing behind it can be read either
-        yield record, event
-
-
-def _records(content: bytes) -> Iterator[Tuple[bytes, bytes]]:
-    """(whole record, its data) one by one, up to a record that a kill cut short."""
-    start = 0
-    while start + _HEADER_BYTES <= len(content):
-        (length,) = struct.unpack_from("<Q", content, start)
-        end = start + _HEADER_BYTES + length + _FOOTER_BYTES
-        if length == 0 or end > len(content):
-            return
-        yield content[start:end], content[start + _HEADER_BYTES : end - _FOOTER_BYTES]
-        start = end

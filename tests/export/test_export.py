@@ -16,7 +16,7 @@ from mnist.checkpoints import checkpoint
 from mnist.export import bundle, onnx_model, paddle_program, weight_files
 from mnist.fluid import layers
 from mnist.fluid.feeding import as_model_input
-from mnist.model import architectures
+from mnist.model import architectures, calibration
 from mnist.model.predictor import Predictor
 
 FILES = [
@@ -153,10 +153,10 @@ def test_every_model_gives_the_same_in_onnxruntime_and_opencv(tmp_path, settings
 
 def test_a_temperature_divides_the_logits_inside_the_export(tmp_path, monkeypatch):
     source = checkpoint.load(save_checkpoint(tmp_path / "checkpoints", "model.name=fc"))
-    assert bundle.temperature_of(source) is None
+    assert calibration.temperature_of(source) is None
     warm = SimpleNamespace(state=SimpleNamespace(temperature=2.5))
-    assert bundle.temperature_of(warm) == 2.5
-    monkeypatch.setattr(bundle, "temperature_of", lambda _: 2.5)
+    assert calibration.temperature_of(warm) == 2.5
+    monkeypatch.setattr(calibration, "temperature_of", lambda _: 2.5)
     done = bundle.export(source, tmp_path / "out")
     assert done.description["temperature"] == 2.5
     images = as_model_input(images_of(20))

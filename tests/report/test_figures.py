@@ -6,9 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from mnist.report import figures
 from mnist.report.figures import DARK, LIGHT, SERIES, inline_svg, legend_above, new_figure
 
 
@@ -46,17 +44,6 @@ def test_every_colour_of_a_drawing_follows_the_palette():
 
 def test_equal_figures_are_equal_bytes():
     assert inline_svg(drawn(), "f", "x") == inline_svg(drawn(), "f", "x")
-
-
-def test_files_are_written_in_both_formats(tmp_path):
-    figures.save_svg(drawn(), tmp_path / "f.svg")
-    text = (tmp_path / "f.svg").read_text()
-    assert ET.fromstring(text).tag.endswith("svg")
-    assert LIGHT["blue"] in text and DARK["blue"] in text and "prefers-color-scheme:dark" in text
-    figures.save_png(drawn(), tmp_path / "f.png", dots_per_inch=100)
-    with Image.open(tmp_path / "f.png") as image:
-        assert image.size == (480, 310)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.png", "f.svg"]
 
 
 def luminance(colour):

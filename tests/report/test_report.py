@@ -13,7 +13,7 @@ from helpers import DIGITS, digits, verb
 
 from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint
-from mnist.report import create, measurement, past_run
+from mnist.report import measurement, output, past_run
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 SECTIONS = ["training", "digits", "confidence", "mistakes", "changes", "speed", "run", "about"]
@@ -192,7 +192,7 @@ def test_a_result_of_another_run_or_none_at_all_is_not_taken(copy):
 
 def test_a_run_stopped_in_its_first_epoch_says_so(copy):
     rewrite(copy / "one" / "epoch1", lambda state: state.update(history=[], epoch=0))
-    create.write(["one/epoch1"], False, "valid", None, "r.html")
+    output.write(["one/epoch1"], False, "valid", None, "r.html")
     page = check(copy / "r.html")
     assert "No epoch of this run was finished yet" in page.words_shown
     assert len(page.all("svg")) == 5
@@ -200,12 +200,12 @@ def test_a_run_stopped_in_its_first_epoch_says_so(copy):
 
 def test_a_temperature_is_shown_beside_the_plain_confidences(copy, monkeypatch):
     monkeypatch.setattr(past_run.Run, "temperature", 1.5)
-    create.write(["one"], False, "eval", None, "r.html")
+    output.write(["one"], False, "eval", None, "r.html")
     assert "temperature 1.500" in check(copy / "r.html").words_shown
 
 
 def test_mistakes_come_worst_first(copy):
-    create.write(["one"], False, "eval", None, "r.html")
+    output.write(["one"], False, "eval", None, "r.html")
     shown = re.findall(r"(\d) → (\d) ([\d.]+)% #(\d+)", check(copy / "r.html").words_shown)
     confidences = [float(confidence) for _, _, confidence, _ in shown]
     assert confidences == sorted(confidences, reverse=True)
@@ -234,7 +234,7 @@ def test_a_comparison_has_every_section_and_the_differences(copy):
 
 
 def test_pairs_count_the_digits_that_only_one_run_reads(copy):
-    create.write(["one", "two"], True, "eval", None, "r.html")
+    output.write(["one", "two"], True, "eval", None, "r.html")
     words = check(copy / "r.html").words_shown
     first, second, both = map(int, re.search(r"A and B (\d+) (\d+) (\d+) ", words).groups())
     results = [json.loads((copy / name / "result.json").read_text()) for name in ("one", "two")]
@@ -244,10 +244,10 @@ def test_pairs_count_the_digits_that_only_one_run_reads(copy):
 
 def test_a_run_that_cannot_be_measured_is_compared_all_the_same(copy):
     rewrite(copy / "two" / "epoch2", lambda state: state.update(data_path="nowhere.json.gz"))
-    create.write(["one", "two/epoch2"], True, "eval", None, "r.html")
+    output.write(["one", "two/epoch2"], True, "eval", None, "r.html")
     assert "B was not measured: nowhere.json.gz" in check(copy / "r.html").words_shown
     rewrite(copy / "one" / "epoch1", lambda state: state.update(data_path="nowhere.json.gz"))
-    create.write(["one/epoch1", "two/epoch2"], True, "eval", None, "r.html")
+    output.write(["one/epoch1", "two/epoch2"], True, "eval", None, "r.html")
     assert check(copy / "r.html").words_shown.count("No run was measured") == 2
 
 
@@ -271,10 +271,10 @@ def test_changed_and_other_data_are_warned_of_on_the_page(copy, capfd):
     rewrite(
         copy / "one" / "epoch2", lambda state: state.update(data_path=str(changed), data_sha256="0")
     )
-    create.write(["one/epoch2"], False, "eval", None, "r.html")
+    output.write(["one/epoch2"], False, "eval", None, "r.html")
     assert f"WARNING: {changed} has changed" in capfd.readouterr().err
     assert f"Warning: {changed} has changed" in check(copy / "r.html").words_shown
-    create.write(["one/epoch2"], False, "eval", str(DIGITS), "r.html")
+    output.write(["one/epoch2"], False, "eval", str(DIGITS), "r.html")
     assert "is not the data set" in check(copy / "r.html").words_shown
 
 
@@ -286,7 +286,7 @@ def test_a_course_pair_needs_data_and_says_what_it_lacks(copy):
     call(["mnist_epoch2", "--data", str(DIGITS), "--split", "valid"])
     page = check(copy / "report.html")
     assert "as the course saves it" in page.words_shown and len(page.all("svg")) == 5
-    create.write(["one", "mnist_epoch2"], True, "eval", str(DIGITS), "r.html")
+    output.write(["one", "mnist_epoch2"], True, "eval", str(DIGITS), "r.html")
     assert "B has no history" in check(copy / "r.html").words_shown
 
 
@@ -315,7 +315,7 @@ def test_bad_input_is_one_line_and_writes_nothing(copy, arguments, named):
 
 
 def call(arguments):
-    from mnist.report import main
+    from mnist.report import __main__ as main
 
     main.main(arguments, standalone_mode=False)
 
@@ -333,7 +333,7 @@ def test_an_earlier_report_is_replaced_and_a_link_to_something_else_is_not(copy)
         assert f"one/{name}" in check(copy / "r.html").words_shown
     (copy / "dangling.html").symlink_to("nowhere")
     with pytest.raises(InputError, match="dangling"):
-        create.write(["one"], False, "eval", None, "dangling.html")
+        output.write(["one"], False, "eval", None, "dangling.html")
 
 
 # --- hostile files ---
@@ -353,7 +353,7 @@ def test_hostile_strings_are_shown_and_not_obeyed(copy):
     name = copy / "<b>$x^2$ '\"&"
     (copy / "one" / "epoch2").rename(name)
     for names in ([str(name)], [str(name), "two/epoch2", "one"]):
-        create.write(names, len(names) > 1, "eval", None, "r.html")
+        output.write(names, len(names) > 1, "eval", None, "r.html")
         page = check(copy / "r.html")
         assert " ".join(HOSTILE.split()) in page.words_shown and "<b>$x^2$" in page.words_shown
         assert "49" not in re.findall(r"<title>(.*?)</title>", page.text)[0]
@@ -370,9 +370,9 @@ def test_impossible_histories_do_no_harm(copy):
             state["history"] += [{**last, field: value} for field in fields]
 
     rewrite(copy / "one" / "epoch3", spoil)
-    create.write(["one/epoch3"], False, "eval", None, "r.html")
+    output.write(["one/epoch3"], False, "eval", None, "r.html")
     check(copy / "r.html")
-    create.write(["one/epoch3", "two"], True, "eval", None, "r.html")
+    output.write(["one/epoch3", "two"], True, "eval", None, "r.html")
     check(copy / "r.html")
 
 
@@ -383,7 +383,7 @@ def test_a_long_history_stays_a_small_page(copy):
         state["history"] += [{**last, "epoch": n, "step": 12 * n} for n in range(4, 3001)]
 
     rewrite(copy / "one" / "epoch3", lengthen)
-    create.write(["one/epoch3"], False, "eval", None, "r.html")
+    output.write(["one/epoch3"], False, "eval", None, "r.html")
     page = check(copy / "r.html")
     assert "100 of 3,000" in page.words_shown and len(page.text) < 400_000
 
@@ -444,7 +444,7 @@ return found;
 
 @pytest.mark.parametrize("names", [["one"], [*4 * ["one"], *4 * ["two"]]], ids=["one", "eight"])
 def test_nothing_overlaps_or_stands_out(copy, browser, names):
-    create.write(names, len(names) > 1, "eval", None, "r.html")
+    output.write(names, len(names) > 1, "eval", None, "r.html")
     for width in (400, 1200):
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -455,7 +455,7 @@ def test_nothing_overlaps_or_stands_out(copy, browser, names):
 
 def test_the_page_follows_light_and_dark(copy, browser):
     rewrite(copy / "one" / "epoch3", lambda state: state.update(data_path="nowhere.json.gz"))
-    create.write(["one/epoch3"], False, "eval", None, "r.html")
+    output.write(["one/epoch3"], False, "eval", None, "r.html")
     style = "return getComputedStyle(document.querySelector('{}')).{}"
     for scheme, paper in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(20, 24, 29)")):
         features = [{"name": "prefers-color-scheme", "value": scheme}]

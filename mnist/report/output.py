@@ -6,20 +6,16 @@ Everything that can be refused is looked at before anything is measured, which t
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-from mnist.base import preflight
 from mnist.base.console import make_console
 from mnist.base.errors import InputError
 from mnist.base.files import atomic_write, open_input
-
-preflight.require("report", "matplotlib", "jinja2")
-
-from mnist.data.dataset import Dataset  # noqa: E402
-from mnist.data.digits import SPLIT_NAMES  # noqa: E402
-from mnist.evaluate import output  # noqa: E402
-from mnist.report import html, measurement, past_run  # noqa: E402
-from mnist.report.figures import SERIES  # noqa: E402
-from mnist.report.html import Entry  # noqa: E402
-from mnist.report.past_run import Run  # noqa: E402
+from mnist.data import obtain
+from mnist.data.dataset import Dataset
+from mnist.data.digits import SPLIT_NAMES
+from mnist.report import html, measurement, past_run
+from mnist.report.figures import SERIES
+from mnist.report.measurement import Entry
+from mnist.report.past_run import Run
 
 MAX_RUNS = len(SERIES)
 
@@ -38,13 +34,16 @@ def write(
     runs = [past_run.read(name, assume) for name in names or (None,)]
     if split not in SPLIT_NAMES:
         raise InputError(f"--split {split}: must be one of {', '.join(SPLIT_NAMES)}")
-    say = make_console().print
-    entries = [_entry(run, split, data_path) for run in runs]
+    entries = [_entry(place, run, split, data_path) for place, run in enumerate(runs)]
     page = html.render_comparison(entries) if compare else html.render(entries[0])
     content = page.encode()
     with atomic_write(output) as file:
         file.write(content)
-    say(f"report  {output} ({len(content) / 1000:,.0f} kB; open it in a browser)")
+    _say(f"report  {output} ({len(content) / 1000:,.0f} kB; open it in a browser)")
+
+
+def _say(line: str) -> None:
+    make_console().print(line)
 
 
 def _check_count(names: Sequence[str], compare: bool) -> None:
@@ -64,27 +63,22 @@ def _check_output(path: Path) -> None:
         raise InputError(f"{path}: is there and is no report; name another file with --output")
 
 
-def _entry(run: Run, split: str, data_path: Optional[str]) -> Entry:
+def _entry(place: int, run: Run, split: str, data_path: Optional[str]) -> Entry:
     """Measure a run; where its own data set is not at hand, say so instead."""
-    say = make_console().print
     try:
-        data = output.data_set_of(run.source, data_path)
+        data = obtain.data_set_of(run.source, data_path)
     except InputError as error:
         if data_path is not None or run.state is None:
             raise
-        say(f"note    {run.name} is not measured: {error}")
-        return Entry(run, None, unmeasured=str(error))
-    measures = measurement.measure(run, split, data.split(split), lambda text: say(text))
-    return Entry(
-        run, measures, data_path=str(data.source), data_sha256=data.sha256,
-        warnings=_warnings(run, data, data_path),
-    )  # fmt: skip
+        _say(f"note    {run.name} is not measured: {error}")
+        return Entry(place, run, unmeasured=str(error))
+    measures = measurement.measure(run, data, split, _say)
+    return Entry(place, run, measures, warnings=_warnings(run, data, data_path))
 
 
 def _warnings(run: Run, data: Dataset, data_path: Optional[str]) -> List[str]:
-    state = run.state
-    if state is None or data.sha256 == state.data_sha256:
+    if obtain.was_trained_on(run.source, data):
         return []
     if data_path is None:
-        return [f"{data.source} has changed since {run.source.path} was trained on it"]
+        return [obtain.has_changed(run.source, data)]
     return [f"{data.source} is not the data set that {run.source.path} was trained on"]
