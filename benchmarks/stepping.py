@@ -3,10 +3,10 @@
 from contextlib import closing
 from typing import Any, Iterator, Optional, Sequence
 
-from mnist.fluid import places
+from mnist.fluid import environment
 
 # As the verbs do, before NumPy, too: its matrix products would spin on threads of their own.
-places.prepare_process()
+environment.prepare()
 
 from mnist import config as configs  # noqa: E402
 from mnist.base.signals import StopRequest  # noqa: E402

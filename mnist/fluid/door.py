@@ -15,10 +15,10 @@ from types import ModuleType
 from typing import Any, Iterator
 
 from mnist.base import preflight
-from mnist.fluid import places
+from mnist.fluid import environment
 
 preflight.check()
-places.prepare_process()
+environment.prepare()
 # Paddle's import puts a handler of its own on SIGTERM; ours comes back after it.
 _on_terminate = signal.getsignal(signal.SIGTERM)
 

@@ -43,9 +43,9 @@ def main(
     [default: checkpoints/best].
     """
     streams.outlive_output()
-    from mnist.fluid import places
+    from mnist.fluid import environment
 
-    places.prepare_process()
+    environment.prepare()
     from mnist.report import create
 
     create.write(runs, compare, split, data, output, assume)

@@ -22,7 +22,7 @@ from scipy.stats import binomtest
 from mnist import __version__
 from mnist.base.console import percent
 from mnist.checkpoints.checkpoint import EpochRecord, best_record
-from mnist.fluid import places
+from mnist.fluid import environment
 from mnist.report import charts
 from mnist.report.charts import Line, thin
 from mnist.report.figures import DARK, LIGHT, SERIES, css_variables
@@ -107,7 +107,7 @@ def _page(template: str, **values: Any) -> str:
             made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             version=__version__,
             machine=_machine(),
-            process=places.describe_process(),
+            process=environment.describe(),
             light=Markup(css_variables(LIGHT)),
             dark=Markup(css_variables(DARK)),
             **values,

@@ -25,7 +25,7 @@ from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
 from mnist.config import Config
 from mnist.data.dataset import Dataset
-from mnist.fluid import gradients, places, processes
+from mnist.fluid import environment, gradients, places, processes
 from mnist.fluid.door import fluid
 from mnist.fluid.feeding import TrainingBatches, count_batches, feed
 from mnist.fluid.processes import ALONE, Group
@@ -232,7 +232,7 @@ class _Run:
         say(f"data    {data.source}: {len(data.train):,} train, {len(data.valid):,} valid,"
             f" {len(data.eval):,} eval")  # fmt: skip
         computing = describe_engine(self.model.engine, self.config.device)
-        about = [state.device, computing, self.group.describe(), places.describe_process()]
+        about = [state.device, computing, self.group.describe(), environment.describe()]
         say(f"device  {'; '.join(filter(None, about))}")
         for note in notes:
             say(f"note    {note}")

@@ -11,8 +11,9 @@ from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import Checkpoint
 from mnist.config import Config
-from mnist.fluid import places, processes
+from mnist.fluid import environment, processes
 from mnist.fluid.processes import Group
+from mnist.train import launching
 
 
 def start(
@@ -28,9 +29,9 @@ def start(
     with processes.join() as group:
         with processes.agreed(group):
             config, source = _config_and_checkpoint(config_path, resume, tuple(overrides))
-            processes.check_workers(config.parallel.workers, group)
+            launching.check_workers(config.parallel.workers, group.size)
         if config.parallel.workers > group.size:
-            processes.launch(config.parallel.workers)
+            launching.launch(config.parallel.workers)
         return _train(_with_workers(config, group.size), source, allow_changes, group)
 
 
@@ -45,7 +46,7 @@ def _train(
 ) -> Dict[str, Any]:
     with processes.agreed(group):
         # Only now is it known how many threads Paddle may take when it is imported.
-        places.prepare_process(config.device.threads)
+        environment.prepare(config.device.threads)
         from mnist.data import obtain
         from mnist.train import loop
         from mnist.train.resuming import Resumption
