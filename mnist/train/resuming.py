@@ -2,7 +2,7 @@
 
 import platform
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -115,6 +115,26 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
             f"{path}: going on would not be the same run: {'; '.join(changed)}"
             " (leave these as they were, or add --allow-changes to go on all the same)"
         )
+
+
+def notes(source: Optional[Checkpoint], state: RunState, workers: int) -> List[str]:
+    """What may be otherwise than before the checkpoint, though the run is still the same."""
+    saved = source.state if source else None
+    if saved is None:
+        return []
+    found = []
+    before = saved.config.get("parallel", {}).get("workers", 1)
+    if before != workers:
+        found.append(
+            f"{before} process{'es' if before > 1 else ''} trained this before, {workers} now: the"
+            " same samples in the same order, but other last digits"
+        )
+    if saved.kernels != state.kernels:
+        found.append(
+            f"device.kernels: {saved.kernels} trained this before, {state.kernels} does now:"
+            " the same numbers but for their last digits"
+        )
+    return found
 
 
 def _after_course_pair(
