@@ -70,7 +70,11 @@ class Group:
 
     def collect(self, rows: Array) -> Array:
         """The array whose ``share_out`` rows the processes hold."""
-        return rows
+        parts = self.of_all(rows)
+        together = np.empty((sum(map(len, parts)), *rows.shape[1:]), rows.dtype)
+        for rank, part in enumerate(parts):
+            together[rank :: len(parts)] = part
+        return together
 
     def total(self, value: float) -> float:
         """The sum over all processes, the same to the last bit in each."""
@@ -78,7 +82,7 @@ class Group:
 
     def from_main(self, value: Any) -> Any:
         """What the main process has as ``value``, in every process."""
-        return value
+        return self.of_all(value)[0]
 
     def abort(self, exit_code: int) -> None:
         """End all processes of the run."""
@@ -110,7 +114,9 @@ class MpiGroup(Group):
         self._world = MPI.COMM_WORLD
         self.rank = int(self._world.Get_rank())
         self.size = int(self._world.Get_size())
-        self._buffer: Optional[Tuple[Array, List[Tuple[Any, Array]]]] = None
+        # All that is exchanged in a step, and each parameter's part of it.
+        self._buffer: Array = np.zeros(_SUMS, np.float32)
+        self._parts: List[Tuple[Any, Array]] = []
 
     def describe(self) -> str:
         return f"{self.size} processes (MPI)"
@@ -123,45 +129,25 @@ class MpiGroup(Group):
                 "device.place: gpu, but mpirun's processes compute on CPUs; use --set"
                 " device.place=cpu, or start it with python -m paddle.distributed.launch"
             )
+        parameters = model.parameters()
+        sizes = [int(np.prod(parameter.shape)) for parameter in parameters]
+        self._buffer = np.zeros(sum(sizes) + _SUMS, np.float32)
+        parts = np.split(self._buffer, np.cumsum(sizes))
+        self._parts = [(p, part.reshape(p.shape)) for p, part in zip(parameters, parts)]
 
     def exchange(self, model: Any, weight: float, sums: Array) -> Array:
-        buffer, parts = self._buffer_for(model)
         # Gradients count by their process's samples, statistics each alike.
-        for parameter, part in parts:
+        for parameter, part in self._parts:
             share = weight if parameter.trainable else 1 / self.size
             np.multiply(_exchanged(parameter).numpy(), np.float32(share), out=part)
-        buffer[-_SUMS:] = sums
-        self._world.Allreduce(self._mpi.IN_PLACE, buffer)
-        for parameter, part in parts:
+        self._buffer[-_SUMS:] = sums
+        self._world.Allreduce(self._mpi.IN_PLACE, self._buffer)
+        for parameter, part in self._parts:
             _overwrite(_exchanged(parameter), part)
-        return buffer[-_SUMS:].copy()
-
-    def _buffer_for(self, model: Any) -> Tuple[Array, List[Tuple[Any, Array]]]:
-        """One array for all that is exchanged in a step, and each parameter's part of it."""
-        if self._buffer is None:
-            parameters = model.parameters()
-            sizes = [int(np.prod(parameter.shape)) for parameter in parameters]
-            buffer = np.zeros(sum(sizes) + _SUMS, np.float32)
-            ends = np.cumsum(sizes)
-            parts = [
-                (parameter, buffer[end - size : end].reshape(parameter.shape))
-                for parameter, size, end in zip(parameters, sizes, ends)
-            ]
-            self._buffer = buffer, parts
-        return self._buffer
+        return self._buffer[-_SUMS:].copy()
 
     def of_all(self, value: Any) -> List[Any]:
         return list(self._world.allgather(value))
-
-    def collect(self, rows: Array) -> Array:
-        parts = self.of_all(rows)
-        together = np.empty((sum(map(len, parts)), *rows.shape[1:]), rows.dtype)
-        for rank, part in enumerate(parts):
-            together[rank :: self.size] = part
-        return together
-
-    def from_main(self, value: Any) -> Any:
-        return self._world.bcast(value, root=0)
 
     def abort(self, exit_code: int) -> None:
         sys.stderr.flush()

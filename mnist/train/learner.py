@@ -66,11 +66,6 @@ class Learner:
         if engine is None or not engine.minimize(self.optimizer, self.parameters):
             self.optimizer.minimize(loss)
 
-    def clear_gradients(self) -> None:
-        """Of all parameters that have any."""
-        for parameter in self.parameters:
-            parameter.clear_gradient()
-
     def count_step(self, loss: float, correct: int, samples: int) -> None:
         """A batch has been trained on: its mean loss, and how many of its samples were right."""
         state = self.state

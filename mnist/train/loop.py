@@ -104,7 +104,7 @@ def _train(
     best = saver.take_best()
     with nullcontext() if best else learner.averaged():
         result = loop.evaluate(data.eval)
-    telling.eval(result)
+    telling.evaluated("eval", result)
     summary = saving.summary(learner, best, result)
     if store is not None:
         written = store.write_result(summary)
@@ -167,7 +167,8 @@ class Loop:
         self._saving.require_finite(value, "the training loss")
         with self._telling.minimizing(images, labels):
             learner.minimize(loss)
-        learner.clear_gradients()
+        for parameter in learner.parameters:
+            parameter.clear_gradient()
         learner.count_step(value, round(accuracy * samples), samples)
         return value, accuracy
 
@@ -236,7 +237,7 @@ class Loop:
         if self.config.model.loss == "softmax_cross_entropy":
             state.temperature = valid.temperature()
         learner.begin_next_epoch(record)
-        self._telling.valid(valid)
+        self._telling.evaluated("valid", valid)
         self._saving.save_epoch()
         self._telling.epoch(record)
 

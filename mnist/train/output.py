@@ -63,6 +63,8 @@ class Telling:
         )
         self._console = make_console()
         self._console.quiet = tracker is None
+        # Above the progress bar where there is one.
+        self._print = self._console.print
         self._bar = make_progress(
             self._console,
             TextColumn("epoch {task.fields[epoch]}"),
@@ -83,26 +85,22 @@ class Telling:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def _line(self, text: str) -> None:
-        """Print one line, above the progress bar where there is one."""
-        self._console.print(text)
-
     def introduce(self, notes: List[str], source: Optional[Checkpoint]) -> None:
         """Data, device, what else there is to know, the model; and where the run goes on from."""
         learner, data, state = self._learner, self._data, self._state
-        self._line(
+        self._print(
             f"data    {data.source}: {len(data.train):,} train, {len(data.valid):,} valid,"
             f" {len(data.eval):,} eval"
         )
         computing = engine.describe(learner.model.engine, self._config.device)
         about = [state.device, computing, learner.group.describe(), environment.describe()]
-        self._line(f"device  {'; '.join(filter(None, about))}")
+        self._print(f"device  {'; '.join(filter(None, about))}")
         for note in notes:
-            self._line(f"note    {note}")
+            self._print(f"note    {note}")
         self._print_model()
         if source is not None:
             done = f"{state.epoch} epoch(s) done, step {state.step}"
-            self._line(f"resumed from {source.path}: {done}")
+            self._print(f"resumed from {source.path}: {done}")
         if self._tracker is not None and self._observer is not None and self._tracker.is_new:
             self._tracker.text("run/config", configs.to_yaml(self._config), state.step)
             self._tracker.text("run/data", self._describe_data(), state.step)
@@ -149,7 +147,7 @@ class Telling:
         if self._console.is_terminal:
             self._draw(loss, speed)
         elif state.step_in_epoch % every == 0:
-            self._line(
+            self._print(
                 f"epoch {state.epoch + 1}/{self._config.train.epochs}"
                 f"  step {state.step_in_epoch}/{self._learner.steps_per_epoch}"
                 f"  loss {loss:.4f}  {speed:,.0f} images/s"
@@ -175,21 +173,19 @@ class Telling:
         }
         tracker.scalars(values, self._state.step)
 
-    def valid(self, result: Evaluation) -> None:
-        """An epoch is evaluated on valid, and counted as finished."""
-        if self._observer is not None:
-            self._track_result("valid", result)
-            self._observer.after_valid(result)
-
-    def _track_result(self, split: str, result: Evaluation) -> None:
-        if self._tracker is not None:
-            values = {f"{split}/loss": result.loss, f"{split}/accuracy": result.accuracy}
-            self._tracker.scalars(values, self._state.step)
+    def evaluated(self, split: str, result: Evaluation) -> None:
+        """On ``valid``, the epoch being counted as finished, or on ``eval`` at the end."""
+        if self._tracker is None or self._observer is None:
+            return
+        values = {f"{split}/loss": result.loss, f"{split}/accuracy": result.accuracy}
+        self._tracker.scalars(values, self._state.step)
+        after = {"valid": self._observer.after_valid, "eval": self._observer.after_eval}
+        after[split](result)
 
     def epoch(self, record: EpochRecord) -> None:
         """An epoch is saved."""
         is_best = best_record(self._state.history) is record
-        self._line(
+        self._print(
             f"epoch {record.epoch}/{self._config.train.epochs}"
             f"  train loss {record.train_loss:.4f} accuracy {percent(record.train_accuracy)}"
             f"  valid loss {record.valid_loss:.4f} accuracy {percent(record.valid_accuracy)}"
@@ -197,12 +193,6 @@ class Telling:
         )
 
     # --- the end ---
-
-    def eval(self, result: Evaluation) -> None:
-        """The model that the run has come to is evaluated on eval."""
-        if self._observer is not None:
-            self._track_result("eval", result)
-            self._observer.after_eval(result)
 
     def close(
         self,
@@ -232,7 +222,7 @@ class Telling:
         self._print_history()
         width = max(len(name) for name, _ in notes)
         for name, text in notes:
-            self._line(f"{name:<{width}}  {text}")
+            self._print(f"{name:<{width}}  {text}")
 
     def _print_history(self) -> None:
         """Every epoch, the best one marked."""

@@ -53,21 +53,13 @@ def initial_state(
     if saved is None:
         return _after_course_pair(fresh, config, data, resume.checkpoint)
     _check_same_run(saved, fresh, config, resume)
-    progress = saved.model_dump(exclude=set(_FROM_THIS_PROCESS))
-    own = {name: getattr(fresh, name) for name in _FROM_THIS_PROCESS}
-    return RunState.model_validate({**progress, **own})
+    return saved.model_copy(update={name: getattr(fresh, name) for name in _FROM_THIS_PROCESS})
 
 
 # What a resumed run's state takes from the process at hand, not from the checkpoint.
 _FROM_THIS_PROCESS = (
-    "config",
-    "data_path",
-    "data_sha256",
-    "data_fallback",
-    "versions",
-    "device",
-    "deterministic",
-)
+    "config", "data_path", "data_sha256", "data_fallback", "versions", "device", "deterministic",
+)  # fmt: skip
 
 
 def _versions() -> Dict[str, str]:

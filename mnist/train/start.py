@@ -32,13 +32,10 @@ def start(
             launching.check_workers(config.parallel.workers, group.size)
         if config.parallel.workers > group.size:
             launching.launch(config.parallel.workers)
-        return _train(_with_workers(config, group.size), source, allow_changes, group)
-
-
-def _with_workers(config: Config, workers: int) -> Config:
-    """The config as it is carried out: with as many processes as mpirun has started."""
-    section = config.parallel.model_copy(update={"workers": workers})
-    return config.model_copy(update={"parallel": section})
+        # As it is carried out: with as many processes as mpirun has started.
+        section = config.parallel.model_copy(update={"workers": group.size})
+        config = config.model_copy(update={"parallel": section})
+        return _train(config, source, allow_changes, group)
 
 
 def _train(
