@@ -130,11 +130,11 @@ def _terminal() -> Tuple[int, threading.Thread]:
 def measure(figures: Path) -> None:
     """Train as ``figures`` says, and write there what it took."""
     from mnist import config as configs
-    from mnist.fluid import places
+    from mnist.fluid import environment
 
     path, *settings = json.loads(figures.read_text())
     config = configs.load(path, settings)
-    places.prepare_process(config.device.threads)
+    environment.prepare(config.device.threads)
     from mnist.data import obtain
     from mnist.train import loop
 

@@ -42,7 +42,7 @@ from stepping import Stepper, without_collector  # noqa: E402
 from mnist.config import LogConfig  # noqa: E402
 from mnist.data import dataset  # noqa: E402
 from mnist.data.dataset import Dataset  # noqa: E402
-from mnist.fluid import places  # noqa: E402
+from mnist.fluid import environment  # noqa: E402
 from mnist.fluid.door import fluid  # noqa: E402
 from mnist.model.evaluation import evaluate  # noqa: E402
 from mnist.tensorboard.writer import Tracker  # noqa: E402
@@ -259,7 +259,7 @@ def predict_ways(checkpoint: Path) -> Dict[str, Callable[[], float]]:
     predict = [sys.executable, "-m", "mnist.predict", IMAGE, "--checkpoint", checkpoint]
     importing = [sys.executable, "-c", "import paddle.fluid"]
     return {
-        IMPORT: partial(wall, importing, dict(places.chosen)),
+        IMPORT: partial(wall, importing, dict(environment.chosen)),
         PREDICT: partial(wall, predict),
     }
 

@@ -86,9 +86,9 @@ def show(name: str, command: List[str], times: int = 1) -> float:
 
 def measure(command: List[str]) -> Tuple[float, float]:
     """Seconds of wall time, and of processor time in user and system mode, of a process tree."""
-    from mnist.fluid import places
+    from mnist.fluid import environment
 
-    settings = {**os.environ, "PYTHONPATH": str(ROOT), **places.prepare_process()}
+    settings = {**os.environ, "PYTHONPATH": str(ROOT), **environment.prepare()}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     done = subprocess.run(command, env=settings, cwd=ROOT, stdout=subprocess.DEVNULL)

@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import pytorch_environment
 from common import BENCHMARKS, cores, need_mnist, note, ratios, run_worker, spread, table
 
-from mnist.fluid import processes
+from mnist.train import launching
 
 # Filters of the two convolutions, and units of the hidden layers.
 MODELS: Dict[str, Tuple[List[int], List[int]]] = {
@@ -80,7 +80,7 @@ def ways_for(model: Tuple[List[int], List[int]], seconds: float, data: Path, pyt
     paddle = [sys.executable, BENCHMARKS / "speed_paddle.py", seconds, data, *filters, *hidden]
     commands: Dict[str, List[Any]] = {OURS: ours}
     if cores() > 1:
-        launcher = [processes._find_launcher(), "-n", cores()]
+        launcher = [launching.find_launcher(), "-n", cores()]
         commands[f"ours, {cores()} processes"] = [*launcher, *ours]
     for threads in range(1, cores() + 1):
         worker = [pytorch, BENCHMARKS / "speed_pytorch.py", threads]

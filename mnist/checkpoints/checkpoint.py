@@ -458,11 +458,15 @@ class CheckpointStore:
             raise Failure(f"{copy}: cannot be renamed ({error.strerror})") from error
         _write_pointer(copy, name)
 
-    def set_aside(self, paths: List[Path]) -> Optional[Path]:
+    def name_aside(self) -> str:
+        """A name for a new sub-folder of what an earlier run has left."""
+        return _unused(self.folder, time.strftime("earlier-%Y%m%d-%H%M%S")).name
+
+    def set_aside(self, paths: List[Path], name: Optional[str] = None) -> Optional[Path]:
         """Move checkpoints of an earlier run to a new sub-folder; None if there are none."""
         if not paths:
             return None
-        target = _unused(self.folder, time.strftime("earlier-%Y%m%d-%H%M%S"))
+        target = self.folder / (name or self.name_aside())
         try:
             target.mkdir()
             pointers = self._take_pointers_at(paths)

@@ -30,9 +30,9 @@ def main(
     as_json: bool,
 ) -> None:
     """Print accuracy, loss, precision and recall per digit, and the confusion matrix."""
-    from mnist.fluid import places
+    from mnist.fluid import environment
 
-    places.prepare_process()
+    environment.prepare()
     from mnist.evaluate import output
 
     output.print_evaluation(checkpoint, assume, split, data, as_json)

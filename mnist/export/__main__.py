@@ -30,9 +30,9 @@ def main(
     """Write a model as ONNX, Paddle's inference model and plain weights, each one checked."""
     streams.outlive_output()
     preflight.require("export", "onnx", "onnxruntime", "paddle2onnx", "safetensors")
-    from mnist.fluid import places
+    from mnist.fluid import environment
 
-    places.prepare_process()
+    environment.prepare()
     from mnist.export import output
 
     output.print_export(checkpoint, assume, to, data, force)

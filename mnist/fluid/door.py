@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 from mnist.base import preflight
-from mnist.fluid import places
+from mnist.fluid import environment
 
 preflight.check()
-places.prepare_process()
+environment.prepare()
 # Paddle's import puts a handler of its own on SIGTERM; ours comes back after it.
 _on_terminate = signal.getsignal(signal.SIGTERM)
 
@@ -70,7 +70,7 @@ def _undisturbed() -> Iterator[None]:
             os.environ["LC_ALL"] = locale
 
 
-import numpy as np  # noqa: E402
+from mnist.base.arrays import Array  # noqa: E402
 
 with _without_example_data(), _undisturbed():
     import paddle as _paddle
@@ -83,7 +83,33 @@ paddle: Any = _paddle
 fluid: Any = _fluid
 
 
-def to_variable(array: "np.ndarray[Any, Any]") -> Any:
+def _left_in_order(guard: Callable[..., Any]) -> Callable[..., Any]:
+    """One of Paddle's guards that puts back what it has changed behind an exception, too.
+
+    Paddle's own do not: dygraph would stay switched on for all that the process does later.
+    """
+
+    @contextmanager
+    def guarded(*arguments: Any, **options: Any) -> Iterator[None]:
+        own = guard(*arguments, **options)
+        own.__enter__()
+        try:
+            yield
+        finally:
+            own.__exit__(None, None, None)
+
+    return guarded
+
+
+for _room, _name in (
+    (fluid.dygraph, "guard"),
+    (fluid.unique_name, "guard"),
+    (fluid, "scope_guard"),
+):
+    setattr(_room, _name, _left_in_order(getattr(_room, _name)))
+
+
+def to_variable(array: Array) -> Any:
     """A VarBase that owns its memory.
 
     On the CPU Paddle's own ``to_variable`` shares the NumPy buffer by default: writing to

@@ -9,13 +9,14 @@ from typing import Any, Callable, Generator, Iterable, Iterator, List, Tuple
 import numpy as np
 
 from mnist.base import seeding
+from mnist.base.arrays import Array
 from mnist.config import DataConfig, LoaderConfig
 from mnist.data import augmentation
 from mnist.data.dataset import Split
 from mnist.fluid.door import fluid, paddle, to_variable
 from mnist.fluid.processes import Group
 
-Batch = Tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
+Batch = Tuple[Array, Array]
 Feed = Generator[List[Any], None, None]
 
 
@@ -40,7 +41,7 @@ class Batches:
     def _cut(self, chosen: Any) -> Batch:
         return self._finish(self._split.images[chosen], self._split.labels[chosen])
 
-    def _finish(self, images: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]") -> Batch:
+    def _finish(self, images: Array, labels: Array) -> Batch:
         return as_model_input(images), labels.astype(np.int64).reshape(-1, 1)
 
 
@@ -76,9 +77,7 @@ class TrainingBatches(Batches):
                 images = self._distort(images, number, len(whole), rows)
             yield self._finish(images, self._split.labels[whole[rows]])
 
-    def _distort(
-        self, images: "np.ndarray[Any, Any]", number: int, count: int, rows: slice
-    ) -> "np.ndarray[Any, Any]":
+    def _distort(self, images: Array, number: int, count: int, rows: slice) -> Array:
         seed, epoch = self._position
         source = seeding.stream(seed, "augmentation", epoch, number)
         x, y = augmentation.random_maps(count, self._augmentation, source)
@@ -90,7 +89,7 @@ def count_batches(samples: int, batch_size: int) -> int:
     return -(-samples // batch_size)
 
 
-def as_model_input(images: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def as_model_input(images: Array) -> Array:
     """uint8 ``[N,28,28]`` → float32 ``[N,1,28,28]`` in the models' scale, 0–1."""
     return np.divide(images[:, np.newaxis], 255, dtype=np.float32)
 

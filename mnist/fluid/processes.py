@@ -2,31 +2,24 @@
 
 Paddle 1.8.5 has data parallelism for GPUs only (``DataParallel`` is NCCL). On CPUs the
 processes are MPI's: ``mpirun -n 2 python -m mnist.train …``, or ``parallel.workers: 2``, for
-which ``launch`` starts mpirun. Gradients are averaged in one all-reduce a step, together with
-whatever else all must know: the loss, who was right, and whether somebody asked to stop.
+which ``mnist.train.launching`` starts mpirun. Gradients are averaged in one all-reduce a step,
+together with whatever else all must know: the loss, who was right, and whether somebody asked
+to stop.
 On GPUs, under ``python -m paddle.distributed.launch``, the same calls use ``DataParallel``.
 """
 
 import os
-import shutil
 import socket
 import sys
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Dict, Iterator, List, NoReturn, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mnist.base import child, command, notes, preflight, processors, ranks
+from mnist.base import command, notes, preflight, ranks
+from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError, Interrupted, MnistError
 
-Array = NDArray[Any]
-
-# Where MPI's processes exchange what they send each other, and so many MiB of it for each:
-# measured 5.3 with mpich 5.0.2.
-_SHARED_MEMORY = "/dev/shm"
-_SHARED_MIB = 8
 # How many sums are exchanged beside the gradients.
 _SUMS = 3
 
@@ -77,7 +70,11 @@ class Group:
 
     def collect(self, rows: Array) -> Array:
         """The array whose ``share_out`` rows the processes hold."""
-        return rows
+        parts = self.of_all(rows)
+        together = np.empty((sum(map(len, parts)), *rows.shape[1:]), rows.dtype)
+        for rank, part in enumerate(parts):
+            together[rank :: len(parts)] = part
+        return together
 
     def total(self, value: float) -> float:
         """The sum over all processes, the same to the last bit in each."""
@@ -85,7 +82,7 @@ class Group:
 
     def from_main(self, value: Any) -> Any:
         """What the main process has as ``value``, in every process."""
-        return value
+        return self.of_all(value)[0]
 
     def abort(self, exit_code: int) -> None:
         """End all processes of the run."""
@@ -117,7 +114,9 @@ class MpiGroup(Group):
         self._world = MPI.COMM_WORLD
         self.rank = int(self._world.Get_rank())
         self.size = int(self._world.Get_size())
-        self._buffer: Optional[Tuple[Array, List[Tuple[Any, Array]]]] = None
+        # All that is exchanged in a step, and each parameter's part of it.
+        self._buffer: Array = np.zeros(_SUMS, np.float32)
+        self._parts: List[Tuple[Any, Array]] = []
 
     def describe(self) -> str:
         return f"{self.size} processes (MPI)"
@@ -130,45 +129,25 @@ class MpiGroup(Group):
                 "device.place: gpu, but mpirun's processes compute on CPUs; use --set"
                 " device.place=cpu, or start it with python -m paddle.distributed.launch"
             )
+        parameters = model.parameters()
+        sizes = [int(np.prod(parameter.shape)) for parameter in parameters]
+        self._buffer = np.zeros(sum(sizes) + _SUMS, np.float32)
+        parts = np.split(self._buffer, np.cumsum(sizes))
+        self._parts = [(p, part.reshape(p.shape)) for p, part in zip(parameters, parts)]
 
     def exchange(self, model: Any, weight: float, sums: Array) -> Array:
-        buffer, parts = self._buffer_for(model)
         # Gradients count by their process's samples, statistics each alike.
-        for parameter, part in parts:
+        for parameter, part in self._parts:
             share = weight if parameter.trainable else 1 / self.size
             np.multiply(_exchanged(parameter).numpy(), np.float32(share), out=part)
-        buffer[-_SUMS:] = sums
-        self._world.Allreduce(self._mpi.IN_PLACE, buffer)
-        for parameter, part in parts:
+        self._buffer[-_SUMS:] = sums
+        self._world.Allreduce(self._mpi.IN_PLACE, self._buffer)
+        for parameter, part in self._parts:
             _overwrite(_exchanged(parameter), part)
-        return buffer[-_SUMS:].copy()
-
-    def _buffer_for(self, model: Any) -> Tuple[Array, List[Tuple[Any, Array]]]:
-        """One array for all that is exchanged in a step, and each parameter's part of it."""
-        if self._buffer is None:
-            parameters = model.parameters()
-            sizes = [int(np.prod(parameter.shape)) for parameter in parameters]
-            buffer = np.zeros(sum(sizes) + _SUMS, np.float32)
-            ends = np.cumsum(sizes)
-            parts = [
-                (parameter, buffer[end - size : end].reshape(parameter.shape))
-                for parameter, size, end in zip(parameters, sizes, ends)
-            ]
-            self._buffer = buffer, parts
-        return self._buffer
+        return self._buffer[-_SUMS:].copy()
 
     def of_all(self, value: Any) -> List[Any]:
         return list(self._world.allgather(value))
-
-    def collect(self, rows: Array) -> Array:
-        parts = self.of_all(rows)
-        together = np.empty((sum(map(len, parts)), *rows.shape[1:]), rows.dtype)
-        for rank, part in enumerate(parts):
-            together[rank :: self.size] = part
-        return together
-
-    def from_main(self, value: Any) -> Any:
-        return self._world.bcast(value, root=0)
 
     def abort(self, exit_code: int) -> None:
         sys.stderr.flush()
@@ -224,7 +203,7 @@ def _overwrite(variable: Any, values: Array) -> None:
     variable.value().get_tensor().set(values, fluid.CPUPlace())
 
 
-# --- starting and ending ---------------------------------------------------------------
+# --- joining and agreeing --------------------------------------------------------------
 
 
 @contextmanager
@@ -291,57 +270,3 @@ def require_same(group: Group, held: Dict[str, Tuple[Any, Any]]) -> None:
                     f"{name}: {shown} for {main}, but {other_shown} for {member}; processes that"
                     " train together need the same data, config, versions and checkpoint"
                 )
-
-
-def check_workers(workers: int, group: Group) -> None:
-    """InputError if a config asks for another number of processes than there are."""
-    if group.size > 1 and workers not in (1, group.size):
-        raise InputError(
-            f"parallel.workers: {workers}, but {group.size} processes were started;"
-            " start it without mpirun, or leave parallel.workers away"
-        )
-
-
-def launch(workers: int) -> NoReturn:
-    """Run mpirun with ``workers`` copies of this very command, and exit as it does."""
-    preflight.require("parallel", "mpi4py")
-    launcher = _find_launcher()
-    if launcher is None:
-        raise InputError(
-            f"parallel.workers: {workers}, but there is no mpirun; fix: start it through ./run,"
-            " or `python -m pip install mpich`"
-        )
-    _check_shared_memory(workers)
-    cores = processors.count()
-    if workers > cores:
-        notes.warn(f"parallel.workers is {workers}, but there are {cores} cores: this will be slow")
-    same = [sys.executable, "-m", _module(), *sys.argv[1:]]
-    sys.exit(child.run([launcher, "-n", str(workers), *same]))
-
-
-def _check_shared_memory(workers: int) -> None:
-    """InputError where MPI's processes would die of a bus error or a page of complaints."""
-    needed = workers * _SHARED_MIB
-    try:
-        disk = os.statvfs(_SHARED_MEMORY)
-        free = 0 if disk.f_flag & os.ST_RDONLY else (disk.f_bavail * disk.f_frsize) >> 20
-    except OSError:
-        free = 0
-    if free < needed:
-        raise InputError(
-            f"parallel.workers: {workers}, but {_SHARED_MEMORY} has {free} MiB free of the {needed}"
-            " that MPI's processes need; give it more (docker run --shm-size=256m, or mount -o"
-            f" remount,size=256m {_SHARED_MEMORY}), or use --set parallel.workers=1"
-        )
-
-
-def _find_launcher() -> Optional[str]:
-    """The mpirun beside this Python (mpich is a wheel), else the one on PATH."""
-    beside = Path(sys.executable).parent / "mpirun"
-    return str(beside) if beside.exists() else shutil.which("mpirun")
-
-
-def _module() -> str:
-    """The module that is being run, as in ``mnist.train``."""
-    spec: Any = getattr(sys.modules["__main__"], "__spec__", None)
-    return str(spec.parent) if spec else "mnist.train"

@@ -15,7 +15,6 @@ from typing import Any, Dict, Optional
 from mnist.base.errors import InputError
 
 FOLDER = Path(__file__).parent
-SOURCES = ("kernels.h", "convolution.c", "network.c", "update.c", "dispatch.c")
 # For tests: another library of the same sources, and a lower level than the processor has.
 LIBRARY_VARIABLE = "MNIST_KERNELS_LIBRARY"
 LEVEL_VARIABLE = "MNIST_KERNELS_LEVEL"
@@ -24,10 +23,8 @@ LEVELS: Dict[int, str] = {3: "AVX2", 4: "AVX-512"}
 
 def source_hash() -> str:
     """What the sources are, in twelve hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name in SOURCES:
-        digest.update((FOLDER / name).read_bytes())
-    return digest.hexdigest()[:12]
+    sources = sorted(FOLDER.glob("*.[ch]"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
 def library_path() -> Path:
@@ -71,16 +68,12 @@ class Library:
 @lru_cache(maxsize=None)
 def load() -> Optional[Library]:
     """The library, or None where it was not built, or the processor cannot run it."""
+    level = os.environ.get(LEVEL_VARIABLE, str(max(LEVELS)))
+    if level not in map(str, LEVELS):
+        raise InputError(f"{LEVEL_VARIABLE}: must be one of {', '.join(map(str, LEVELS))}")
     try:
-        library = Library(library_path(), _asked_level())
+        library = Library(library_path(), int(level))
     except (OSError, AttributeError):
         return None
     fits = library.call("source") == source_hash().encode() and library.level in LEVELS
     return library if fits else None
-
-
-def _asked_level() -> int:
-    asked = os.environ.get(LEVEL_VARIABLE, str(max(LEVELS)))
-    if asked not in map(str, LEVELS):
-        raise InputError(f"{LEVEL_VARIABLE}: must be one of {', '.join(map(str, LEVELS))}")
-    return int(asked)

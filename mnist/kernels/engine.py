@@ -2,7 +2,7 @@
 
 The layers stay Paddle's: their parameters are read, and their gradients written, where Paddle
 keeps them. The calls that tell where that is are not documented; Paddle is pinned, and no
-address is kept longer than one call of the library.
+parameter's address is kept longer than from a forward pass to its backward pass.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 
 from mnist import kernels
+from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.config import DeviceConfig
 from mnist.fluid import gradients
@@ -23,33 +24,33 @@ Pair = Tuple[Any, Optional[Any]]
 _FLOAT = fluid.core.VarDesc.VarType.FP32
 _CPU = fluid.CPUPlace()
 _MOST_LAYERS = 16
-_ALIGNMENT = 64
-_INTEGERS = (
-    "channels", "height", "width", "filters", "size", "padding", "pool", "norm", "relu",
-)  # fmt: skip
-_ADDRESSES = (
-    "weight", "bias", "scale", "shift", "mean", "variance",
-    "weight_gradient", "bias_gradient", "scale_gradient", "shift_gradient",
-)  # fmt: skip
+_ALIGNMENT = 16  # floats
+_GRADIENTS = ("weight_gradient", "bias_gradient", "scale_gradient", "shift_gradient")
+
+
+def _fields(kind: Any, *names: str) -> List[Tuple[str, Any]]:
+    return [(name, kind) for name in names]
 
 
 class _Layer(ctypes.Structure):
     """``Layer`` of kernels.h."""
 
-    _fields_ = (
-        *((name, ctypes.c_int) for name in _INTEGERS),
-        *((name, ctypes.c_float) for name in ("momentum", "epsilon")),
-        *((name, ctypes.c_void_p) for name in _ADDRESSES),
-    )
+    _fields_ = [
+        *_fields(ctypes.c_int, "channels", "height", "width", "filters", "size", "padding"),
+        *_fields(ctypes.c_int, "pool", "norm", "relu"),
+        *_fields(ctypes.c_float, "momentum", "epsilon"),
+        *_fields(ctypes.c_void_p, "weight", "bias", "scale", "shift", "mean", "variance"),
+        *_fields(ctypes.c_void_p, *_GRADIENTS),
+    ]
 
 
 class _Update(ctypes.Structure):
     """``Update`` of update.c."""
 
-    _fields_ = (
+    _fields_ = [
         ("count", ctypes.c_long),
-        *((name, ctypes.c_void_p) for name in ("parameter", "gradient", "velocity")),
-    )
+        *_fields(ctypes.c_void_p, "parameter", "gradient", "velocity"),
+    ]
 
 
 def choose(config: DeviceConfig, place: Any, pairs: Sequence[Pair]) -> "Optional[Engine]":
@@ -57,11 +58,17 @@ def choose(config: DeviceConfig, place: Any, pairs: Sequence[Pair]) -> "Optional
 
     Raises InputError if ``device.kernels`` is ``c`` and it cannot be.
     """
-    missing = _why_not(place, pairs)
+    library = kernels.load()
+    missing = ""
+    if not isinstance(place, fluid.CPUPlace):
+        missing = "the kernels are for the CPU"
+    elif not 0 < len(pairs) <= _MOST_LAYERS or not all(_can_compute(*pair) for pair in pairs):
+        missing = "this model has no convolutions, or ones that the kernels do not compute"
+    elif library is None:
+        missing = "they were not built here (python -m mnist.kernels.build tries and says why)"
     if config.kernels == "c" and missing:
         raise InputError(f"device.kernels: c, but {missing}; use --set device.kernels=auto")
-    library = None if config.kernels == "fluid" or missing else kernels.load()
-    return None if library is None else Engine(library)
+    return None if config.kernels == "fluid" or missing or not library else Engine(library)
 
 
 def describe(engine: "Optional[Engine]", config: DeviceConfig) -> str:
@@ -73,24 +80,13 @@ def describe(engine: "Optional[Engine]", config: DeviceConfig) -> str:
     return "Paddle's operators"
 
 
-def _why_not(place: Any, pairs: Sequence[Pair]) -> str:
-    """Why the library cannot compute these layers there; empty if it can."""
-    if not isinstance(place, fluid.CPUPlace):
-        return "the kernels are for the CPU"
-    if not pairs or len(pairs) > _MOST_LAYERS or not all(_can_compute(*pair) for pair in pairs):
-        return "this model has no convolutions, or ones that the kernels do not compute"
-    if kernels.load() is None:
-        return "they were not built here (python -m mnist.kernels.build tries and says why)"
-    return ""
-
-
 class Engine:
     """Runs a stack of layers through a library. One per model; not for several threads."""
 
     def __init__(self, library: kernels.Library) -> None:
         self.library = library
         # Memory to work in that no forward pass keeps for its backward pass.
-        self._free: List[Any] = []
+        self._free: List[Array] = []
 
     def supports(self, pairs: Sequence[Pair], images: Any) -> bool:
         """Whether these images can go through now, and nobody watches the layers."""
@@ -109,24 +105,26 @@ class Engine:
         """Float32 ``[B, channels, H, W]`` to the last layer's output, ``[B, filters, H', W']``.
 
         In training the output is a leaf of the graph, which is cut there for ``owner``
-        (``mnist.gradients``).
+        (``mnist.fluid.gradients``).
         """
-        size = [images.shape[0], pairs[-1][0]._num_filters, *_sizes(pairs, images.shape)[-1]]
+        shape, call, level = images.shape, self.library.call, self.library.level
+        size = [shape[0], pairs[-1][0]._num_filters, *_sizes(pairs, shape)[-1]]
         output = to_variable(np.empty(size, np.float32))
         output.stop_gradient = not training
-        layers = _describe(pairs, images.shape, gradients_too=False)
-        workspace = self._take_workspace(layers, size[0], training)
-        library, count = self.library, len(pairs)
-        library.call(
-            "forward", library.level, layers, count, _address(images, images.shape), size[0],
-            training, _address(output, size), _aligned(workspace),
+        layers = _describe(pairs, shape)
+        count, batch = len(pairs), shape[0]
+        floats = call("workspace", level, layers, count, batch, training)
+        workspace = self._take_workspace(floats)
+        call(
+            "forward", level, layers, count, _address(images, shape), batch, training,
+            _address(output, size), workspace.ctypes.data,
         )  # fmt: skip
 
         def backward(gradient: Any) -> None:
-            library.call(
-                "backward", library.level, _describe(pairs, images.shape, gradients_too=True),
-                count, _address(images, images.shape), size[0], _address(gradient, size),
-                _aligned(workspace),
+            _tell_gradients(layers, pairs)
+            call(
+                "backward", level, layers, count, _address(images, shape), batch,
+                _address(gradient, size), workspace.ctypes.data,
             )  # fmt: skip
             self._free.append(workspace)
 
@@ -135,6 +133,14 @@ class Engine:
         else:
             self._free.append(workspace)
         return output
+
+    def _take_workspace(self, floats: int) -> Array:
+        """Aligned memory of at least so many floats."""
+        workspace = self._free.pop() if self._free else np.empty(0, np.float32)
+        if len(workspace) < floats:
+            memory = np.empty(floats + _ALIGNMENT, np.float32)
+            workspace = memory[-memory.ctypes.data // memory.itemsize % _ALIGNMENT :]
+        return workspace
 
     def minimize(self, optimizer: Any, parameters: Sequence[Any]) -> bool:
         """Momentum's ``optimizer.minimize``, to the last bit; False if it must do it itself."""
@@ -146,35 +152,22 @@ class Engine:
         decay = 0.0 if regularizer is None else regularizer._regularization_coeff
         velocities = optimizer._accumulators["velocity"]
         updates = (_Update * len(parameters))()
-        for update, parameter in zip(updates, parameters):
+        for index, parameter in enumerate(parameters):
+            variables = parameter, parameter._grad_ivar(), velocities[parameter.name]
             shape = parameter.shape
-            update.count = math.prod(shape)
-            update.parameter = _address(parameter, shape)
-            update.gradient = _address(parameter._grad_ivar(), shape)
-            update.velocity = _address(velocities[parameter.name], shape)
+            updates[index] = _Update(math.prod(shape), *(_address(v, shape) for v in variables))
         constants = optimizer._momentum, optimizer._use_nesterov
         self.library.call("momentum", updates, len(updates), rate, decay, *constants)
         return True
 
-    def _take_workspace(self, layers: Any, batch: int, training: bool) -> Any:
-        floats = self.library.call(
-            "workspace", self.library.level, layers, len(layers), batch, training
-        )
-        floats += _ALIGNMENT // 4
-        while self._free:
-            found = self._free.pop()
-            if len(found) >= floats:
-                return found
-        return np.empty(floats, np.float32)
-
 
 def _can_compute(convolution: Any, norm: Optional[Any]) -> bool:
-    if convolution.pool == "avg":
-        return False
-    if norm is None:
-        return convolution._activation in (None, "relu")
-    plain = convolution._activation is None and not norm._use_global_stats
-    return plain and norm._act in (None, "relu")
+    plain = norm is None or (convolution._activation is None and not norm._use_global_stats)
+    return convolution.pool != "avg" and plain and _activation(convolution, norm) in (None, "relu")
+
+
+def _activation(convolution: Any, norm: Optional[Any]) -> Any:
+    return convolution._activation if norm is None else norm._act
 
 
 def _is_watched(layer: Any) -> bool:
@@ -202,30 +195,33 @@ def _sizes(pairs: Sequence[Pair], shape: Sequence[int]) -> List[Tuple[int, int]]
 # --- what the library is told ----------------------------------------------------------
 
 
-def _describe(pairs: Sequence[Pair], shape: Sequence[int], gradients_too: bool) -> Any:
-    """The layers as an array of ``Layer``, every address taken now."""
+def _describe(pairs: Sequence[Pair], shape: Sequence[int]) -> Any:
+    """The layers as an array of ``Layer``, but for where gradients go."""
     layers = (_Layer * len(pairs))()
-    for layer, (convolution, norm), size in zip(layers, pairs, _sizes(pairs, shape)):
-        layer.height, layer.width = size
+    for index, ((convolution, norm), size) in enumerate(zip(pairs, _sizes(pairs, shape))):
         filters, channels = convolution._num_filters, convolution._num_channels
-        layer.channels, layer.filters, layer.padding = channels, filters, convolution._margin
-        layer.size = convolution._filter_size
-        layer.pool, layer.norm = convolution.pool is not None, norm is not None
-        layer.relu = (convolution._activation if norm is None else norm._act) == "relu"
-        parameters = [("weight", convolution.weight, [filters, channels, layer.size, layer.size])]
-        if convolution.bias is not None:
-            parameters.append(("bias", convolution.bias, [filters]))
+        side, bias = convolution._filter_size, convolution.bias
+        values: List[Any] = [channels, *size, filters, side, convolution._margin]
+        values += [convolution.pool is not None, norm is not None]
+        values += [_activation(convolution, norm) == "relu"]
+        values += [0, 0] if norm is None else [norm._momentum, norm._epsilon]
+        values += [_address(convolution.weight, [filters, channels, side, side])]
+        values += [None if bias is None else _address(bias, [filters])]
         if norm is not None:
-            parameters += [("scale", norm.weight, [filters]), ("shift", norm.bias, [filters])]
-            layer.momentum, layer.epsilon = norm._momentum, norm._epsilon
-            layer.mean = _address(norm._mean, [filters])
-            layer.variance = _address(norm._variance, [filters])
-        for name, parameter, dimensions in parameters:
-            setattr(layer, name, _address(parameter, dimensions))
-            if gradients_too:
-                gradient = _address(_gradient_of(parameter), dimensions)
-                setattr(layer, f"{name}_gradient", gradient)
+            of_norm = norm.weight, norm.bias, norm._mean, norm._variance
+            values += [_address(variable, [filters]) for variable in of_norm]
+        layers[index] = _Layer(*values)
     return layers
+
+
+def _tell_gradients(layers: Any, pairs: Sequence[Pair]) -> None:
+    """Put down where the gradients of the described layers go."""
+    for layer, (convolution, norm) in zip(layers, pairs):
+        parameters = [convolution.weight, convolution.bias]
+        parameters += [] if norm is None else [norm.weight, norm.bias]
+        for name, parameter in zip(_GRADIENTS, parameters):
+            if parameter is not None:
+                setattr(layer, name, _address(_gradient_of(parameter), parameter.shape))
 
 
 def _gradient_of(parameter: Any) -> Any:
@@ -244,11 +240,6 @@ def _address(variable: Any, shape: Sequence[int]) -> int:
     Paddle 1.8.5 has no other tensors than contiguous ones.
     """
     tensor = variable.value().get_tensor()
-    if tensor.shape() != shape or tensor._dtype() != _FLOAT or not tensor._is_initialized():
+    if tensor.shape() != shape or tensor._dtype() != _FLOAT:
         raise RuntimeError(f"{variable.name} is not float32 {shape}: {tensor.shape()}")
     return int(tensor._mutable_data(_CPU, _FLOAT))
-
-
-def _aligned(workspace: Any) -> int:
-    address = workspace.ctypes.data
-    return int(address + -address % _ALIGNMENT)

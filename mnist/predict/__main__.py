@@ -47,9 +47,9 @@ def main(
     """
     if as_json and format_ not in (None, "json"):
         raise click.UsageError(f"--json and --format {format_} contradict each other")
-    from mnist.fluid import places
+    from mnist.fluid import environment
 
-    places.prepare_process()
+    environment.prepare()
     from mnist.predict import output
 
     options = output.Options(

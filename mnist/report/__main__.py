@@ -44,9 +44,9 @@ def main(
     """
     streams.outlive_output()
     preflight.require("report", "matplotlib", "jinja2")
-    from mnist.fluid import places
+    from mnist.fluid import environment
 
-    places.prepare_process()
+    environment.prepare()
     from mnist.report.output import write
 
     write(runs, compare, split, data, output, assume)

@@ -22,7 +22,7 @@ from mnist import __version__
 from mnist.base.arrays import Array
 from mnist.base.console import percent
 from mnist.checkpoints.checkpoint import best_record
-from mnist.fluid import places
+from mnist.fluid import environment
 from mnist.report import charts
 from mnist.report.charts import thin
 from mnist.report.figures import DARK, LIGHT, SERIES, css_variables
@@ -71,7 +71,7 @@ def _page(template: str, **values: Any) -> str:
     text = _environment().get_template(template).render(
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         machine=f"{_processor()}, {platform.system()}, Python {platform.python_version()}",
-        process=places.describe_process(),
+        process=environment.describe(),
         **values,
     )  # fmt: skip
     return f"{MARK}>\n{text}\n"

@@ -42,9 +42,9 @@ def main(
 ) -> None:  # fmt: skip
     """Serve a page on which to draw a digit and watch the network read it."""
     streams.outlive_output()
-    from mnist.fluid import places
+    from mnist.fluid import environment
 
-    places.prepare_process()
+    environment.prepare()
     preflight.require(
         "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client", "swagger_ui_bundle"
     )

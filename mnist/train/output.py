@@ -1,30 +1,70 @@
-"""What ``mnist.train`` prints: summary, progress, epoch lines, closing table.
+"""What ``mnist.train`` tells: printed for people, and as curves and pictures in TensorBoard.
 
 A progress bar with speed, loss and time to go on a terminal; plain lines elsewhere.
 """
 
 import time
-from typing import Any, List, Optional, Tuple
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, ContextManager, List, Optional, Tuple
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
+from mnist import config as configs
 from mnist.base.console import make_console, make_progress, make_table, percent, print_table
-from mnist.checkpoints.checkpoint import EpochRecord, best_record
+from mnist.checkpoints.checkpoint import (
+    Checkpoint,
+    CheckpointStore,
+    EpochRecord,
+    RunState,
+    best_record,
+)
+from mnist.data.dataset import Dataset
+from mnist.fluid import environment
+from mnist.kernels import engine
+from mnist.model import architectures
+from mnist.model.evaluation import Evaluation
+from mnist.tensorboard import writer
+from mnist.tensorboard.observer import Observer
+from mnist.tensorboard.writer import Tracker
+from mnist.train.learner import Learner
 
 _SECONDS_BETWEEN_DRAWINGS = 0.1
 
 
-class Reporter:
-    """Tells the user how a run goes. Use as a context manager."""
+def open_curves(logs: Path, state: RunState, goes_on: bool, name: str) -> Tuple[Tracker, List[str]]:
+    """The curves' writer, and what to say: an earlier run's are moved to the sub-folder ``name``.
 
-    def __init__(
-        self, epochs: int, steps_per_epoch: int, plain_every: int, prints: bool = True
-    ) -> None:
+    Of a run that ``goes_on`` those stay that it will not write again.
+    """
+    if goes_on:
+        writer.purge_after(logs, state.step, state.step_in_epoch == 0)
+    elif writer.set_aside(logs, name):
+        moved = f"curves of an earlier run moved to a folder of their own in {logs}"
+        return Tracker(logs), [moved]
+    return Tracker(logs), []
+
+
+class Telling:
+    """Tells how a run goes; where it stands is the learner's ``state``. A context manager.
+
+    ``tracker`` is None in all processes but the main one; the others tell nothing.
+    """
+
+    def __init__(self, learner: Learner, data: Dataset, tracker: Optional[Tracker]) -> None:
+        self._learner, self._data, self._tracker = learner, data, tracker
+        self._config, self._state = learner.config, learner.state
+        self._observer = (
+            None
+            if tracker is None
+            else Observer(
+                learner.config, data, learner.model, learner.state, learner.steps_per_epoch, tracker
+            )
+        )
         self._console = make_console()
-        self._console.quiet = not prints
-        self._epochs = epochs
-        self._steps_per_epoch = steps_per_epoch
-        self._plain_every = plain_every
+        self._console.quiet = tracker is None
+        # Above the progress bar where there is one.
+        self._print = self._console.print
         self._bar = make_progress(
             self._console,
             TextColumn("epoch {task.fields[epoch]}"),
@@ -33,74 +73,165 @@ class Reporter:
             TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} images/s"),
             TimeRemainingColumn(),
         )
-        self._task: Optional[Any] = None
+        self._task: Optional[TaskID] = None
         self._drawn = 0.0
+        # When the curves got their last point of a step, and how many samples that was after.
+        self._tracked = 0.0, 0
 
-    def __enter__(self) -> "Reporter":
+    def __enter__(self) -> "Telling":
         self._bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def line(self, text: str) -> None:
-        """Print one line, above the progress bar where there is one."""
-        self._console.print(text)
+    def introduce(self, notes: List[str], source: Optional[Checkpoint]) -> None:
+        """Data, device, what else there is to know, the model; and where the run goes on from."""
+        learner, data, state = self._learner, self._data, self._state
+        self._print(
+            f"data    {data.source}: {len(data.train):,} train, {len(data.valid):,} valid,"
+            f" {len(data.eval):,} eval"
+        )
+        computing = engine.describe(learner.model.engine, self._config.device)
+        about = [state.device, computing, learner.group.describe(), environment.describe()]
+        self._print(f"device  {'; '.join(filter(None, about))}")
+        for note in notes:
+            self._print(f"note    {note}")
+        self._print_model()
+        if source is not None:
+            done = f"{state.epoch} epoch(s) done, step {state.step}"
+            self._print(f"resumed from {source.path}: {done}")
+        if self._tracker is not None and self._observer is not None and self._tracker.is_new:
+            self._tracker.text("run/config", configs.to_yaml(self._config), state.step)
+            self._tracker.text("run/data", self._describe_data(), state.step)
+            self._observer.begin()
 
-    def model(self, name: str, rows: List[Tuple[str, str, int]], total: int) -> None:
+    def _print_model(self) -> None:
         """The layers that have parameters, with their shapes and counts."""
+        model = self._learner.model
         table = make_table("layer", "weight and bias", "parameters")
-        for layer, shapes, count in rows:
+        for layer, shapes, count in architectures.summarize(model):
             table.add_row(layer, shapes, f"{count:,}")
-        print_table(self._console, f"{name}: {total:,} parameters", table)
+        title = f"{self._config.model.name}: {model.count_parameters():,} parameters"
+        print_table(self._console, title, table)
 
-    def begin_epoch(self, epoch: int, step: int) -> None:
-        """An epoch starts, or goes on after ``step`` of its batches."""
+    def _describe_data(self) -> str:
+        fallback = self._state.data_fallback
+        lines = [f"path: {self._state.data_path}", f"sha256: {self._state.data_sha256}"]
+        return "\n".join([*lines, f"FALLBACK: {fallback}"] if fallback else lines)
+
+    # --- steps and epochs ---
+
+    def begin_epoch(self) -> None:
+        """An epoch starts, or goes on where it was left."""
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(
             "",
-            total=self._steps_per_epoch,
-            completed=step,
-            epoch=f"{epoch}/{self._epochs}",
+            total=self._learner.steps_per_epoch,
+            completed=self._state.step_in_epoch,
+            epoch=f"{self._state.epoch + 1}/{self._config.train.epochs}",
             loss=0.0,
             speed=0.0,
         )
+        self._tracked = time.perf_counter(), self._state.samples
 
-    def step(self, epoch: int, step: int, loss: float, speed: float) -> None:
-        """One more batch is trained; ``step`` counts within the epoch."""
+    def minimizing(self, images: Any, labels: Any) -> ContextManager[None]:
+        """Around the optimizer's step, which is shown with the batch (see ``Observer.step``)."""
+        return self._observer.step(images, labels) if self._observer else nullcontext()
+
+    def step(self, loss: float, accuracy: float) -> None:
+        """One more batch is trained."""
+        state, every = self._state, self._config.log.every_steps
+        speed = state.samples / state.epoch_seconds
         if self._console.is_terminal:
-            self._draw(step, loss, speed)
-        elif step % self._plain_every == 0:
-            self.line(
-                f"epoch {epoch}/{self._epochs}  step {step}/{self._steps_per_epoch}"
+            self._draw(loss, speed)
+        elif state.step_in_epoch % every == 0:
+            self._print(
+                f"epoch {state.epoch + 1}/{self._config.train.epochs}"
+                f"  step {state.step_in_epoch}/{self._learner.steps_per_epoch}"
                 f"  loss {loss:.4f}  {speed:,.0f} images/s"
             )
+        if self._tracker is not None and state.step % every == 0:
+            self._track(self._tracker, loss, accuracy)
 
-    def _draw(self, step: int, loss: float, speed: float) -> None:
+    def _draw(self, loss: float, speed: float) -> None:
         now = time.perf_counter()
         if self._task is None or now - self._drawn < _SECONDS_BETWEEN_DRAWINGS:
             return
         self._drawn = now
-        self._bar.update(self._task, completed=step, loss=loss, speed=speed)
+        self._bar.update(self._task, completed=self._state.step_in_epoch, loss=loss, speed=speed)
 
-    def epoch(self, record: EpochRecord, is_best: bool) -> None:
-        """An epoch is finished and evaluated on valid."""
-        self.line(
-            f"epoch {record.epoch}/{self._epochs}"
+    def _track(self, tracker: Tracker, loss: float, accuracy: float) -> None:
+        (before, samples), now = self._tracked, time.perf_counter()
+        self._tracked = now, self._state.samples
+        values = {
+            "train/loss": loss,
+            "train/accuracy": accuracy,
+            "train/learning_rate": self._learner.last_rate(),
+            "train/images_per_second": (self._state.samples - samples) / (now - before),
+        }
+        tracker.scalars(values, self._state.step)
+
+    def evaluated(self, split: str, result: Evaluation) -> None:
+        """On ``valid``, the epoch being counted as finished, or on ``eval`` at the end."""
+        if self._tracker is None or self._observer is None:
+            return
+        values = {f"{split}/loss": result.loss, f"{split}/accuracy": result.accuracy}
+        self._tracker.scalars(values, self._state.step)
+        after = {"valid": self._observer.after_valid, "eval": self._observer.after_eval}
+        after[split](result)
+
+    def epoch(self, record: EpochRecord) -> None:
+        """An epoch is saved."""
+        is_best = best_record(self._state.history) is record
+        self._print(
+            f"epoch {record.epoch}/{self._config.train.epochs}"
             f"  train loss {record.train_loss:.4f} accuracy {percent(record.train_accuracy)}"
             f"  valid loss {record.valid_loss:.4f} accuracy {percent(record.valid_accuracy)}"
             f"  {record.seconds:.1f} s" + ("  best so far" if is_best else "")
         )
 
-    def closing_table(self, history: List[EpochRecord], notes: List[Tuple[str, str]]) -> None:
-        """Every epoch, the best one marked, and where things were written."""
-        best = best_record(history)
+    # --- the end ---
+
+    def close(
+        self,
+        best: Optional[EpochRecord],
+        result: Evaluation,
+        store: CheckpointStore,
+        written: Path,
+        stopped_early: bool,
+    ) -> None:
+        """Every epoch in a table, and where what is."""
+        state = self._state
+        seconds = sum(record.seconds for record in state.history)
+        # A run that went on from elsewhere, with nothing left to train, has saved nothing here.
+        pointers = store.pointers()
+        there = ", ".join(pointers) + "; " if pointers else ""
+        of_best = f" (the model of epoch {best.epoch}, best on valid)" if best else ""
+        notes = [
+            ("eval", f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}{of_best}"),
+            ("time", f"{seconds:.1f} s of training and validation"),
+            ("checkpoints", f"{store.folder}/ ({there}{written.name} has the figures)"),
+            ("curves", f"tensorboard --logdir {self._config.log.dir}"),
+        ]
+        if state.data_fallback:
+            notes.insert(0, ("DATA", f"{state.data_path}: {state.data_fallback}"))
+        if stopped_early:
+            notes.insert(0, ("stopped", "early: valid did not improve any more"))
+        self._print_history()
+        width = max(len(name) for name, _ in notes)
+        for name, text in notes:
+            self._print(f"{name:<{width}}  {text}")
+
+    def _print_history(self) -> None:
+        """Every epoch, the best one marked."""
+        best = best_record(self._state.history)
         table = make_table(
             *("epoch", "train\nloss", "train\naccuracy", "valid\nloss", "valid\naccuracy"),
             *("learning\nrate", "images\nper s", "seconds"),
         )
-        for record in history:
+        for record in self._state.history:
             table.add_row(
                 f"{record.epoch}{' *' if record is best else ''}",
                 f"{record.train_loss:.4f}",
@@ -112,6 +243,3 @@ class Reporter:
                 f"{record.seconds:.1f}",
             )
         print_table(self._console, "The run (* best on valid)", table)
-        width = max(len(name) for name, _ in notes)
-        for name, text in notes:
-            self.line(f"{name:<{width}}  {text}")

@@ -2,7 +2,7 @@
 
 import platform
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -53,21 +53,13 @@ def initial_state(
     if saved is None:
         return _after_course_pair(fresh, config, data, resume.checkpoint)
     _check_same_run(saved, fresh, config, resume)
-    progress = saved.model_dump(exclude=set(_FROM_THIS_PROCESS))
-    own = {name: getattr(fresh, name) for name in _FROM_THIS_PROCESS}
-    return RunState.model_validate({**progress, **own})
+    return saved.model_copy(update={name: getattr(fresh, name) for name in _FROM_THIS_PROCESS})
 
 
 # What a resumed run's state takes from the process at hand, not from the checkpoint.
 _FROM_THIS_PROCESS = (
-    "config",
-    "data_path",
-    "data_sha256",
-    "data_fallback",
-    "versions",
-    "device",
-    "deterministic",
-)
+    "config", "data_path", "data_sha256", "data_fallback", "versions", "device", "deterministic",
+)  # fmt: skip
 
 
 def _versions() -> Dict[str, str]:
@@ -115,6 +107,26 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
             f"{path}: going on would not be the same run: {'; '.join(changed)}"
             " (leave these as they were, or add --allow-changes to go on all the same)"
         )
+
+
+def notes(source: Optional[Checkpoint], state: RunState, workers: int) -> List[str]:
+    """What may be otherwise than before the checkpoint, though the run is still the same."""
+    saved = source.state if source else None
+    if saved is None:
+        return []
+    found = []
+    before = saved.config.get("parallel", {}).get("workers", 1)
+    if before != workers:
+        found.append(
+            f"{before} process{'es' if before > 1 else ''} trained this before, {workers} now: the"
+            " same samples in the same order, but other last digits"
+        )
+    if saved.kernels != state.kernels:
+        found.append(
+            f"device.kernels: {saved.kernels} trained this before, {state.kernels} does now:"
+            " the same numbers but for their last digits"
+        )
+    return found
 
 
 def _after_course_pair(

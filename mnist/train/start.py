@@ -11,8 +11,9 @@ from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint
 from mnist.checkpoints.checkpoint import Checkpoint
 from mnist.config import Config
-from mnist.fluid import places, processes
+from mnist.fluid import environment, processes
 from mnist.fluid.processes import Group
+from mnist.train import launching
 
 
 def start(
@@ -28,16 +29,13 @@ def start(
     with processes.join() as group:
         with processes.agreed(group):
             config, source = _config_and_checkpoint(config_path, resume, tuple(overrides))
-            processes.check_workers(config.parallel.workers, group)
+            launching.check_workers(config.parallel.workers, group.size)
         if config.parallel.workers > group.size:
-            processes.launch(config.parallel.workers)
-        return _train(_with_workers(config, group.size), source, allow_changes, group)
-
-
-def _with_workers(config: Config, workers: int) -> Config:
-    """The config as it is carried out: with as many processes as mpirun has started."""
-    section = config.parallel.model_copy(update={"workers": workers})
-    return config.model_copy(update={"parallel": section})
+            launching.launch(config.parallel.workers)
+        # As it is carried out: with as many processes as mpirun has started.
+        section = config.parallel.model_copy(update={"workers": group.size})
+        config = config.model_copy(update={"parallel": section})
+        return _train(config, source, allow_changes, group)
 
 
 def _train(
@@ -45,7 +43,7 @@ def _train(
 ) -> Dict[str, Any]:
     with processes.agreed(group):
         # Only now is it known how many threads Paddle may take when it is imported.
-        places.prepare_process(config.device.threads)
+        environment.prepare(config.device.threads)
         from mnist.data import obtain
         from mnist.train import loop
         from mnist.train.resuming import Resumption

@@ -17,7 +17,6 @@ import pytest
 from helpers import DIGITS, ROOT, environment, same, small, verb
 
 from mnist import config as configs
-from mnist.base.errors import InputError
 from mnist.checkpoints import checkpoint
 from mnist.data import course_json
 from mnist.data.dataset import Split
@@ -322,15 +321,6 @@ def test_packages_of_one_process_that_cannot_work_end_all(
     (ranks[rank] / "env.sh").write_text(f'export PYTHONPATH="{fake.parent}:$PYTHONPATH"')
     done = on_two_machines(tmp_path)
     assert_refused(done, ranks, rf"error: (rank {rank} on HOST: )?{message}", code)
-
-
-def test_another_number_than_mpirun_started_is_refused():
-    group = processes.Group()
-    group.size = 2
-    processes.check_workers(1, group)
-    processes.check_workers(2, group)
-    with pytest.raises(InputError, match=r"parallel\.workers: 3, but 2 processes"):
-        processes.check_workers(3, group)
 
 
 def test_a_process_on_its_own_exchanges_nothing():
