@@ -9,7 +9,7 @@ from mnist.base import notes
 from mnist.base.console import make_console, make_table, percent, print_table
 from mnist.base.errors import InputError
 from mnist.base.files import find_input
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import records
 from mnist.config import LoaderConfig
 from mnist.data import dataset
 from mnist.fluid.door import fluid
@@ -32,7 +32,7 @@ def print_evaluation(
         _print_tables(source, data, split, result)
 
 
-def data_set_of(source: checkpoint.Checkpoint, path: Optional[str]) -> dataset.Dataset:
+def data_set_of(source: records.Checkpoint, path: Optional[str]) -> dataset.Dataset:
     """The data set named, or the one a checkpoint was trained on; warns if that has changed."""
     trained_on = source.state.data_path if source.state else None
     chosen = path or trained_on
@@ -45,7 +45,7 @@ def data_set_of(source: checkpoint.Checkpoint, path: Optional[str]) -> dataset.D
 
 
 def _as_json(
-    source: checkpoint.Checkpoint, data: dataset.Dataset, split: str, result: Evaluation
+    source: records.Checkpoint, data: dataset.Dataset, split: str, result: Evaluation
 ) -> Dict[str, Any]:
     return {
         "split": split,
@@ -60,7 +60,7 @@ def _as_json(
     }
 
 
-def _calibration(source: checkpoint.Checkpoint, result: Evaluation) -> Dict[str, Any]:
+def _calibration(source: records.Checkpoint, result: Evaluation) -> Dict[str, Any]:
     """The expected calibration error of the model's own probabilities, and at its temperature."""
     temperature = source.state.temperature if source.state else None
     mended = calibration.at(result.probabilities, temperature or 1.0)
@@ -72,7 +72,7 @@ def _calibration(source: checkpoint.Checkpoint, result: Evaluation) -> Dict[str,
 
 
 def _print_tables(
-    source: checkpoint.Checkpoint, data: dataset.Dataset, split: str, result: Evaluation
+    source: records.Checkpoint, data: dataset.Dataset, split: str, result: Evaluation
 ) -> None:
     console = make_console()
     wrong = int((result.labels != result.digits).sum())

@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import records
 from mnist.data.digits import CLASSES, PIXELS, SIDE
 from mnist.fluid.door import fluid, to_variable
 from mnist.model import predictor
@@ -83,7 +83,7 @@ class _TraceableEmbedding(fluid.dygraph.Layer):
         return self.fc(fluid.layers.relu(fluid.layers.reduce_sum(rows, dim=1)))
 
 
-def save(source: checkpoint.Checkpoint, temperature: Optional[float], folder: Path) -> None:
+def save(source: records.Checkpoint, temperature: Optional[float], folder: Path) -> None:
     """Write a checkpoint's model into ``folder``, which must exist.
 
     Must run outside ``fluid.dygraph.guard``.

@@ -11,16 +11,16 @@ from mnist import config as configs
 from mnist.base import notes
 from mnist.base.errors import InputError
 from mnist.base.files import PROJECT_ROOT, PathLike, find_input
-from mnist.checkpoints import checkpoint, conventions
-from mnist.checkpoints.checkpoint import Checkpoint
+from mnist.checkpoints import conventions, reading, records
 from mnist.checkpoints.conventions import Conventions
+from mnist.checkpoints.records import Checkpoint
 from mnist.config import DeviceConfig, ModelConfig
 from mnist.data import dataset
 from mnist.data.dataset import Split
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
 from mnist.kernels.engine import choose as choose_engine
-from mnist.model import architectures, calibration, losses
+from mnist.model import architectures, calibration, losses, restore
 from mnist.pictures import plausible
 
 BATCH = 256
@@ -48,7 +48,7 @@ class Prediction:
 
 def find_checkpoint(name: Optional[PathLike]) -> Path:
     """The checkpoint to use: the named one, else the best in ``checkpoints``, else its newest."""
-    return checkpoint.locate(name, find_input("checkpoints"))
+    return reading.locate(name, find_input("checkpoints"))
 
 
 def open_checkpoint(name: Optional[PathLike], assume: Sequence[str] = ()) -> Checkpoint:
@@ -58,7 +58,7 @@ def open_checkpoint(name: Optional[PathLike], assume: Sequence[str] = ()) -> Che
     checkpoint of our own nothing is assumed.
     """
     stated = conventions.parse(assume)
-    source = checkpoint.load(find_checkpoint(name))
+    source = reading.load(find_checkpoint(name))
     if source.state is not None:
         if assume:
             notes.warn(f"{source.named}: says itself what its model is; --assume is not used")
@@ -137,7 +137,7 @@ def load_model(source: Checkpoint) -> architectures.Model:
     """
     with fluid.unique_name.guard():
         model = architectures.build(_model_config(source), seed=0)
-    checkpoint.restore_parameters(model, source)
+    restore.parameters(model, source)
     place = fluid.framework._current_expected_place()
     model.engine = choose_engine(DeviceConfig(), place, model.convolutions_and_norms())
     model.eval()
@@ -149,7 +149,7 @@ def _model_config(source: Checkpoint) -> ModelConfig:
         return _MODEL_CONFIG.validate_python(source.model)
     except ValidationError:
         # Read as part of a whole config, which takes longer, it is complained of in one line.
-        where = str(source.path / checkpoint.STATE)
+        where = str(source.path / records.STATE)
         return configs.from_dict({"model": source.model}, where).model
 
 

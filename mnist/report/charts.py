@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import ticker
 
 from mnist.base.console import percent
-from mnist.checkpoints.checkpoint import EpochRecord
+from mnist.checkpoints.records import EpochRecord
 from mnist.report.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure
 from mnist.report.intervals import Reliability
 from mnist.report.measurement import ChangeResult, Measures

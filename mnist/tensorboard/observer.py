@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist.base import notes
-from mnist.checkpoints.checkpoint import RunState
+from mnist.checkpoints.records import RunState
 from mnist.config import Config
 from mnist.data.dataset import Dataset, Split
 from mnist.fluid.door import fluid

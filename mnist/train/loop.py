@@ -21,8 +21,9 @@ from mnist.base import notes, processors
 from mnist.base.console import percent
 from mnist.base.errors import Failure, InputError, Interrupted
 from mnist.base.signals import StopRequest
-from mnist.checkpoints import checkpoint
-from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, EpochRecord, RunState
+from mnist.checkpoints import reading, records
+from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState
+from mnist.checkpoints.store import CheckpointStore
 from mnist.config import Config
 from mnist.data.dataset import Dataset
 from mnist.fluid import gradients, places, processes
@@ -31,7 +32,7 @@ from mnist.fluid.feeding import TrainingBatches, count_batches, feed
 from mnist.fluid.processes import ALONE, Group
 from mnist.kernels.engine import choose as choose_engine
 from mnist.kernels.engine import describe as describe_engine
-from mnist.model import architectures, losses, optimizers
+from mnist.model import architectures, losses, optimizers, restore
 from mnist.model.averaging import WeightAverage
 from mnist.model.evaluation import Evaluation, evaluate
 from mnist.tensorboard import writer
@@ -124,7 +125,7 @@ class _Run:
 
     def restore(self, source: Checkpoint) -> None:
         """Take weights, their average, accumulators and the schedule's position."""
-        checkpoint.restore_training(self.model, source)
+        restore.training_weights(self.model, source)
         if self.average is not None and source.training is not None:
             self.average.restore(source.parameters, self.state.step)
         names = {p.name: name for name, p in self.model.named_parameters()}
@@ -190,8 +191,8 @@ class _Run:
         inside = source is not None and source.parent == self.store.folder.resolve()
         in_the_way = [
             path
-            for path in checkpoint.checkpoints_in(self.store.folder)
-            if not inside or (checkpoint.steps_of(path) > step and path.resolve() != source)
+            for path in reading.checkpoints_in(self.store.folder)
+            if not inside or (reading.steps_of(path) > step and path.resolve() != source)
         ]
         notes = [*self._note_on_workers(resume), *self._note_on_kernels(resume)]
         aside = self.store.set_aside(in_the_way)
@@ -396,7 +397,7 @@ class _Run:
         if self._save(f"epoch{record.epoch}"):
             with self._failing_if_it_must():
                 self._point_at_best()
-        self.reporter.epoch(record, is_best=checkpoint.best_record(state.history) is record)
+        self.reporter.epoch(record, is_best=records.best_record(state.history) is record)
 
     def _begin_next_epoch(self, record: EpochRecord) -> None:
         state = self.state
@@ -465,7 +466,7 @@ class _Run:
     def _best_saved(self) -> Optional[EpochRecord]:
         """The best epoch of which this folder has the checkpoint."""
         saved = [r for r in self.state.history if self._folder_of(r).is_dir()]
-        return checkpoint.best_record(saved)
+        return records.best_record(saved)
 
     def _folder_of(self, record: EpochRecord) -> Path:
         return self.store.folder / f"epoch{record.epoch}"
@@ -509,10 +510,10 @@ class _Run:
     def _take_best(self) -> Optional[EpochRecord]:
         """Put the best saved model's parameters into the model, in every process."""
         best = self._best_saved() if self.group.is_main else None
-        source = checkpoint.load(self._folder_of(best)) if best is not None else None
+        source = reading.load(self._folder_of(best)) if best is not None else None
         best, source = self.group.from_main((best, source))
         if source is not None:
-            checkpoint.restore_parameters(self.model, source)
+            restore.parameters(self.model, source)
         return best
 
     def _summary(self, best: Optional[EpochRecord], result: Evaluation) -> Dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, List, Optional, Tuple
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from mnist.base.console import make_console, make_progress, make_table, percent, print_table
-from mnist.checkpoints.checkpoint import EpochRecord, best_record
+from mnist.checkpoints.records import EpochRecord, best_record
 
 _SECONDS_BETWEEN_DRAWINGS = 0.1
 

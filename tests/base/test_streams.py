@@ -160,7 +160,7 @@ def plain(drawn):
 CLOSING = """
 import sys
 from mnist.base import notes
-from mnist.checkpoints.checkpoint import EpochRecord
+from mnist.checkpoints.records import EpochRecord
 from mnist.train.output import Reporter
 records = [
     EpochRecord(
