@@ -12,42 +12,36 @@ https://docs.python.org/3/library/pickle.html and the docstrings of ``pickletool
 """
 
 import codecs
-import enum
 import io
 import math
-import os
 import pickle
 import pickletools
-from pathlib import Path
+from types import FunctionType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union, cast
 
 import numpy as np
 
+from mnist.base.arrays import Array
 from mnist.base.errors import InputError
-from mnist.base.files import PathLike
+from mnist.base.files import PathLike, read_input
 
+# Larger files are refused before they are read. The largest model here takes a few MB.
 MAX_FILE_BYTES = 1 << 30
-"""Larger files are refused before they are read. The largest model here takes a few MB."""
-
+# About 10,000 arrays' worth; the interpreter takes about a microsecond for each.
 MAX_INSTRUCTIONS = 500_000
-"""About 10,000 arrays' worth; the interpreter takes about a microsecond for each."""
-
+# Containers within containers; genuine files have two.
 MAX_NESTING = 10
-"""Containers within containers; genuine files have two."""
-
+# Characters in a key or any other text.
 MAX_NAME_LENGTH = 1_000
-"""Characters in a key or any other text."""
-
+# Paddle's tensors have at most 9 dimensions.
 MAX_RANK = 9
-"""Paddle's tensors have at most 9 dimensions."""
-
-NAME_TABLE = "StructuredToParameterName@@"
-"""The key under which ``save_dygraph`` stores structured name → parameter name."""
-
 _MAX_LINE = 256
 # Of one byte in the file: an array's is decoded, copied and handed out, a name's is
 # handed out up to three times (as a key twice and as a value).
 _MAX_GROWTH = 4
+
+# The key under which ``save_dygraph`` stores structured name → parameter name.
+NAME_TABLE = "StructuredToParameterName@@"
 
 _WRITER = "fluid.save_dygraph"
 _NOT_GENUINE = f"is not a file written by {_WRITER}"
@@ -60,32 +54,12 @@ _DTYPES = {
 }
 
 
+# What stands in for the class ndarray.
+_NDARRAY = object()
+
+
 class _Refused(Exception):
     """What is wrong with the file, without its name."""
-
-
-class _StandIn(enum.Enum):
-    """What stands in for the functions and classes that a genuine file names."""
-
-    RECONSTRUCT = "_reconstruct"
-    FROM_BUFFER = "_frombuffer"
-    SCALAR = "scalar"
-    NDARRAY = "ndarray"
-    DTYPE = "dtype"
-    ENCODE = "encode"
-
-
-_GLOBALS = {
-    "numpy.core.multiarray _reconstruct": _StandIn.RECONSTRUCT,
-    "numpy._core.multiarray _reconstruct": _StandIn.RECONSTRUCT,
-    "numpy.core.numeric _frombuffer": _StandIn.FROM_BUFFER,
-    "numpy._core.numeric _frombuffer": _StandIn.FROM_BUFFER,
-    "numpy.core.multiarray scalar": _StandIn.SCALAR,
-    "numpy._core.multiarray scalar": _StandIn.SCALAR,
-    "numpy ndarray": _StandIn.NDARRAY,
-    "numpy dtype": _StandIn.DTYPE,
-    "_codecs encode": _StandIn.ENCODE,
-}
 
 
 class _Dtype:
@@ -99,7 +73,7 @@ class _Dtype:
 class _Array:
     """An array (or NumPy scalar) of the file; ``value`` is None until its state came."""
 
-    def __init__(self, value: Optional[Union["np.ndarray[Any, Any]", np.generic]] = None) -> None:
+    def __init__(self, value: Optional[Union[Array, np.generic]] = None) -> None:
         self.value = value
 
 
@@ -112,7 +86,7 @@ def load(path: PathLike) -> Dict[str, Any]:
     file is run, and no more memory is taken than a few times its size. Raises InputError
     for a file that cannot be read or that ``save_dygraph`` did not write.
     """
-    return loads(_read(Path(path)), path)
+    return loads(read_input(path, MAX_FILE_BYTES), path)
 
 
 def loads(data: bytes, source: PathLike) -> Dict[str, Any]:
@@ -163,20 +137,6 @@ def _canonical(value: Any, texts: Dict[str, str]) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     raise TypeError(f"{value!r:.80} does not belong into a file of parameters")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: is not a regular file")
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MAX_FILE_BYTES:
-                raise InputError(f"{path}: {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
-            return file.read(size)
-    except (OSError, ValueError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
-        raise InputError(f"{path}: cannot be read ({reason})") from error
 
 
 class _Bytes(io.BytesIO):
@@ -338,9 +298,9 @@ class _Interpreter:
 
     def reduce(self, _: None) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
-        if function not in _FUNCTIONS or type(arguments) is not tuple:
+        if type(function) is not FunctionType or type(arguments) is not tuple:
             raise _Refused(_DAMAGED)
-        self.push(_FUNCTIONS[function](arguments, self._budget))
+        self.push(function(arguments, self._budget))
 
     def build(self, _: None) -> None:
         state, target = self._stack.pop(), self._stack[-1]
@@ -359,12 +319,12 @@ def _reconstruct(arguments: Tuple[Any, ...], _: "_Budget") -> _Array:
     """``_reconstruct(ndarray, (0,), b'b')``: an empty array, as ndarray's pickling asks for."""
     kind, shape, code = arguments
     plain = code == ("b" if type(code) is str else b"b")
-    if kind is not _StandIn.NDARRAY or shape != (0,) or not plain:
+    if kind is not _NDARRAY or shape != (0,) or not plain:
         raise _Refused(f"asks for an array of another kind, {_SO}")
     return _Array()
 
 
-def _array_of_state(state: Tuple[Any, ...], budget: "_Budget") -> "np.ndarray[Any, Any]":
+def _array_of_state(state: Tuple[Any, ...], budget: "_Budget") -> Array:
     """An array's pickled state: version 1, shape, dtype, whether Fortran order, bytes."""
     version, shape, dtype, is_fortran, data = state
     if version != 1 or is_fortran not in (0, 1):
@@ -380,9 +340,7 @@ def _from_buffer(arguments: Tuple[Any, ...], budget: "_Budget") -> _Array:
     return _Array(_array(data, dtype, shape, order, budget))
 
 
-def _array(
-    data: Any, dtype: Any, shape: Any, order: str, budget: "_Budget"
-) -> "np.ndarray[Any, Any]":
+def _array(data: Any, dtype: Any, shape: Any, order: str, budget: "_Budget") -> Array:
     kind = _complete(dtype)
     if type(data) not in (bytes, bytearray, str) or type(shape) is not tuple:
         raise _Refused(_DAMAGED)
@@ -533,16 +491,18 @@ def _python2_string(line: bytes) -> str:
 _Handler = Callable[[_Interpreter, Any], None]
 
 
-def _constant(value: Any) -> _Handler:
-    return lambda machine, _: machine.push(value)
-
-
-_FUNCTIONS: Dict[Any, Callable[[Tuple[Any, ...], _Budget], Any]] = {
-    _StandIn.RECONSTRUCT: _reconstruct,
-    _StandIn.FROM_BUFFER: _from_buffer,
-    _StandIn.SCALAR: _scalar,
-    _StandIn.DTYPE: _dtype,
-    _StandIn.ENCODE: _encode,
+# The functions that a genuine file names, and what stands in for them.
+_FUNCTIONS: Dict[str, Callable[[Tuple[Any, ...], _Budget], Any]] = {
+    "multiarray _reconstruct": _reconstruct,
+    "numeric _frombuffer": _from_buffer,
+    "multiarray scalar": _scalar,
+}
+_GLOBALS = {
+    **{f"numpy.core.{name}": function for name, function in _FUNCTIONS.items()},
+    **{f"numpy._core.{name}": function for name, function in _FUNCTIONS.items()},
+    "numpy ndarray": _NDARRAY,
+    "numpy dtype": _dtype,
+    "_codecs encode": _encode,
 }
 
 # pickletools takes the texts of protocol 0 for ASCII; Python 2 put arrays' bytes into them.
@@ -551,32 +511,20 @@ _TEXT_LINES: Dict[str, Callable[[bytes], str]] = {
     "UNICODE": lambda line: line.decode("raw-unicode-escape"),
 }
 
+_PUSHED = (
+    "STOP", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT",
+    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
+    "BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8",
+)  # fmt: skip
 _HANDLERS: Dict[str, _Handler] = {
     "PROTO": _Interpreter.protocol,
     "FRAME": _Interpreter.frame,
-    "STOP": _Interpreter.push,
-    "NONE": _constant(None),
-    "NEWTRUE": _constant(True),
-    "NEWFALSE": _constant(False),
-    "INT": _Interpreter.push,
-    "BININT": _Interpreter.push,
-    "BININT1": _Interpreter.push,
-    "BININT2": _Interpreter.push,
-    "LONG": _Interpreter.push,
-    "LONG1": _Interpreter.push,
-    "FLOAT": _Interpreter.push,
-    "BINFLOAT": _Interpreter.push,
-    "STRING": _Interpreter.push,
-    "BINSTRING": _Interpreter.push,
-    "SHORT_BINSTRING": _Interpreter.push,
-    "UNICODE": _Interpreter.push,
-    "BINUNICODE": _Interpreter.push,
-    "SHORT_BINUNICODE": _Interpreter.push,
-    "BINBYTES": _Interpreter.push,
-    "SHORT_BINBYTES": _Interpreter.push,
-    "BYTEARRAY8": _Interpreter.push,
+    **dict.fromkeys(_PUSHED, _Interpreter.push),
+    "NONE": lambda machine, _: machine.push(None),
+    "NEWTRUE": lambda machine, _: machine.push(True),
+    "NEWFALSE": lambda machine, _: machine.push(False),
     "MARK": _Interpreter.mark,
-    "EMPTY_TUPLE": _constant(()),
+    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
     "TUPLE": _Interpreter.tuple_since_mark,
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
@@ -589,13 +537,9 @@ _HANDLERS: Dict[str, _Handler] = {
     "DICT": _Interpreter.dict_since_mark,
     "SETITEM": _Interpreter.set_item,
     "SETITEMS": _Interpreter.set_items,
-    "PUT": _Interpreter.put,
-    "BINPUT": _Interpreter.put,
-    "LONG_BINPUT": _Interpreter.put,
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Interpreter.put),
     "MEMOIZE": _Interpreter.memoize,
-    "GET": _Interpreter.get,
-    "BINGET": _Interpreter.get,
-    "LONG_BINGET": _Interpreter.get,
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Interpreter.get),
     "GLOBAL": _Interpreter.named_global,
     "STACK_GLOBAL": _Interpreter.stack_global,
     "INST": _Interpreter.instance,
