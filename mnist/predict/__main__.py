@@ -11,7 +11,7 @@ import click
 from mnist.base import command
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@command.verb
 @command.path_argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
 @command.checkpoint_option
 @command.assume_option
@@ -42,7 +42,6 @@ from mnist.base import command
     show_default=True,
     help="Pictures predicted and printed together.",
 )
-@command.debug_option
 def main(
     paths: Tuple[str, ...], format_: Optional[str], as_json: bool, annotate: Optional[str],
     many: bool, **others: Any,
