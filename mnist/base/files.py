@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Iterator, Tuple, Union
 
-from mnist.base.errors import Failure, InputError
+from mnist.base.errors import InputError, failing_as
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -54,14 +54,10 @@ def open_input(path: PathLike) -> BinaryIO:
 
 def read_input(path: PathLike, max_bytes: int) -> bytes:
     """The whole content of a regular file; raises as ``open_input``, and for a larger file."""
-    try:
-        with open_input(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            # Room is taken for all that is asked for; and a file of /proc has no size.
-            content = b"" if size > max_bytes else file.read(max(size, 1 << 16) + 1)
-    except (OSError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
-        raise InputError(f"{path}: cannot be read ({reason})") from error
+    with failing_as(f"{path}: cannot be read", InputError), open_input(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        # Room is taken for all that is asked for; and a file of /proc has no size.
+        content = b"" if size > max_bytes else file.read(max(size, 1 << 16) + 1)
     if max(size, len(content)) > max_bytes:
         raise InputError(f"{path}: is too large (more than {max_bytes:,} bytes)")
     return content
@@ -118,18 +114,16 @@ def _taking_the_place_of(path: PathLike, make_parents: bool = True) -> Iterator[
     """The temporary name of what will be at ``path``, and that as a path."""
     target = Path(os.path.abspath(path))
     temporary = _hidden(target)
-    try:
-        if make_parents:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(target)
-        yield temporary, target
-        fsync_folder(target.parent)
-    except OSError as error:
-        _remove(temporary)
-        raise Failure(f"{path}: cannot be written ({error.strerror or error})") from error
-    except BaseException:
-        _remove(temporary)
-        raise
+    with failing_as(f"{path}: cannot be written"):
+        try:
+            if make_parents:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(target)
+            yield temporary, target
+            fsync_folder(target.parent)
+        except BaseException:
+            _remove(temporary)
+            raise
 
 
 def remove_folder(folder: Path) -> None:
@@ -201,7 +195,7 @@ def fsync_folder(folder: Path) -> None:
 def sha256_of(path: PathLike) -> str:
     """The SHA-256 of a file's bytes, as 64 hexadecimal digits; raises as open_input does."""
     digest = hashlib.sha256()
-    with open_input(path) as file:
+    with failing_as(f"{path}: cannot be read", InputError), open_input(path) as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()

@@ -100,9 +100,7 @@ def infer_model(parameters: Mapping[str, Array]) -> Dict[str, Any]:
 
 
 def optimizer_by_parameter(
-    state: Mapping[str, Any],
-    name_table: Mapping[str, str],
-    parameters: Mapping[str, Array],
+    state: Mapping[str, Any], name_table: Mapping[str, str], parameters: Mapping[str, Array]
 ) -> Dict[str, Arrays]:
     """The accumulators as {structured parameter name: {``moment1``: array, …}}.
 
@@ -258,12 +256,11 @@ def _accumulators(state: Mapping[str, Any]) -> Dict[str, Arrays]:
                 f"the optimizer state holds {key} ({_described(value)}), which is no float32"
                 " accumulator of momentum, adagrad or adam"
             )
-        arrays = grouped.setdefault(match.group(1), {})
-        if match.group(2) in arrays:
-            raise InputError(
-                f"the optimizer state holds {match.group(2)} of {match.group(1)} twice"
-            )
-        arrays[match.group(2)] = value
+        name, kind = match.groups()
+        arrays = grouped.setdefault(name, {})
+        if kind in arrays:
+            raise InputError(f"the optimizer state holds {kind} of {name} twice")
+        arrays[kind] = value
     return grouped
 
 

@@ -62,6 +62,11 @@ class _Refused(Exception):
     """What is wrong with the file, without its name."""
 
 
+def _damaged_if(wrong: object) -> None:
+    if wrong:
+        raise _Refused(_DAMAGED)
+
+
 class _Dtype:
     """A dtype the file builds in two steps: ``dtype('f4', False, True)``, then its state."""
 
@@ -199,8 +204,7 @@ class _Interpreter:
         excess = self._size - self._file.tell()
         if excess:
             raise _Refused(f"goes on after its end ({excess:,} bytes), {_SO}")
-        if len(self._stack) != 1 or self._below_marks:
-            raise _Refused(_DAMAGED)
+        _damaged_if(len(self._stack) != 1 or self._below_marks)
         return self._stack[0]
 
     # The instructions. `argument` is what pickletools read behind the opcode.
@@ -248,8 +252,7 @@ class _Interpreter:
 
     def _extend(self, items: List[Any]) -> None:
         target = self._stack[-1]
-        if type(target) is not list:
-            raise _Refused(_DAMAGED)
+        _damaged_if(type(target) is not list)
         target.extend(items)
 
     def set_item(self, _: None) -> None:
@@ -262,8 +265,7 @@ class _Interpreter:
     def _store(self, items: List[Any]) -> None:
         """Put keys and values, alternating, into the dict on top of the stack."""
         target = self._stack[-1]
-        if type(target) is not dict or len(items) % 2:
-            raise _Refused(_DAMAGED)
+        _damaged_if(type(target) is not dict or len(items) % 2)
         for key, value in zip(items[::2], items[1::2]):
             if type(key) is not str:
                 raise _Refused(f"has a key that is no text, {_SO}")
@@ -289,8 +291,7 @@ class _Interpreter:
 
     def stack_global(self, _: None) -> None:
         name, module = self._stack.pop(), self._stack.pop()
-        if type(name) is not str or type(module) is not str:
-            raise _Refused(_DAMAGED)
+        _damaged_if(type(name) is not str or type(module) is not str)
         self.named_global(f"{module} {name}")
 
     def instance(self, argument: str) -> None:
@@ -298,14 +299,12 @@ class _Interpreter:
 
     def reduce(self, _: None) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
-        if type(function) is not FunctionType or type(arguments) is not tuple:
-            raise _Refused(_DAMAGED)
+        _damaged_if(type(function) is not FunctionType or type(arguments) is not tuple)
         self.push(function(arguments, self._budget))
 
     def build(self, _: None) -> None:
         state, target = self._stack.pop(), self._stack[-1]
-        if type(state) is not tuple:
-            raise _Refused(_DAMAGED)
+        _damaged_if(type(state) is not tuple)
         if type(target) is _Dtype and not target.complete:
             _check_dtype_state(target.dtype, state)
             target.complete = True
@@ -327,23 +326,21 @@ def _reconstruct(arguments: Tuple[Any, ...], _: "_Budget") -> _Array:
 def _array_of_state(state: Tuple[Any, ...], budget: "_Budget") -> Array:
     """An array's pickled state: version 1, shape, dtype, whether Fortran order, bytes."""
     version, shape, dtype, is_fortran, data = state
-    if version != 1 or is_fortran not in (0, 1):
-        raise _Refused(_DAMAGED)
+    _damaged_if(version != 1 or is_fortran not in (0, 1))
     return _array(data, dtype, shape, "F" if is_fortran else "C", budget)
 
 
 def _from_buffer(arguments: Tuple[Any, ...], budget: "_Budget") -> _Array:
     """``_frombuffer(buffer, dtype, shape, order)``, as protocol 5 writes arrays."""
     data, dtype, shape, order = arguments
-    if order not in ("C", "F"):
-        raise _Refused(_DAMAGED)
+    _damaged_if(order not in ("C", "F"))
     return _Array(_array(data, dtype, shape, order, budget))
 
 
 def _array(data: Any, dtype: Any, shape: Any, order: str, budget: "_Budget") -> Array:
-    kind = _complete(dtype)
-    if type(data) not in (bytes, bytearray, str) or type(shape) is not tuple:
-        raise _Refused(_DAMAGED)
+    _damaged_if(type(dtype) is not _Dtype or not dtype.complete)
+    kind: np.dtype[Any] = dtype.dtype
+    _damaged_if(type(data) not in (bytes, bytearray, str) or type(shape) is not tuple)
     if len(shape) > MAX_RANK:
         raise _Refused(f"holds an array of more than {MAX_RANK} dimensions, {_SO}")
     if any(type(size) is not int or not 1 <= size < 2**63 for size in shape):
@@ -370,8 +367,7 @@ def _scalar(arguments: Tuple[Any, ...], budget: "_Budget") -> _Array:
 def _dtype(arguments: Tuple[Any, ...], _: "_Budget") -> _Dtype:
     """``dtype('f4', False, True)``; the byte order comes with the state."""
     code, align, copy = arguments
-    if type(code) is not str or align not in (0, 1) or copy not in (0, 1):
-        raise _Refused(_DAMAGED)
+    _damaged_if(type(code) is not str or align not in (0, 1) or copy not in (0, 1))
     if code not in _DTYPES:
         raise _Refused(f"asks for an array of dtype {_shown(code)}, {_SO}")
     return _Dtype(_DTYPES[code])
@@ -391,12 +387,6 @@ def _encode(arguments: Tuple[Any, ...], budget: "_Budget") -> bytes:
         raise _Refused(f"asks for an encoding other than latin1, {_SO}")
     budget.take(len(text))
     return text.encode("latin1")
-
-
-def _complete(dtype: Any) -> "np.dtype[Any]":
-    if type(dtype) is not _Dtype or not dtype.complete:
-        raise _Refused(_DAMAGED)
-    return dtype.dtype
 
 
 class _Budget:
@@ -482,8 +472,7 @@ def _named(code: bytes) -> str:
 
 def _python2_string(line: bytes) -> str:
     """A byte string as protocol 0 has it, ``'…'`` with escapes; read as latin1 text."""
-    if len(line) < 2 or line[:1] not in (b"'", b'"') or line[:1] != line[-1:]:
-        raise _Refused(_DAMAGED)
+    _damaged_if(len(line) < 2 or line[:1] not in (b"'", b'"') or line[:1] != line[-1:])
     # As the unpickler does it; typeshed takes the result for a str.
     return cast(bytes, codecs.escape_decode(line[1:-1])[0]).decode("latin1")
 

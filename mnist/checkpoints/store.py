@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -17,29 +17,10 @@ from typing import Any, Dict, Iterator, List, Optional
 import filelock
 
 from mnist.base import notes
-from mnist.base.errors import Failure, InputError
+from mnist.base.errors import Failure, InputError, failing_as
 from mnist.base.files import atomic_write, fsync_folder, remove_folder, staged_folder
-from mnist.checkpoints import pickles
-from mnist.checkpoints.reading import (
-    POINTERS,
-    checkpoints_in,
-    copies_in,
-    pointed_at,
-    read_json,
-    read_state,
-    verify,
-)
-from mnist.checkpoints.records import (
-    ARRAYS,
-    FORMAT,
-    MANIFEST,
-    OPTIMIZER,
-    PARAMETERS,
-    RESULT,
-    STATE,
-    TRAINING,
-    RunState,
-)
+from mnist.checkpoints import pickles, reading, records
+from mnist.checkpoints.records import RunState
 
 
 class CheckpointStore:
@@ -56,21 +37,20 @@ class CheckpointStore:
         self._owner = folder / ".owner.json"
 
     def __enter__(self) -> "CheckpointStore":
-        try:
+        with failing_as(f"{self.folder}: cannot be used"):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise Failure(
-                f"{self.folder}: another training ({_describe_owner(self._owner)}) writes its"
-                " checkpoints here; name another folder with --set checkpoint.dir=…"
-            ) from None
-        except OSError as error:
-            raise Failure(f"{self.folder}: cannot be used ({error.strerror})") from error
+            try:
+                self._lock.acquire(timeout=0)
+            except filelock.Timeout:
+                raise Failure(
+                    f"{self.folder}: another training ({_describe_owner(self._owner)}) writes its"
+                    " checkpoints here; name another folder with --set checkpoint.dir=…"
+                ) from None
         owner = {"pid": os.getpid(), "started": _now()}
         with atomic_write(self._owner) as file:
-            file.write(json.dumps(owner).encode())
+            file.write(_json(owner))
         self._remove_leftovers()
-        for copy in copies_in(self.folder):
+        for copy in reading.copies_in(self.folder):
             self._take_in(copy)
         return self
 
@@ -89,12 +69,12 @@ class CheckpointStore:
     def _take_in(self, copy: Path) -> None:
         """Make room for a pointer where a copy of what it named stands, and lose nothing."""
         try:
-            state, digests = read_state(copy), verify(copy)
+            state, digests = reading.read_state(copy), reading.verify(copy)
             name = f"step{state.step}" if state.step_in_epoch else f"epoch{state.epoch}"
         except InputError:
             name, digests = f"{copy.name}-copy", {}
         own = self.folder / name
-        with _failing(f"{copy}: cannot be renamed"):
+        with failing_as(f"{copy}: cannot be renamed"):
             if _holds(own, digests):
                 remove_folder(copy)
             elif own.exists() or not digests:
@@ -110,15 +90,15 @@ class CheckpointStore:
         if not paths:
             return None
         target = _unused(self.folder, time.strftime("earlier-%Y%m%d-%H%M%S"))
-        with _failing(f"{self.folder}: cannot be written"):
+        with failing_as(f"{self.folder}: cannot be written"):
             target.mkdir()
             pointers = self._take_pointers_at(paths)
             for path in paths:
                 path.rename(target / path.name)
             for name, pointed in pointers.items():
                 _write_pointer(target / name, pointed)
-            if (self.folder / RESULT).exists():
-                (self.folder / RESULT).rename(target / RESULT)
+            if (self.folder / records.RESULT).exists():
+                (self.folder / records.RESULT).rename(target / records.RESULT)
             fsync_folder(self.folder)
         return target
 
@@ -133,9 +113,9 @@ class CheckpointStore:
     def pointers(self) -> Dict[str, str]:
         """The pointers that there are, and the checkpoints they name."""
         found = {}
-        for name in POINTERS:
+        for name in reading.POINTERS:
             try:
-                found[name] = pointed_at(self.folder / name)
+                found[name] = reading.pointed_at(self.folder / name)
             except InputError:
                 pass  # The next one written takes its place.
         return {name: pointed for name, pointed in found.items() if pointed is not None}
@@ -154,13 +134,13 @@ class CheckpointStore:
         weights to go on with where ``parameters`` are their average.
         """
         final = self.folder / name
-        contents = {PARAMETERS: _pickled(parameters), STATE: _state_bytes(state)}
+        contents = {records.PARAMETERS: _pickled(parameters), records.STATE: _state_bytes(state)}
         if optimizer:
-            contents[OPTIMIZER] = _pickled(optimizer)
+            contents[records.OPTIMIZER] = _pickled(optimizer)
         if training is not None:
-            contents[TRAINING] = _pickled(training)
+            contents[records.TRAINING] = _pickled(training)
         digests = {file: sha256(contents[file]).hexdigest() for file in sorted(contents)}
-        contents[MANIFEST] = _json({"format": FORMAT, "files": digests})
+        contents[records.MANIFEST] = _json({"format": records.FORMAT, "files": digests})
         # Stopped, resumed and stopped again at one step, it is there. A folder cannot be replaced
         # in one go, and a kill half-way would leave none.
         if not _holds(final, digests):
@@ -186,7 +166,7 @@ class CheckpointStore:
 
     def write_result(self, result: Dict[str, Any]) -> Path:
         """Write ``result.json``: what the finished run came to, for scripts to read."""
-        path = self.folder / RESULT
+        path = self.folder / records.RESULT
         with atomic_write(path) as file:
             file.write(_json(result))
         return path
@@ -194,8 +174,8 @@ class CheckpointStore:
     def _prune(self, keep: Path) -> None:
         """Inside-epoch checkpoints serve until a newer one is whole; epochs: ``keep_last``."""
         pointed = self.pointers().values()
-        epochs = [p for p in checkpoints_in(self.folder) if p.name.startswith("epoch")]
-        steps = [p for p in checkpoints_in(self.folder) if p.name.startswith("step")]
+        epochs = [p for p in reading.checkpoints_in(self.folder) if p.name.startswith("epoch")]
+        steps = [p for p in reading.checkpoints_in(self.folder) if p.name.startswith("step")]
         old = epochs[: -self._keep_last] if self._keep_last else []
         for path in steps + old:
             if path != keep and path.name not in pointed:
@@ -222,18 +202,10 @@ def _unused(folder: Path, name: str) -> Path:
 def _holds(path: Path, digests: Dict[str, str]) -> bool:
     """Whether a checkpoint is whole and its arrays have these digests."""
     try:
-        held = verify(path)
+        held = reading.verify(path)
     except InputError:
         return False
-    return all(held.get(name) == digests.get(name) for name in ARRAYS)
-
-
-@contextmanager
-def _failing(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Failure(f"{what} ({error.strerror})") from error
+    return all(held.get(name) == digests.get(name) for name in records.ARRAYS)
 
 
 def _pickled(state: Dict[str, Any]) -> bytes:
@@ -262,7 +234,7 @@ def _json(values: Dict[str, Any]) -> bytes:
 
 def _describe_owner(path: Path) -> str:
     try:
-        owner = read_json(path)
+        owner = reading.read_json(path)
     except InputError:
         return "just starting"
     return f"pid {owner.get('pid')}, started {owner.get('started')}"
