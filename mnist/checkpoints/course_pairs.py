@@ -10,7 +10,7 @@ import os
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -166,15 +166,14 @@ def _in_model_order(parameters: Arrays, name_table: Mapping[str, str]) -> Arrays
     then, or else Paddle's, where the shapes confirm it.
     """
 
-    def by_name(name: str) -> Any:
-        return _natural(_layer(name)), -parameters[name].ndim
+    def ordered_by(name_of: Callable[[str], str]) -> Arrays:
+        key = {
+            name: (_natural(_layer(name_of(name))), -parameters[name].ndim) for name in parameters
+        }
+        return {name: parameters[name] for name in sorted(parameters, key=key.__getitem__)}
 
-    def by_paddle_name(name: str) -> Any:
-        return _natural(_layer(name_table.get(name, ""))), -parameters[name].ndim
-
-    as_saved = list(parameters)
-    for names in (as_saved, sorted(as_saved, key=by_name), sorted(as_saved, key=by_paddle_name)):
-        ordered = {name: parameters[name] for name in names}
+    by_paddle_name = ordered_by(lambda name: name_table.get(name, ""))
+    for ordered in (parameters, ordered_by(str), by_paddle_name):
         if _reads_as_model(ordered, name_table):
             return ordered
     return parameters

@@ -114,11 +114,11 @@ class CheckpointStore:
         """The pointers that there are, and the checkpoints they name."""
         found = {}
         for name in reading.POINTERS:
-            try:
-                found[name] = reading.pointed_at(self.folder / name)
-            except InputError:
-                pass  # The next one written takes its place.
-        return {name: pointed for name, pointed in found.items() if pointed is not None}
+            with suppress(InputError):  # The next one written takes its place.
+                pointed = reading.pointed_at(self.folder / name)
+                if pointed is not None:
+                    found[name] = pointed
+        return found
 
     def save(
         self,
