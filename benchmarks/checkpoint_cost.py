@@ -16,7 +16,8 @@ import numpy as np
 from common import spread, table
 
 from mnist import config as configs
-from mnist.checkpoints.checkpoint import CheckpointStore, RunState
+from mnist.checkpoints.records import RunState
+from mnist.checkpoints.store import CheckpointStore
 from mnist.fluid import gradients
 from mnist.fluid.door import fluid, to_variable
 from mnist.model import architectures, losses, optimizers

@@ -19,8 +19,9 @@ import numpy as np
 
 from mnist import config as configs
 from mnist.base import processors
-from mnist.checkpoints import checkpoint
-from mnist.checkpoints.checkpoint import Checkpoint, CheckpointStore, RunState
+from mnist.checkpoints import reading
+from mnist.checkpoints.records import Checkpoint, RunState
+from mnist.checkpoints.store import CheckpointStore
 from mnist.export import bundle, onnx_model, paddle_program
 from mnist.fluid.door import fluid, to_variable
 from mnist.model import architectures, calibration, restore
@@ -51,13 +52,13 @@ def main() -> None:
 
 def _source(path: Optional[str], scratch: Path) -> Checkpoint:
     if path is not None:
-        return checkpoint.load(path)
+        return reading.load(path)
     config = configs.default()
     with fluid.dygraph.guard(fluid.CPUPlace()), fluid.unique_name.guard():
         model = architectures.build(config.model, seed=1)
         with CheckpointStore(scratch / "checkpoints", keep_last=None) as store:
             state = RunState(config=config.model_dump())
-            return checkpoint.load(store.save("epoch1", model.state_dict(), {}, state))
+            return reading.load(store.save("epoch1", model.state_dict(), {}, state))
 
 
 def _ways(source: Checkpoint, folder: Path) -> Dict[str, Way]:

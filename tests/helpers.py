@@ -104,7 +104,8 @@ def dygraph():
 def save_checkpoint(folder, *settings, data=DIGITS):
     """A checkpoint of a model as it begins, which is as good as any for comparing."""
     from mnist import config as configs
-    from mnist.checkpoints.checkpoint import CheckpointStore, RunState
+    from mnist.checkpoints.records import RunState
+    from mnist.checkpoints.store import CheckpointStore
     from mnist.model import architectures
 
     config = configs.default(settings)

@@ -40,6 +40,6 @@ def test_run_starts_in_a_clone(clone):
 
 
 def test_the_pretrained_checkpoint_of_a_clone_is_whole(clone):
-    code = "import sys; from mnist.checkpoints import checkpoint; checkpoint.load(sys.argv[1])"
+    code = "import sys; from mnist.checkpoints import reading; reading.load(sys.argv[1])"
     path = clone / "data" / "pretrained"
     subprocess.run([sys.executable, "-c", code, str(path)], env=environment(), check=True)

@@ -27,23 +27,16 @@ def run(command: List[str]) -> int:
     """
     libc = ctypes.CDLL(None)
     process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
-    )
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True, preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+    )  # fmt: skip
 
     def pass_on(number: int, frame: Optional[FrameType]) -> None:
         process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
 
     signals.listen(pass_on, signal.SIGINT, signal.SIGTERM)
-    assert process.stdout is not None and process.stderr is not None
-    threads = [
-        Thread(target=_relay, args=(process.stdout, sys.stdout)),
-        Thread(target=_relay, args=(process.stderr, sys.stderr)),
-    ]
+    pipes = ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
+    threads = [Thread(target=_relay, args=pipe) for pipe in pipes]
     for thread in threads:
         thread.start()
     code = process.wait()

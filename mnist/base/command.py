@@ -4,12 +4,14 @@ import os
 import re
 import sys
 from functools import partial
-from typing import Callable, List, NoReturn
+from typing import Any, Callable, List, NoReturn, TypeVar
 
 import click
 
 from mnist.base import ranks, signals, streams
 from mnist.base.errors import MnistError, one_line
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 # What `on_failure` was given.
 _at_failure: List[Callable[[int], None]] = []
@@ -27,9 +29,17 @@ _PADDLE_REQUEST = re.compile(
     r"An error occurred here\..*?Recommended issue content: all error stack information", re.DOTALL
 )
 
-debug_option = click.option(
-    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
-)
+
+class _Verb(click.Command):
+    """A verb: -h is --help, and there is --debug, which ``run`` looks for by itself."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, context_settings={"help_option_names": ["-h", "--help"]})
+        debug, says = ["--debug"], "Show the traceback of an error."
+        self.params.append(click.Option(debug, is_flag=True, expose_value=False, help=says))
+
+
+verb = click.command(cls=_Verb)
 
 checkpoint_option = path_option(
     "--checkpoint",
@@ -45,6 +55,17 @@ assume_option = click.option(
     " activation=relu|sigmoid|tanh, pooling=max|avg, input=-1..1 (a blank pixel..one full of"
     " ink). Repeatable.",
 )
+split_option = click.option(
+    "--split", default="eval", show_default=True, help="train, valid or eval."
+)
+
+
+def data_option(
+    kind: str = "A mnist.json.gz", default: str = "the checkpoint"
+) -> Callable[[_F], _F]:
+    """The data set that is read, the one that was trained on unless another is named."""
+    says = f"{kind} [default: the data set {default} was trained on]."
+    return path_option("--data", metavar="FILE", help=says)
 
 
 def run(command: click.Command) -> NoReturn:

@@ -1,5 +1,8 @@
 """Errors meant for people: one line naming what is wrong, where, and the way out."""
 
+from contextlib import contextmanager
+from typing import Iterator, Type
+
 
 class MnistError(Exception):
     """Something went wrong that the user can act on.
@@ -39,3 +42,13 @@ class Interrupted(MnistError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+@contextmanager
+def failing_as(what: str, kind: Type[MnistError] = Failure) -> Iterator[None]:
+    """Make what the system refuses an error for people: ``what`` cannot be done, and why."""
+    try:
+        yield
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
+        raise kind(f"{what} ({reason})") from error

@@ -7,11 +7,11 @@ import os
 import secrets
 import shutil
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Iterator, Union
+from typing import BinaryIO, Iterator, Tuple, Union
 
-from mnist.base.errors import Failure, InputError
+from mnist.base.errors import InputError, failing_as
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -54,12 +54,11 @@ def open_input(path: PathLike) -> BinaryIO:
 
 def read_input(path: PathLike, max_bytes: int) -> bytes:
     """The whole content of a regular file; raises as ``open_input``, and for a larger file."""
-    try:
-        with open_input(path) as file:
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if len(content) > max_bytes:
+    with failing_as(f"{path}: cannot be read", InputError), open_input(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        # Room is taken for all that is asked for; and a file of /proc has no size.
+        content = b"" if size > max_bytes else file.read(max(size, 1 << 16) + 1)
+    if max(size, len(content)) > max_bytes:
         raise InputError(f"{path}: is too large (more than {max_bytes:,} bytes)")
     return content
 
@@ -73,29 +72,19 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     ``path`` is as it was. What killed processes left of such files is removed, too.
     Raises Failure (naming ``path``) for what the disk refuses.
     """
-    target = Path(path)
-    temporary = target.parent / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(target)
-        with open(temporary, "xb") as file:
-            _lock(file)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            # While it is locked, or else it could be taken for a leftover.
-            os.replace(temporary, target)
-        fsync_folder(target.parent)
-    except OSError as error:
-        _remove_quietly(temporary)
-        raise Failure(f"{target}: cannot be written ({error.strerror or error})") from error
-    except BaseException:
-        _remove_quietly(temporary)
-        raise
+    with _taking_the_place_of(path) as (temporary, target), open(temporary, "xb") as file:
+        _lock(file)
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        # While it is locked, or else it could be taken for a leftover.
+        os.replace(temporary, target)
 
 
 @contextmanager
-def staged_folder(path: PathLike, replace: bool = False) -> Iterator[Path]:
+def staged_folder(
+    path: PathLike, replace: bool = False, make_parents: bool = True
+) -> Iterator[Path]:
     """Make a folder that is there as ``path`` only when all of it is on disk.
 
     What is written into the folder yielded, a hidden one beside ``path``, is fsynced, and the
@@ -105,38 +94,60 @@ def staged_folder(path: PathLike, replace: bool = False) -> Iterator[Path]:
     out of the way and removed when the new one is in place. Raises Failure (naming ``path``)
     for what the disk refuses.
     """
-    target = Path(os.path.abspath(path))
-    staging = target.parent / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftover_folders(target)
+    with _taking_the_place_of(path, make_parents) as (staging, target):
         staging.mkdir()
-        with _locked_folder(staging):
+        descriptor = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _lock(descriptor)
             yield staging
             _fsync_tree(staging)
             if replace and target.exists():
                 _swap(staging, target)
             else:
                 staging.rename(target)
-        fsync_folder(target.parent)
-    except OSError as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise Failure(f"{path}: cannot be written ({error.strerror or error})") from error
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _taking_the_place_of(path: PathLike, make_parents: bool = True) -> Iterator[Tuple[Path, Path]]:
+    """The temporary name of what will be at ``path``, and that as a path."""
+    target = Path(os.path.abspath(path))
+    temporary = _hidden(target)
+    with failing_as(f"{path}: cannot be written"):
+        try:
+            if make_parents:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(target)
+            yield temporary, target
+            fsync_folder(target.parent)
+        except BaseException:
+            _remove(temporary)
+            raise
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder; a kill leaves the whole of it, or what has a hidden name."""
+    hidden = _hidden(folder, "removed")
+    folder.rename(hidden)
+    _remove(hidden)
+
+
+def _hidden(target: Path, ending: str = "tmp") -> Path:
+    unique = f"{os.getpid()}.{secrets.token_hex(4)}"
+    return target.parent / f".{target.name}.{unique}.{ending}"
 
 
 def _swap(new: Path, target: Path) -> None:
     """Put ``new`` where ``target`` is; a kill in between leaves both, under hidden names."""
-    old = target.parent / f".{target.name}.replaced.{secrets.token_hex(4)}"
+    old = _hidden(target, "replaced")
     target.rename(old)
     try:
         new.rename(target)
     except OSError:
         old.rename(target)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
 
 
 def _fsync_tree(folder: Path) -> None:
@@ -147,38 +158,14 @@ def _fsync_tree(folder: Path) -> None:
         fsync_folder(Path(parent))
 
 
-@contextmanager
-def _locked_folder(folder: Path) -> Iterator[None]:
-    """Lock a temporary folder for as long as its writer lives."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(descriptor)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _remove_leftover_folders(target: Path) -> None:
-    """Remove the temporary folders of writers of ``target`` that were killed."""
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-        try:
-            descriptor = os.open(leftover, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
-            continue
-        if _lock(descriptor):
-            shutil.rmtree(leftover, ignore_errors=True)
-        os.close(descriptor)
-
-
 def _remove_leftovers(target: Path) -> None:
-    """Remove the temporary files of writers of ``target`` that were killed."""
+    """Remove the temporary files and folders of writers of ``target`` that were killed."""
     for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-        try:
-            with open_input(leftover) as file:
-                if _lock(file):
-                    leftover.unlink()
-        except (OSError, InputError):
-            pass
+        with suppress(OSError):
+            descriptor = os.open(leftover, os.O_RDONLY | os.O_NONBLOCK)
+            if _lock(descriptor):
+                _remove(leftover)
+            os.close(descriptor)
 
 
 def _lock(file: Union[BinaryIO, int]) -> bool:
@@ -188,6 +175,12 @@ def _lock(file: Union[BinaryIO, int]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def fsync_folder(folder: Path) -> None:
@@ -202,14 +195,7 @@ def fsync_folder(folder: Path) -> None:
 def sha256_of(path: PathLike) -> str:
     """The SHA-256 of a file's bytes, as 64 hexadecimal digits; raises as open_input does."""
     digest = hashlib.sha256()
-    with open_input(path) as file:
+    with failing_as(f"{path}: cannot be read", InputError), open_input(path) as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _remove_quietly(path: Path) -> None:
-    try:
-        path.unlink()
-    except OSError:
-        pass

@@ -18,17 +18,13 @@ from mnist.base.errors import InputError
 
 PADDLE = "1.8.5"
 
+_OPENCV = ("python-headless", "python", "contrib-python", "contrib-python-headless")
 # What the verbs import: module → the distributions that bring it, the usual one first.
 _MODULES = {
     "paddle": ("paddlepaddle", "paddlepaddle-gpu"),
     "numpy": ("numpy",),
     "google.protobuf": ("protobuf",),
-    "cv2": (
-        "opencv-python-headless",
-        "opencv-python",
-        "opencv-contrib-python",
-        "opencv-contrib-python-headless",
-    ),
+    "cv2": tuple(f"opencv-{name}" for name in _OPENCV),
     "PIL": ("pillow",),
     "scipy": ("scipy",),
     "tb_paddle": ("tb-paddle",),
@@ -40,6 +36,18 @@ _MODULES = {
     "filelock": ("filelock",),
     "simdjson": ("pysimdjson",),
 }
+
+# Name, the first version that is wrong, the first that is right again, what to install, and why.
+_WRONG = (
+    ("protobuf", (3, 21), (99,), "protobuf==3.20.3",
+     f"cannot read PaddlePaddle {PADDLE}'s descriptors (3.20 and older can)"),
+    ("protobuf", (0,), (3, 12), "protobuf==3.20.3", "is too old for TensorBoard's events"),
+    ("numpy", (1, 24), (99,), "numpy==1.23.5",
+     f"no longer has np.int, which PaddlePaddle {PADDLE} uses (1.23 and older have)"),
+    ("pillow", (0,), (10, 0, 1), "Pillow==10.4.0",
+     "reads WebP pictures with a libwebp that has a known hole (CVE-2023-4863; 10.0.1 and newer"
+     " have none)"),
+)  # fmt: skip
 
 # The version of a package that is there but says nothing about itself; it is left alone.
 UNKNOWN = "unknown"
@@ -80,11 +88,10 @@ def _working_directory() -> str:
 
 def check() -> None:
     """Raise InputError, one line with culprit, version and fix, if Paddle could not work here."""
-    found = python_problems(sys.version_info[:3])
     # The pure Python implementation of protobuf 4 and 5 still reads Paddle's descriptors.
     pure_python = os.environ.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == "python"
     hiding = _python_path()
-    found = found or _strays(hiding)
+    found = python_problems(sys.version_info[:3]) or _strays(hiding)
     found = found or problems(installed(sys.path), pure_python, _places(hiding))
     if found:
         raise InputError("; ".join(found))
@@ -162,9 +169,7 @@ def problems(
     ``pure_python_protobuf`` says that protobuf will use its pure Python implementation;
     ``python_path`` maps those that lie on PYTHONPATH to their folders.
     """
-    missing = [
-        names[0] for names in _MODULES.values() if not any(name in versions for name in names)
-    ]
+    missing = [names[0] for names in _MODULES.values() if not any(n in versions for n in names)]
     if missing:
         return [
             f"not installed: {', '.join(missing)}; fix: start it through ./run, or"
@@ -172,26 +177,9 @@ def problems(
         ]
     fix = partial(_fix, python_path or {})
     found = _paddle_problems(versions, fix)
-    protobuf, numpy = versions["protobuf"], versions["numpy"]
-    if _beyond(protobuf, (3, 21)) and not pure_python_protobuf:
-        found.append(
-            f"protobuf {protobuf} cannot read PaddlePaddle {PADDLE}'s descriptors (3.20 and older"
-            " can); " + fix("protobuf==3.20.3")
-        )
-    if _older(protobuf, (3, 12)):
-        found.append(
-            f"protobuf {protobuf} is too old for TensorBoard's events; " + fix("protobuf==3.20.3")
-        )
-    if _beyond(numpy, (1, 24)):
-        found.append(
-            f"numpy {numpy} no longer has np.int, which PaddlePaddle {PADDLE} uses (1.23 and older"
-            " have); " + fix("numpy==1.23.5")
-        )
-    if _older(versions["pillow"], (10, 0, 1)):
-        found.append(
-            f"pillow {versions['pillow']} reads WebP pictures with a libwebp that has a known hole"
-            " (CVE-2023-4863; 10.0.1 and newer have none); " + fix("Pillow==10.4.0")
-        )
+    for name, first, end, requirement, why in _WRONG[1:] if pure_python_protobuf else _WRONG:
+        if first <= _numbers(versions[name]) < end:
+            found.append(f"{name} {versions[name]} {why}; {fix(requirement)}")
     return found
 
 
@@ -255,14 +243,6 @@ def _numbers(version: str) -> Tuple[int, ...]:
     """The leading numbers: "3.20.3" → (3, 20, 3), "1.8.5.post107" → (1, 8, 5)."""
     match = re.match(r"\d+(\.\d+)*", version)
     return tuple(map(int, match.group().split("."))) if match else ()
-
-
-def _beyond(version: str, bound: Tuple[int, ...]) -> bool:
-    return _numbers(version) >= bound
-
-
-def _older(version: str, bound: Tuple[int, ...]) -> bool:
-    return () < _numbers(version) < bound
 
 
 def _fix(python_path: Mapping[str, str], requirement: str) -> str:

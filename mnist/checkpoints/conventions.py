@@ -95,12 +95,9 @@ def _parse_one(item: str) -> Tuple[str, Any]:
         return "input_range", _parse_range(item, value)
     choices = {"activation": ACTIVATIONS, "pooling": POOLINGS}.get(key, ())
     if value not in choices:
-        ways = (
-            f"{key} must be one of {', '.join(choices)}"
-            if choices
-            else ("must be activation, pooling or input, = and a value")
-        )
-        raise InputError(f"--assume {item}: {ways}")
+        one_of = f"{key} must be one of {', '.join(choices)}"
+        way_out = one_of if choices else "must be activation, pooling or input, = and a value"
+        raise InputError(f"--assume {item}: {way_out}")
     return key, value
 
 

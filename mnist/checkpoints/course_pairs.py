@@ -10,10 +10,11 @@ import os
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from mnist.base.arrays import Array, Arrays
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input
 from mnist.checkpoints import pickles
@@ -21,15 +22,10 @@ from mnist.checkpoints import pickles
 PARAMETERS = ".pdparams"
 OPTIMIZER = ".pdopt"
 
-Arrays = Dict[str, "np.ndarray[Any, Any]"]
 Shape = Tuple[int, ...]
 
-# What each optimizer of Paddle 1.8.5 keeps for a parameter; SGD keeps nothing.
-_OPTIMIZERS = {
-    frozenset(["velocity"]): "momentum",
-    frozenset(["moment"]): "adagrad",
-    frozenset(["moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"]): "adam",
-}
+# What momentum, Adagrad and Adam of Paddle 1.8.5 keep for a parameter; SGD keeps nothing.
+_WHOLE_SETS = ({"velocity"}, {"moment"}, {"moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc"})
 _KEY = re.compile(r"(.+)_(velocity|moment[12]?|beta[12]_pow_acc)_[0-9]+")
 _SCHEDULE = "LR_Scheduler"
 _GLOBAL_STEP = "global_step"
@@ -86,7 +82,7 @@ def epochs_done(prefix: PathLike) -> Optional[int]:
     return int(match.group(1)) + 1 if match else None
 
 
-def infer_model(parameters: Mapping[str, "np.ndarray[Any, Any]"]) -> Dict[str, Any]:
+def infer_model(parameters: Mapping[str, Array]) -> Dict[str, Any]:
     """The course's model whose parameters these are, as keys of our config's ``model``.
 
     Worked out from the shapes alone; weights and biases follow each other layer by layer.
@@ -103,15 +99,8 @@ def infer_model(parameters: Mapping[str, "np.ndarray[Any, Any]"]) -> Dict[str, A
     return model
 
 
-def optimizer_name(state: Mapping[str, Any]) -> Optional[str]:
-    """``momentum``, ``adagrad`` or ``adam``, by the accumulators; None if there are none."""
-    return _name_of(_accumulators(state))
-
-
 def optimizer_by_parameter(
-    state: Mapping[str, Any],
-    name_table: Mapping[str, str],
-    parameters: Mapping[str, "np.ndarray[Any, Any]"],
+    state: Mapping[str, Any], name_table: Mapping[str, str], parameters: Mapping[str, Array]
 ) -> Dict[str, Arrays]:
     """The accumulators as {structured parameter name: {``moment1``: array, …}}.
 
@@ -121,8 +110,9 @@ def optimizer_by_parameter(
     they do not fit the parameters one to one, or if the order is not plain.
     """
     accumulators = _accumulators(state)
-    if _name_of(accumulators) is None:
+    if not accumulators:
         return {}
+    _check_whole(accumulators)
     trained = {n: array for n, array in parameters.items() if not n.endswith(RUNNING_STATISTICS)}
     pairs = {name: name_table.get(name, "") for name in trained}
     if sorted(pairs.values()) != sorted(accumulators):
@@ -176,15 +166,14 @@ def _in_model_order(parameters: Arrays, name_table: Mapping[str, str]) -> Arrays
     then, or else Paddle's, where the shapes confirm it.
     """
 
-    def by_name(name: str) -> Any:
-        return _natural(_layer(name)), -parameters[name].ndim
+    def ordered_by(name_of: Callable[[str], str]) -> Arrays:
+        key = {
+            name: (_natural(_layer(name_of(name))), -parameters[name].ndim) for name in parameters
+        }
+        return {name: parameters[name] for name in sorted(parameters, key=key.__getitem__)}
 
-    def by_paddle_name(name: str) -> Any:
-        return _natural(_layer(name_table.get(name, ""))), -parameters[name].ndim
-
-    as_saved = list(parameters)
-    for names in (as_saved, sorted(as_saved, key=by_name), sorted(as_saved, key=by_paddle_name)):
-        ordered = {name: parameters[name] for name in names}
+    by_paddle_name = ordered_by(lambda name: name_table.get(name, ""))
+    for ordered in (parameters, ordered_by(str), by_paddle_name):
         if _reads_as_model(ordered, name_table):
             return ordered
     return parameters
@@ -231,30 +220,21 @@ def _as_lenet(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
     widths = _linear_widths(shapes[4:], second * _POOLED)
     if list(shapes[:4]) != convolutions or widths is None:
         return None
-    return {
-        "name": "lenet",
-        "filters": [first, second],
-        "hidden_sizes": widths[:-1],
-        "loss": _LOSSES[widths[-1]],
-    }
+    return {"name": "lenet", "filters": [first, second], **_as_keys(widths)}
 
 
 def _as_fully_connected(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
     widths = _linear_widths(shapes, _PIXELS)
-    if widths is None:
-        return None
-    return {
-        "name": "fc",
-        "hidden_sizes": widths[:-1],
-        "loss": _LOSSES[widths[-1]],
-    }
+    return None if widths is None else {"name": "fc", **_as_keys(widths)}
+
+
+def _as_keys(widths: List[int]) -> Dict[str, Any]:
+    return {"hidden_sizes": widths[:-1], "loss": _LOSSES[widths[-1]]}
 
 
 def _linear_widths(shapes: Sequence[Shape], inputs: int) -> Optional[List[int]]:
     """The outputs of each layer in a chain of linear ones, or None if it is no such chain."""
-    widths: List[int] = []
-    for bias in shapes[1::2]:
-        widths.extend(bias[:1])
+    widths = [width for bias in shapes[1::2] for width in bias[:1]]
     chain: List[Shape] = []
     for width in widths:
         chain += [(inputs, width), (width,)]
@@ -275,28 +255,23 @@ def _accumulators(state: Mapping[str, Any]) -> Dict[str, Arrays]:
                 f"the optimizer state holds {key} ({_described(value)}), which is no float32"
                 " accumulator of momentum, adagrad or adam"
             )
-        arrays = grouped.setdefault(match.group(1), {})
-        if match.group(2) in arrays:
-            raise InputError(
-                f"the optimizer state holds {match.group(2)} of {match.group(1)} twice"
-            )
-        arrays[match.group(2)] = value
+        name, kind = match.groups()
+        arrays = grouped.setdefault(name, {})
+        if kind in arrays:
+            raise InputError(f"the optimizer state holds {kind} of {name} twice")
+        arrays[kind] = value
     return grouped
 
 
-def _name_of(accumulators: Mapping[str, Arrays]) -> Optional[str]:
-    kinds = {frozenset(arrays) for arrays in accumulators.values()}
-    if not kinds:
-        return None
-    name = _OPTIMIZERS.get(next(iter(kinds)))
-    if len(kinds) > 1 or name is None:
-        found = " + ".join(sorted({key for kind in kinds for key in kind}))
+def _check_whole(accumulators: Mapping[str, Arrays]) -> None:
+    kinds = [set(arrays) for arrays in accumulators.values()]
+    if kinds[0] not in _WHOLE_SETS or any(kind != kinds[0] for kind in kinds):
+        found = " + ".join(sorted(set().union(*kinds)))
         raise InputError(f"the optimizer state holds {found}, not the same whole set throughout")
-    return name
 
 
 def _pair_by_shape(
-    accumulators: Mapping[str, Arrays], parameters: Mapping[str, "np.ndarray[Any, Any]"]
+    accumulators: Mapping[str, Arrays], parameters: Mapping[str, Array]
 ) -> Dict[str, str]:
     """{structured name: Paddle's name} of equal shapes, in order within each shape."""
     wanted = _by_shape((name, array.shape) for name, array in parameters.items())

@@ -12,42 +12,36 @@ https://docs.python.org/3/library/pickle.html and the docstrings of ``pickletool
 """
 
 import codecs
-import enum
 import io
 import math
-import os
 import pickle
 import pickletools
-from pathlib import Path
+from types import FunctionType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union, cast
 
 import numpy as np
 
+from mnist.base.arrays import Array
 from mnist.base.errors import InputError
-from mnist.base.files import PathLike
+from mnist.base.files import PathLike, read_input
 
+# Larger files are refused before they are read. The largest model here takes a few MB.
 MAX_FILE_BYTES = 1 << 30
-"""Larger files are refused before they are read. The largest model here takes a few MB."""
-
+# About 10,000 arrays' worth; the interpreter takes about a microsecond for each.
 MAX_INSTRUCTIONS = 500_000
-"""About 10,000 arrays' worth; the interpreter takes about a microsecond for each."""
-
+# Containers within containers; genuine files have two.
 MAX_NESTING = 10
-"""Containers within containers; genuine files have two."""
-
+# Characters in a key or any other text.
 MAX_NAME_LENGTH = 1_000
-"""Characters in a key or any other text."""
-
+# Paddle's tensors have at most 9 dimensions.
 MAX_RANK = 9
-"""Paddle's tensors have at most 9 dimensions."""
-
-NAME_TABLE = "StructuredToParameterName@@"
-"""The key under which ``save_dygraph`` stores structured name → parameter name."""
-
 _MAX_LINE = 256
 # Of one byte in the file: an array's is decoded, copied and handed out, a name's is
 # handed out up to three times (as a key twice and as a value).
 _MAX_GROWTH = 4
+
+# The key under which ``save_dygraph`` stores structured name → parameter name.
+NAME_TABLE = "StructuredToParameterName@@"
 
 _WRITER = "fluid.save_dygraph"
 _NOT_GENUINE = f"is not a file written by {_WRITER}"
@@ -60,32 +54,17 @@ _DTYPES = {
 }
 
 
+# What stands in for the class ndarray.
+_NDARRAY = object()
+
+
 class _Refused(Exception):
     """What is wrong with the file, without its name."""
 
 
-class _StandIn(enum.Enum):
-    """What stands in for the functions and classes that a genuine file names."""
-
-    RECONSTRUCT = "_reconstruct"
-    FROM_BUFFER = "_frombuffer"
-    SCALAR = "scalar"
-    NDARRAY = "ndarray"
-    DTYPE = "dtype"
-    ENCODE = "encode"
-
-
-_GLOBALS = {
-    "numpy.core.multiarray _reconstruct": _StandIn.RECONSTRUCT,
-    "numpy._core.multiarray _reconstruct": _StandIn.RECONSTRUCT,
-    "numpy.core.numeric _frombuffer": _StandIn.FROM_BUFFER,
-    "numpy._core.numeric _frombuffer": _StandIn.FROM_BUFFER,
-    "numpy.core.multiarray scalar": _StandIn.SCALAR,
-    "numpy._core.multiarray scalar": _StandIn.SCALAR,
-    "numpy ndarray": _StandIn.NDARRAY,
-    "numpy dtype": _StandIn.DTYPE,
-    "_codecs encode": _StandIn.ENCODE,
-}
+def _damaged_if(wrong: object) -> None:
+    if wrong:
+        raise _Refused(_DAMAGED)
 
 
 class _Dtype:
@@ -99,7 +78,7 @@ class _Dtype:
 class _Array:
     """An array (or NumPy scalar) of the file; ``value`` is None until its state came."""
 
-    def __init__(self, value: Optional[Union["np.ndarray[Any, Any]", np.generic]] = None) -> None:
+    def __init__(self, value: Optional[Union[Array, np.generic]] = None) -> None:
         self.value = value
 
 
@@ -112,7 +91,7 @@ def load(path: PathLike) -> Dict[str, Any]:
     file is run, and no more memory is taken than a few times its size. Raises InputError
     for a file that cannot be read or that ``save_dygraph`` did not write.
     """
-    return loads(_read(Path(path)), path)
+    return loads(read_input(path, MAX_FILE_BYTES), path)
 
 
 def loads(data: bytes, source: PathLike) -> Dict[str, Any]:
@@ -163,20 +142,6 @@ def _canonical(value: Any, texts: Dict[str, str]) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     raise TypeError(f"{value!r:.80} does not belong into a file of parameters")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: is not a regular file")
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MAX_FILE_BYTES:
-                raise InputError(f"{path}: {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
-            return file.read(size)
-    except (OSError, ValueError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
-        raise InputError(f"{path}: cannot be read ({reason})") from error
 
 
 class _Bytes(io.BytesIO):
@@ -239,8 +204,7 @@ class _Interpreter:
         excess = self._size - self._file.tell()
         if excess:
             raise _Refused(f"goes on after its end ({excess:,} bytes), {_SO}")
-        if len(self._stack) != 1 or self._below_marks:
-            raise _Refused(_DAMAGED)
+        _damaged_if(len(self._stack) != 1 or self._below_marks)
         return self._stack[0]
 
     # The instructions. `argument` is what pickletools read behind the opcode.
@@ -288,8 +252,7 @@ class _Interpreter:
 
     def _extend(self, items: List[Any]) -> None:
         target = self._stack[-1]
-        if type(target) is not list:
-            raise _Refused(_DAMAGED)
+        _damaged_if(type(target) is not list)
         target.extend(items)
 
     def set_item(self, _: None) -> None:
@@ -302,8 +265,7 @@ class _Interpreter:
     def _store(self, items: List[Any]) -> None:
         """Put keys and values, alternating, into the dict on top of the stack."""
         target = self._stack[-1]
-        if type(target) is not dict or len(items) % 2:
-            raise _Refused(_DAMAGED)
+        _damaged_if(type(target) is not dict or len(items) % 2)
         for key, value in zip(items[::2], items[1::2]):
             if type(key) is not str:
                 raise _Refused(f"has a key that is no text, {_SO}")
@@ -329,8 +291,7 @@ class _Interpreter:
 
     def stack_global(self, _: None) -> None:
         name, module = self._stack.pop(), self._stack.pop()
-        if type(name) is not str or type(module) is not str:
-            raise _Refused(_DAMAGED)
+        _damaged_if(type(name) is not str or type(module) is not str)
         self.named_global(f"{module} {name}")
 
     def instance(self, argument: str) -> None:
@@ -338,14 +299,12 @@ class _Interpreter:
 
     def reduce(self, _: None) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
-        if function not in _FUNCTIONS or type(arguments) is not tuple:
-            raise _Refused(_DAMAGED)
-        self.push(_FUNCTIONS[function](arguments, self._budget))
+        _damaged_if(type(function) is not FunctionType or type(arguments) is not tuple)
+        self.push(function(arguments, self._budget))
 
     def build(self, _: None) -> None:
         state, target = self._stack.pop(), self._stack[-1]
-        if type(state) is not tuple:
-            raise _Refused(_DAMAGED)
+        _damaged_if(type(state) is not tuple)
         if type(target) is _Dtype and not target.complete:
             _check_dtype_state(target.dtype, state)
             target.complete = True
@@ -359,33 +318,29 @@ def _reconstruct(arguments: Tuple[Any, ...], _: "_Budget") -> _Array:
     """``_reconstruct(ndarray, (0,), b'b')``: an empty array, as ndarray's pickling asks for."""
     kind, shape, code = arguments
     plain = code == ("b" if type(code) is str else b"b")
-    if kind is not _StandIn.NDARRAY or shape != (0,) or not plain:
+    if kind is not _NDARRAY or shape != (0,) or not plain:
         raise _Refused(f"asks for an array of another kind, {_SO}")
     return _Array()
 
 
-def _array_of_state(state: Tuple[Any, ...], budget: "_Budget") -> "np.ndarray[Any, Any]":
+def _array_of_state(state: Tuple[Any, ...], budget: "_Budget") -> Array:
     """An array's pickled state: version 1, shape, dtype, whether Fortran order, bytes."""
     version, shape, dtype, is_fortran, data = state
-    if version != 1 or is_fortran not in (0, 1):
-        raise _Refused(_DAMAGED)
+    _damaged_if(version != 1 or is_fortran not in (0, 1))
     return _array(data, dtype, shape, "F" if is_fortran else "C", budget)
 
 
 def _from_buffer(arguments: Tuple[Any, ...], budget: "_Budget") -> _Array:
     """``_frombuffer(buffer, dtype, shape, order)``, as protocol 5 writes arrays."""
     data, dtype, shape, order = arguments
-    if order not in ("C", "F"):
-        raise _Refused(_DAMAGED)
+    _damaged_if(order not in ("C", "F"))
     return _Array(_array(data, dtype, shape, order, budget))
 
 
-def _array(
-    data: Any, dtype: Any, shape: Any, order: str, budget: "_Budget"
-) -> "np.ndarray[Any, Any]":
-    kind = _complete(dtype)
-    if type(data) not in (bytes, bytearray, str) or type(shape) is not tuple:
-        raise _Refused(_DAMAGED)
+def _array(data: Any, dtype: Any, shape: Any, order: str, budget: "_Budget") -> Array:
+    _damaged_if(type(dtype) is not _Dtype or not dtype.complete)
+    kind: np.dtype[Any] = dtype.dtype
+    _damaged_if(type(data) not in (bytes, bytearray, str) or type(shape) is not tuple)
     if len(shape) > MAX_RANK:
         raise _Refused(f"holds an array of more than {MAX_RANK} dimensions, {_SO}")
     if any(type(size) is not int or not 1 <= size < 2**63 for size in shape):
@@ -412,8 +367,7 @@ def _scalar(arguments: Tuple[Any, ...], budget: "_Budget") -> _Array:
 def _dtype(arguments: Tuple[Any, ...], _: "_Budget") -> _Dtype:
     """``dtype('f4', False, True)``; the byte order comes with the state."""
     code, align, copy = arguments
-    if type(code) is not str or align not in (0, 1) or copy not in (0, 1):
-        raise _Refused(_DAMAGED)
+    _damaged_if(type(code) is not str or align not in (0, 1) or copy not in (0, 1))
     if code not in _DTYPES:
         raise _Refused(f"asks for an array of dtype {_shown(code)}, {_SO}")
     return _Dtype(_DTYPES[code])
@@ -433,12 +387,6 @@ def _encode(arguments: Tuple[Any, ...], budget: "_Budget") -> bytes:
         raise _Refused(f"asks for an encoding other than latin1, {_SO}")
     budget.take(len(text))
     return text.encode("latin1")
-
-
-def _complete(dtype: Any) -> "np.dtype[Any]":
-    if type(dtype) is not _Dtype or not dtype.complete:
-        raise _Refused(_DAMAGED)
-    return dtype.dtype
 
 
 class _Budget:
@@ -524,8 +472,7 @@ def _named(code: bytes) -> str:
 
 def _python2_string(line: bytes) -> str:
     """A byte string as protocol 0 has it, ``'…'`` with escapes; read as latin1 text."""
-    if len(line) < 2 or line[:1] not in (b"'", b'"') or line[:1] != line[-1:]:
-        raise _Refused(_DAMAGED)
+    _damaged_if(len(line) < 2 or line[:1] not in (b"'", b'"') or line[:1] != line[-1:])
     # As the unpickler does it; typeshed takes the result for a str.
     return cast(bytes, codecs.escape_decode(line[1:-1])[0]).decode("latin1")
 
@@ -533,16 +480,18 @@ def _python2_string(line: bytes) -> str:
 _Handler = Callable[[_Interpreter, Any], None]
 
 
-def _constant(value: Any) -> _Handler:
-    return lambda machine, _: machine.push(value)
-
-
-_FUNCTIONS: Dict[Any, Callable[[Tuple[Any, ...], _Budget], Any]] = {
-    _StandIn.RECONSTRUCT: _reconstruct,
-    _StandIn.FROM_BUFFER: _from_buffer,
-    _StandIn.SCALAR: _scalar,
-    _StandIn.DTYPE: _dtype,
-    _StandIn.ENCODE: _encode,
+# The functions that a genuine file names, and what stands in for them.
+_FUNCTIONS: Dict[str, Callable[[Tuple[Any, ...], _Budget], Any]] = {
+    "multiarray _reconstruct": _reconstruct,
+    "numeric _frombuffer": _from_buffer,
+    "multiarray scalar": _scalar,
+}
+_GLOBALS = {
+    **{f"numpy.core.{name}": function for name, function in _FUNCTIONS.items()},
+    **{f"numpy._core.{name}": function for name, function in _FUNCTIONS.items()},
+    "numpy ndarray": _NDARRAY,
+    "numpy dtype": _dtype,
+    "_codecs encode": _encode,
 }
 
 # pickletools takes the texts of protocol 0 for ASCII; Python 2 put arrays' bytes into them.
@@ -551,32 +500,20 @@ _TEXT_LINES: Dict[str, Callable[[bytes], str]] = {
     "UNICODE": lambda line: line.decode("raw-unicode-escape"),
 }
 
+_PUSHED = (
+    "STOP", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT",
+    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
+    "BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8",
+)  # fmt: skip
 _HANDLERS: Dict[str, _Handler] = {
     "PROTO": _Interpreter.protocol,
     "FRAME": _Interpreter.frame,
-    "STOP": _Interpreter.push,
-    "NONE": _constant(None),
-    "NEWTRUE": _constant(True),
-    "NEWFALSE": _constant(False),
-    "INT": _Interpreter.push,
-    "BININT": _Interpreter.push,
-    "BININT1": _Interpreter.push,
-    "BININT2": _Interpreter.push,
-    "LONG": _Interpreter.push,
-    "LONG1": _Interpreter.push,
-    "FLOAT": _Interpreter.push,
-    "BINFLOAT": _Interpreter.push,
-    "STRING": _Interpreter.push,
-    "BINSTRING": _Interpreter.push,
-    "SHORT_BINSTRING": _Interpreter.push,
-    "UNICODE": _Interpreter.push,
-    "BINUNICODE": _Interpreter.push,
-    "SHORT_BINUNICODE": _Interpreter.push,
-    "BINBYTES": _Interpreter.push,
-    "SHORT_BINBYTES": _Interpreter.push,
-    "BYTEARRAY8": _Interpreter.push,
+    **dict.fromkeys(_PUSHED, _Interpreter.push),
+    "NONE": lambda machine, _: machine.push(None),
+    "NEWTRUE": lambda machine, _: machine.push(True),
+    "NEWFALSE": lambda machine, _: machine.push(False),
     "MARK": _Interpreter.mark,
-    "EMPTY_TUPLE": _constant(()),
+    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
     "TUPLE": _Interpreter.tuple_since_mark,
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
@@ -589,13 +526,9 @@ _HANDLERS: Dict[str, _Handler] = {
     "DICT": _Interpreter.dict_since_mark,
     "SETITEM": _Interpreter.set_item,
     "SETITEMS": _Interpreter.set_items,
-    "PUT": _Interpreter.put,
-    "BINPUT": _Interpreter.put,
-    "LONG_BINPUT": _Interpreter.put,
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Interpreter.put),
     "MEMOIZE": _Interpreter.memoize,
-    "GET": _Interpreter.get,
-    "BINGET": _Interpreter.get,
-    "LONG_BINGET": _Interpreter.get,
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Interpreter.get),
     "GLOBAL": _Interpreter.named_global,
     "STACK_GLOBAL": _Interpreter.stack_global,
     "INST": _Interpreter.instance,

@@ -66,10 +66,15 @@ def _take(values: Dict[str, Any]) -> Dict[str, Any]:
     """Take the former keys out of plain values; those that were there, in the table's order."""
     found = {}
     for key in FORMER_KEYS:
-        *path, name = key.split(".")
-        section: Any = values
-        for part in path:
-            section = section.get(part) if isinstance(section, dict) else None
-        if isinstance(section, dict) and name in section:
+        path, _, name = key.rpartition(".")
+        section = section_at(values, path)
+        if name in section:
             found[key] = section.pop(name)
     return found
+
+
+def section_at(values: Any, path: str) -> Dict[str, Any]:
+    """The section at a dotted path of plain values; an empty one where there is none."""
+    for part in path.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values if isinstance(values, dict) else {}

@@ -144,18 +144,13 @@ def _build(values: Dict[str, Any], overrides: List[str], source: str) -> Config:
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        named = complaints.of_schema(error, merged, source, overrides)
-        raise InputError(named) from error
+        raise InputError(complaints.of_schema(error, merged, source, overrides)) from error
 
 
 def _fill_in_names(values: Dict[str, Any]) -> None:
     """A section that names no choice means the default one."""
     for path, name in DEFAULT_NAMES.items():
-        section: Any = values
-        for part in path.split("."):
-            section = section.get(part) if isinstance(section, dict) else None
-        if isinstance(section, dict):
-            section.setdefault("name", name)
+        former.section_at(values, path).setdefault("name", name)
 
 
 def _copy(value: Any) -> Any:

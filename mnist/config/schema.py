@@ -349,19 +349,10 @@ DEFAULT_NAMES: Dict[str, str] = {path: f.default.name for path, f in _CHOICE_FIE
 # What a run may change when it goes on from a checkpoint and still be the same run, number
 # for number: where things lie and how they are shown.
 FREE_ON_RESUME = (
-    "data.path",
-    "data.fallback",
-    "data.prepare",
-    "data.cache",
-    "data.loader",
-    "train.early_stopping_patience",
-    "device.fallback",
-    "device.gpu_id",
-    "device.kernels",
-    "parallel",
-    "checkpoint",
-    "log",
-)
+    "data.path", "data.fallback", "data.prepare", "data.cache", "data.loader",
+    "train.early_stopping_patience", "device.fallback", "device.gpu_id", "device.kernels",
+    "parallel", "checkpoint", "log",
+)  # fmt: skip
 
 
 def flatten(config: Config) -> Dict[str, Any]:
@@ -372,10 +363,8 @@ def flatten(config: Config) -> Dict[str, Any]:
 def differences(saved: Config, given: Config) -> List[Tuple[str, Any, Any]]:
     """The keys that two configs disagree on: (dotted key, saved value, given value)."""
     ours, theirs = flatten(saved), flatten(given)
-    keys = list(ours) + [key for key in theirs if key not in ours]
-    return [
-        (key, ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)
-    ]
+    pairs = ((key, ours.get(key), theirs.get(key)) for key in {**ours, **theirs})
+    return [pair for pair in pairs if pair[1] != pair[2]]
 
 
 def changes_the_run(key: str, config: Config) -> bool:

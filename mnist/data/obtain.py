@@ -17,7 +17,7 @@ from mnist.data import course_json, dataset, idx
 from mnist.data.digits import SPLIT_NAMES, Samples
 
 if TYPE_CHECKING:  # ``prepare`` needs neither, and both take long to import.
-    from mnist.checkpoints.checkpoint import Checkpoint
+    from mnist.checkpoints.records import Checkpoint
     from mnist.config import DataConfig
 
 Say = Callable[[str], None]

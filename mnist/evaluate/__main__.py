@@ -11,17 +11,12 @@ import click
 from mnist.base import command
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@command.verb
 @command.checkpoint_option
 @command.assume_option
-@click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
-@command.path_option(
-    "--data",
-    metavar="FILE",
-    help="A mnist.json.gz [default: the data set the checkpoint was trained on].",
-)
+@command.split_option
+@command.data_option()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@command.debug_option
 def main(
     checkpoint: Optional[str],
     assume: Tuple[str, ...],

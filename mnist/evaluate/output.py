@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional, Sequence
 from rich.table import Table
 
 from mnist.base.console import make_console, make_table, percent, print_table
-from mnist.checkpoints.checkpoint import Checkpoint
+from mnist.checkpoints.records import Checkpoint
 from mnist.config import LoaderConfig
 from mnist.data.dataset import Dataset
 from mnist.data.obtain import data_set_of

@@ -11,19 +11,14 @@ import click
 from mnist.base import command, streams
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@command.verb
 @command.checkpoint_option
 @command.assume_option
 @command.path_option(
     "--to", metavar="DIR", default="exported", show_default=True, help="The folder to make."
 )
-@command.path_option(
-    "--data",
-    metavar="FILE",
-    help="A mnist.json.gz to check on [default: the data set the checkpoint was trained on].",
-)
+@command.data_option("A mnist.json.gz to check on")
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
-@command.debug_option
 def main(
     checkpoint: Optional[str], assume: Tuple[str, ...], to: str, data: Optional[str], force: bool
 ) -> None:

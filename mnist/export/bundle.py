@@ -15,7 +15,7 @@ from mnist.base import notes, preflight
 from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, find_input, read_input, sha256_of, staged_folder
-from mnist.checkpoints.checkpoint import PARAMETERS, Checkpoint
+from mnist.checkpoints.records import PARAMETERS, Checkpoint
 from mnist.data.digits import CLASSES, SIDE
 from mnist.data.obtain import data_set_of
 from mnist.export import onnx_model, paddle_program, weight_files

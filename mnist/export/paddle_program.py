@@ -12,7 +12,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mnist.base.arrays import Array
-from mnist.checkpoints.checkpoint import Checkpoint
+from mnist.checkpoints.records import Checkpoint
 from mnist.data.digits import CLASSES, PIXELS, SIDE
 from mnist.fluid.door import fluid, to_variable
 from mnist.model import calibration, restore

@@ -12,7 +12,7 @@ from typing import Optional
 import numpy as np
 
 from mnist.base.arrays import Array
-from mnist.checkpoints.checkpoint import Checkpoint
+from mnist.checkpoints.records import Checkpoint
 from mnist.model.losses import softmax
 
 BINS = 15

@@ -13,9 +13,9 @@ import numpy as np
 from mnist.base import notes
 from mnist.base.errors import InputError
 from mnist.base.files import PROJECT_ROOT, PathLike, find_input
-from mnist.checkpoints import checkpoint, conventions
-from mnist.checkpoints.checkpoint import Checkpoint
+from mnist.checkpoints import conventions, reading
 from mnist.checkpoints.conventions import Conventions
+from mnist.checkpoints.records import Checkpoint
 from mnist.data import dataset
 from mnist.data.dataset import Split
 from mnist.fluid.door import fluid, to_variable
@@ -30,7 +30,7 @@ _CLEARLY = 0.05
 
 def find_checkpoint(name: Optional[PathLike]) -> Path:
     """The checkpoint to use: the named one, else the best in ``checkpoints``, else its newest."""
-    return checkpoint.locate(name, find_input("checkpoints"))
+    return reading.locate(name, find_input("checkpoints"))
 
 
 def open_checkpoint(name: Optional[PathLike], assume: Sequence[str] = ()) -> Checkpoint:
@@ -40,7 +40,7 @@ def open_checkpoint(name: Optional[PathLike], assume: Sequence[str] = ()) -> Che
     checkpoint of our own nothing is assumed.
     """
     stated = conventions.parse(assume)
-    source = checkpoint.load(find_checkpoint(name))
+    source = reading.load(find_checkpoint(name))
     if source.state is not None:
         if assume:
             notes.warn(f"{source.named}: says itself what its model is; --assume is not used")

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mnist import config as configs
 from mnist.base.errors import InputError
-from mnist.checkpoints.checkpoint import STATE, Checkpoint
+from mnist.checkpoints.records import STATE, Checkpoint
 from mnist.config import DeviceConfig, ModelConfig
 from mnist.fluid.door import fluid
 from mnist.kernels.engine import choose as choose_engine
@@ -23,7 +23,7 @@ def load_model(source: Checkpoint) -> Model:
     """
     with fluid.unique_name.guard():
         model = architectures.build(_model_config(source), seed=0)
-    restore_parameters(model, source)
+    parameters(model, source)
     place = fluid.framework._current_expected_place()
     model.engine = choose_engine(DeviceConfig(), place, model.convolutions_and_norms())
     model.eval()
@@ -39,13 +39,13 @@ def _model_config(source: Checkpoint) -> ModelConfig:
         return configs.from_dict({"model": source.model}, where).model
 
 
-def restore_training(model: Model, source: Checkpoint) -> None:
+def training_weights(model: Model, source: Checkpoint) -> None:
     """Put the weights that training goes on with into a model."""
     weights = source.parameters if source.training is None else source.training
-    restore_parameters(model, replace(source, parameters=weights))
+    parameters(model, replace(source, parameters=weights))
 
 
-def restore_parameters(model: Model, source: Checkpoint) -> None:
+def parameters(model: Model, source: Checkpoint) -> None:
     """Put a checkpoint's parameters into a model; InputError unless all fit exactly.
 
     Paddle's own ``set_dict`` stops half-way at a missing name and only warns of an extra
@@ -59,10 +59,8 @@ def restore_parameters(model: Model, source: Checkpoint) -> None:
     for name, array in given.items():
         if name not in expected:
             raise InputError(f"{source.path}: {name} is no parameter of the model")
-        if list(array.shape) != list(expected[name].shape):
-            raise InputError(
-                f"{source.path}: {name} is {list(array.shape)}, the model's is"
-                f" {list(expected[name].shape)}"
-            )
+        here, wanted = list(array.shape), list(expected[name].shape)
+        if here != wanted:
+            raise InputError(f"{source.path}: {name} is {here}, the model's is {wanted}")
     for name, parameter in expected.items():
         parameter.set_value(given[name])

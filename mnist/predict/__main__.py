@@ -11,7 +11,7 @@ import click
 from mnist.base import command
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@command.verb
 @command.path_argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
 @command.checkpoint_option
 @command.assume_option
@@ -35,7 +35,6 @@ from mnist.base import command
     "--batch-size", default=256, show_default=True, type=click.IntRange(1, 10_000),
     help="Pictures predicted and printed together.",
 )  # fmt: skip
-@command.debug_option
 def main(
     paths: Tuple[str, ...], format_: Optional[str], as_json: bool, annotate: Optional[str],
     many: bool, **others: Any,

@@ -11,7 +11,7 @@ import click
 from mnist.base import command, streams
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@command.verb
 @command.path_option(
     "--source", metavar="DIR",
     help="Folder with the four IDX files, gzipped or not. Without it they are downloaded.",
@@ -27,7 +27,6 @@ from mnist.base import command, streams
     help="Folder to download from; may be given several times. Replaces the known mirrors "
     "(as the environment variable MNIST_MIRRORS does, with spaces between).",
 )  # fmt: skip
-@command.debug_option
 def prepare(
     source: Optional[str], output: str, pixels: str, force: bool, mirrors: Tuple[str, ...]
 ) -> None:

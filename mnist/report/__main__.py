@@ -11,16 +11,12 @@ import click
 from mnist.base import command, streams
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@command.verb
 @command.path_argument("runs", nargs=-1, metavar="[RUN]…")
 @click.option("--compare", is_flag=True, help="Set several runs side by side: --compare RUN RUN…")
 @command.assume_option
-@click.option("--split", default="eval", show_default=True, help="train, valid or eval.")
-@command.path_option(
-    "--data",
-    metavar="FILE",
-    help="A mnist.json.gz [default: the data set each run was trained on].",
-)
+@command.split_option
+@command.data_option(default="each run")
 @command.path_option(
     "--output",
     metavar="FILE",
@@ -28,7 +24,6 @@ from mnist.base import command, streams
     show_default=True,
     help="The HTML file to write; an earlier report is replaced, nothing else.",
 )
-@command.debug_option
 def main(
     runs: Tuple[str, ...],
     compare: bool,

@@ -11,7 +11,7 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from mnist.base.console import percent
-from mnist.checkpoints.checkpoint import EpochRecord
+from mnist.checkpoints.records import EpochRecord
 from mnist.report.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure
 from mnist.report.intervals import Reliability
 from mnist.report.measurement import ChangeResult, Entry, Measures

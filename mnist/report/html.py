@@ -21,7 +21,7 @@ from scipy.stats import binomtest
 from mnist import __version__
 from mnist.base.arrays import Array
 from mnist.base.console import percent
-from mnist.checkpoints.checkpoint import best_record
+from mnist.checkpoints.records import best_record
 from mnist.fluid import environment
 from mnist.report import charts
 from mnist.report.charts import thin

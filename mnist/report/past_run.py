@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from mnist import config as configs
 from mnist.base.errors import InputError
 from mnist.base.files import find_input, read_input
-from mnist.checkpoints import checkpoint, course_pairs
-from mnist.checkpoints.checkpoint import Checkpoint, EpochRecord, RunState
+from mnist.checkpoints import course_pairs, reading, records
+from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState
 from mnist.model import calibration, opening
 from mnist.tensorboard import reader
 
@@ -130,7 +130,7 @@ def _goes_on(own: List[EpochRecord], other: List[EpochRecord]) -> bool:
 def _latest_history(path: Path) -> List[EpochRecord]:
     """The history in the checkpoint ``latest`` of the same folder."""
     try:
-        return checkpoint.read_state(path.resolve().parent / "latest").history
+        return reading.read_state(path.resolve().parent / "latest").history
     except InputError:
         return []
 
@@ -138,7 +138,7 @@ def _latest_history(path: Path) -> List[EpochRecord]:
 def _result_of(folder: Path, state: RunState) -> Optional[_Result]:
     """The ``result.json`` beside a checkpoint, if it is of the same run."""
     try:
-        content = read_input(folder / checkpoint.RESULT, checkpoint.MAX_JSON_BYTES)
+        content = read_input(folder / records.RESULT, records.MAX_JSON_BYTES)
         result = _Result.model_validate_json(content)
     except (InputError, ValidationError):
         return None  # not there yet, or none of ours: the checkpoint has its own history

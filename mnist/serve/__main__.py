@@ -11,7 +11,7 @@ import click
 from mnist.base import command, streams
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@command.verb
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535),
@@ -35,7 +35,6 @@ from mnist.base import command, streams
     "--queue", default=256, show_default=True, type=click.IntRange(1, 10_000),
     help="Images under way at once; more are told to come again (503).",
 )  # fmt: skip
-@command.debug_option
 def main(
     host: str, port: int, checkpoint: Optional[str], assume: Tuple[str, ...],
     max_mib: int, max_megapixels: int, timeout: float, queue: int,

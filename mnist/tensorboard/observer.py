@@ -13,7 +13,7 @@ import numpy as np
 
 from mnist.base import notes
 from mnist.base.arrays import Array, Arrays
-from mnist.checkpoints.checkpoint import RunState
+from mnist.checkpoints.records import RunState
 from mnist.config import Config
 from mnist.data.dataset import Dataset, Split
 from mnist.fluid.door import fluid

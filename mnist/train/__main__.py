@@ -11,7 +11,7 @@ import click
 from mnist.base import command, streams
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@command.verb
 @command.path_option(
     "--config", "config_path", metavar="FILE", help="What to train, e.g. configs/lenet5.yaml."
 )
@@ -33,7 +33,6 @@ from mnist.base import command, streams
     is_flag=True,
     help="With --resume: go on although data, config or versions differ.",
 )
-@command.debug_option
 def main(
     config_path: Optional[str],
     resume: Optional[str],

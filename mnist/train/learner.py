@@ -7,7 +7,7 @@ from typing import Any, ContextManager, Dict, Optional, Tuple
 from mnist import config as configs
 from mnist.base.arrays import Arrays
 from mnist.base.errors import InputError
-from mnist.checkpoints.checkpoint import Checkpoint, EpochRecord, RunState
+from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState
 from mnist.config import Config
 from mnist.fluid.feeding import count_batches
 from mnist.fluid.processes import Group
@@ -46,7 +46,7 @@ class Learner:
 
     def restore(self, source: Checkpoint) -> None:
         """Take weights, their average, accumulators and the schedule's position."""
-        restore.restore_training(self.model, source)
+        restore.training_weights(self.model, source)
         if self.average is not None and source.training is not None:
             self.average.restore(source.parameters, self.state.step)
         names = {p.name: name for name, p in self.model.named_parameters()}

@@ -17,7 +17,8 @@ import numpy as np
 from mnist.base import processors
 from mnist.base.errors import Interrupted
 from mnist.base.signals import StopRequest
-from mnist.checkpoints.checkpoint import CheckpointStore, EpochRecord
+from mnist.checkpoints.records import EpochRecord
+from mnist.checkpoints.store import CheckpointStore
 from mnist.config import Config
 from mnist.data.dataset import Dataset, Split
 from mnist.fluid import gradients, places, processes

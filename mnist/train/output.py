@@ -12,13 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 
 from mnist import config as configs
 from mnist.base.console import make_console, make_progress, make_table, percent, print_table
-from mnist.checkpoints.checkpoint import (
-    Checkpoint,
-    CheckpointStore,
-    EpochRecord,
-    RunState,
-    best_record,
-)
+from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState, best_record
+from mnist.checkpoints.store import CheckpointStore
 from mnist.data.dataset import Dataset
 from mnist.fluid import environment
 from mnist.kernels import engine

@@ -9,8 +9,8 @@ import numpy as np
 from mnist import __version__
 from mnist import config as configs
 from mnist.base.errors import InputError
-from mnist.checkpoints import checkpoint, conventions
-from mnist.checkpoints.checkpoint import Checkpoint, RunState
+from mnist.checkpoints import conventions, records
+from mnist.checkpoints.records import Checkpoint, RunState
 from mnist.config import Config
 from mnist.data.dataset import Dataset
 from mnist.fluid import places
@@ -80,7 +80,7 @@ def _deterministic_note(place: Any) -> str:
 def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Resumption) -> None:
     """Refuse what would silently be a different run."""
     path = resume.checkpoint.path
-    before = configs.from_dict(saved.config, str(path / checkpoint.STATE))
+    before = configs.from_dict(saved.config, str(path / records.STATE))
     changed = [
         f"{key}: {old} in the checkpoint, {new} now"
         for key, old, new in configs.differences(before, config)

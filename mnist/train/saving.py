@@ -12,8 +12,9 @@ import numpy as np
 
 from mnist.base import notes
 from mnist.base.errors import Failure
-from mnist.checkpoints import checkpoint
-from mnist.checkpoints.checkpoint import CheckpointStore, EpochRecord, RunState
+from mnist.checkpoints import reading, records
+from mnist.checkpoints.records import EpochRecord, RunState
+from mnist.checkpoints.store import CheckpointStore
 from mnist.model import restore
 from mnist.model.evaluation import Evaluation
 from mnist.train.learner import Learner
@@ -30,8 +31,8 @@ def make_room(
     inside = own is not None and own.parent == store.folder.resolve()
     in_the_way = [
         path
-        for path in checkpoint.checkpoints_in(store.folder)
-        if not inside or (checkpoint.steps_of(path) > state.step and path.resolve() != own)
+        for path in reading.checkpoints_in(store.folder)
+        if not inside or (reading.steps_of(path) > state.step and path.resolve() != own)
     ]
     aside = store.set_aside(in_the_way, name)
     return [f"{len(in_the_way)} checkpoint(s) of an earlier run moved to {aside}"] if aside else []
@@ -87,7 +88,7 @@ class Saving:
         if self._store is None:
             return None
         history = self._learner.state.history
-        return checkpoint.best_record(r for r in history if self._folder_of(r).is_dir())
+        return records.best_record(r for r in history if self._folder_of(r).is_dir())
 
     def _folder_of(self, record: EpochRecord) -> Path:
         return Path(self._learner.config.checkpoint.dir) / f"epoch{record.epoch}"
@@ -95,10 +96,10 @@ class Saving:
     def take_best(self) -> Optional[EpochRecord]:
         """Put the best saved model's parameters into the model, in every process."""
         best = self._best_kept()
-        source = checkpoint.load(self._folder_of(best)) if best is not None else None
+        source = reading.load(self._folder_of(best)) if best is not None else None
         best, source = self._learner.group.from_main((best, source))
         if source is not None:
-            restore.restore_parameters(self._learner.model, source)
+            restore.parameters(self._learner.model, source)
         return best
 
     def require_finite(self, value: float, what: str) -> None:

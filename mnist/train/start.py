@@ -8,8 +8,8 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 
 from mnist import config as configs
 from mnist.base.errors import InputError
-from mnist.checkpoints import checkpoint
-from mnist.checkpoints.checkpoint import Checkpoint
+from mnist.checkpoints import reading, records
+from mnist.checkpoints.records import Checkpoint
 from mnist.config import Config
 from mnist.fluid import environment, processes
 from mnist.fluid.processes import Group
@@ -64,7 +64,7 @@ def _config_and_checkpoint(
     given = configs.load(config_path, overrides) if config_path else configs.default(overrides)
     if resume is None:
         return given, None
-    return given, checkpoint.load(checkpoint.locate(resume, given.checkpoint.dir, prefer="latest"))
+    return given, reading.load(reading.locate(resume, given.checkpoint.dir, prefer="latest"))
 
 
 def _from_checkpoint(resume: str, overrides: Tuple[str, ...]) -> Tuple[Config, Checkpoint]:
@@ -72,8 +72,8 @@ def _from_checkpoint(resume: str, overrides: Tuple[str, ...]) -> Tuple[Config, C
     # Of them only the folder matters before that config is known.
     folder = [o for o in overrides if o.partition("=")[0].strip() == "checkpoint.dir"]
     kept_in = configs.default(folder).checkpoint.dir
-    source = checkpoint.load(checkpoint.locate(resume, kept_in, prefer="latest"))
+    source = reading.load(reading.locate(resume, kept_in, prefer="latest"))
     if source.state is None:
         raise InputError(f"{source.path}: has no config in it; name one with --config")
-    state = str(source.path / checkpoint.STATE)
+    state = str(source.path / records.STATE)
     return configs.from_dict(source.state.config, state, overrides), source

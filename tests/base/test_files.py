@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and errors that stay on one line."""
+"""Files and folders that appear whole or not at all."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 from helpers import PROJECT, ROOT, environment
 
 from mnist.base import files
-from mnist.base.errors import Failure, InputError, Interrupted
+from mnist.base.errors import Failure, InputError
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):
@@ -40,6 +40,29 @@ def test_what_the_disk_refuses_names_the_file(tmp_path):
         pass
 
 
+def test_what_is_read_is_bounded_before_it_is_read(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    assert files.read_input(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(InputError, match=r"file: is too large \(more than 4 bytes\)"):
+        files.read_input(tmp_path / "file", 4)
+    with open(tmp_path / "large", "wb") as large:
+        large.truncate(1 << 40)
+    with pytest.raises(InputError, match="large: is too large"):
+        files.read_input(tmp_path / "large", 1 << 20)
+    # What has no size is read all the same.
+    assert files.read_input("/proc/self/status", 1 << 20).startswith(b"Name:")
+
+
+def test_a_folder_is_removed_in_one_go_and_parents_are_made_only_if_wanted(tmp_path):
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    files.remove_folder(tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == []
+    gone = files.staged_folder(tmp_path / "gone" / "folder", make_parents=False)
+    with pytest.raises(Failure, match=r"folder: cannot be written \(No such file"), gone:
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_inputs_are_found_in_the_working_directory_first_then_in_the_project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = os.path.join("configs", "adam.yaml")
@@ -58,16 +81,6 @@ def test_the_tests_and_their_processes_know_only_a_copy_of_the_project(tmp_path)
         cwd=str(tmp_path), env=environment(), stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert done.stdout == f"{PROJECT}\n"
-
-
-def test_an_error_is_one_line_whatever_is_in_it():
-    message = str(InputError("bad\nname\x1b[31m: é 数字"))
-    assert message == "bad\\nname\\x1b[31m: é 数字"
-
-
-def test_exit_codes():
-    assert InputError("").exit_code == 2 and Failure("").exit_code == 1
-    assert Interrupted("", 2).exit_code == 130 and Interrupted("", 15).exit_code == 143
 
 
 # --- folders ---

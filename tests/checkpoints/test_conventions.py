@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mnist import config as configs
 from mnist.base.errors import InputError
-from mnist.checkpoints import checkpoint, conventions
+from mnist.checkpoints import conventions, reading
 from mnist.checkpoints.conventions import Conventions
 from mnist.model import opening, predictor
 
@@ -245,7 +245,7 @@ def test_training_goes_on_as_the_net_was_meant_and_its_checkpoint_says_so(pairs,
     settings = ["--set", "train.epochs=11", "--set", "optimizer.learning_rate=0.0005"]
     verb("train", "--config", "c.yaml", *settings, "--resume", "mnist_epoch9", *plain.options,
          cwd=tmp_path, check=0)  # fmt: skip
-    model = checkpoint.load(tmp_path / "checkpoints" / "best").model
+    model = reading.load(tmp_path / "checkpoints" / "best").model
     assert conventions.of_model(model) == conventions.parse(plain.options[1::2])
     after = evaluated("checkpoints/best", (), tmp_path)["accuracy"]
     assert after > share(found[plain.name]) - 0.02

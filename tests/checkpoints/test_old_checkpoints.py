@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import digits, dygraph, same, verb
 
-from mnist.checkpoints import checkpoint, course_pairs, pickles
+from mnist.checkpoints import course_pairs, pickles, reading
 from mnist.model import opening
 
 OLD = Path(__file__).parents[1] / "material" / "checkpoint-046f694"
@@ -74,13 +74,13 @@ def old(request, tmp_path, monkeypatch):
 def test_todays_code_goes_on_to_the_same_bits(old):
     folder, name = old
     verb("train", "--resume", name, cwd=folder.parent, check=0)
-    made = checkpoint.load(folder / "epoch4")
+    made = reading.load(folder / "epoch4")
     expected, _, _ = course_pairs.read_pair(OLD / "continued")
     if arithmetic() == (OLD / "arithmetic.sha256").read_text().strip():
         assert same(made.parameters, expected)
     else:
         assert all(np.allclose(made.parameters[key], expected[key], 1e-5) for key in expected)
-    whole = [path.name for path in checkpoint.checkpoints_in(folder)]
+    whole = [path.name for path in reading.checkpoints_in(folder)]
     assert whole == ["epoch2", "epoch3", "epoch4"]
     for pointer in ("best", "latest"):
         assert (folder / pointer).read_text() == "epoch4\n"

@@ -378,9 +378,9 @@ def test_a_genuine_file_cut_off_anywhere_is_refused():
 def test_what_is_no_readable_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, part in [
-        (tmp_path, "is not a regular file"),
-        (tmp_path / "pipe", "is not a regular file"),
-        (Path("/dev/zero"), "is not a regular file"),
+        (tmp_path, "cannot be read (it is a folder)"),
+        (tmp_path / "pipe", "cannot be read (it is not a regular file)"),
+        (Path("/dev/zero"), "cannot be read (it is not a regular file)"),
         (tmp_path / "none", "cannot be read (No such file or directory)"),
         (tmp_path / ("n" * 300), "cannot be read (File name too long)"),
         (Path(f"{tmp_path}/nul\0"), "cannot be read (embedded null byte)"),
@@ -394,7 +394,7 @@ def test_a_file_beyond_the_limit_is_refused_unread(tmp_path):
     path = tmp_path / "large.pdparams"
     with open(path, "wb") as large:
         large.truncate(pickles.MAX_FILE_BYTES + 1)
-    with pytest.raises(InputError, match=r"1,073,741,825 bytes; at most 1,073,741,824 are read"):
+    with pytest.raises(InputError, match=r"is too large \(more than 1,073,741,824 bytes\)"):
         pickles.load(path)
 
 

@@ -11,8 +11,9 @@ import pytest
 from helpers import PROJECT, digits, dygraph, save_checkpoint, verb
 from safetensors.numpy import load_file
 
+from mnist.base import files
 from mnist.base.errors import Failure, InputError
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import reading
 from mnist.export import bundle, onnx_model, paddle_program, weight_files
 from mnist.fluid import layers
 from mnist.fluid.feeding import as_model_input
@@ -73,9 +74,9 @@ def test_model_json_describes_the_files(lenet5):
     described = json.loads((folder / "exported" / "model.json").read_text())
     assert sorted(described["files"]) == FILES[1:]
     for name, sha256 in described["files"].items():
-        assert checkpoint.sha256_of(folder / "exported" / name) == sha256
+        assert files.sha256_of(folder / "exported" / name) == sha256
     source = folder / "checkpoints" / "epoch1" / "model.pdparams"
-    assert described["checkpoint"]["parameters_sha256"] == checkpoint.sha256_of(source)
+    assert described["checkpoint"]["parameters_sha256"] == files.sha256_of(source)
     assert described["temperature"] is None and described["model"]["name"] == "lenet5"
     assert described["checked"]["results"][2]["same_digit"] == 300
 
@@ -122,7 +123,7 @@ def test_an_export_holds_nothing_of_the_machine_and_is_the_same_again(lenet5, tm
     for name in FILES:
         content = (folder / "exported" / name).read_bytes()
         assert b".py" not in content and str(folder).encode() not in content
-    bundle.export(checkpoint.load(folder / "checkpoints" / "best"), tmp_path / "again")
+    bundle.export(reading.load(folder / "checkpoints" / "best"), tmp_path / "again")
     # Paddle writes the variables of a program in any order, so two of FILES may differ.
     for name in ("model.onnx", "paddle/__params__", "weights.npz", "weights.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / "exported" / name).read_bytes()
@@ -142,7 +143,7 @@ def test_an_export_holds_nothing_of_the_machine_and_is_the_same_again(lenet5, tm
 )
 def test_every_model_gives_the_same_in_onnxruntime_and_opencv(tmp_path, settings):
     path = save_checkpoint(tmp_path / "checkpoints", *settings)
-    done = bundle.export(checkpoint.load(path), tmp_path / "out")
+    done = bundle.export(reading.load(path), tmp_path / "out")
     assert [row.runtime for row in done.agreements][-1] == "OpenCV"
     assert all(row.holds for row in done.agreements)
     images = images_of(50)
@@ -152,7 +153,7 @@ def test_every_model_gives_the_same_in_onnxruntime_and_opencv(tmp_path, settings
 
 
 def test_a_temperature_divides_the_logits_inside_the_export(tmp_path, monkeypatch):
-    source = checkpoint.load(save_checkpoint(tmp_path / "checkpoints", "model.name=fc"))
+    source = reading.load(save_checkpoint(tmp_path / "checkpoints", "model.name=fc"))
     assert calibration.temperature_of(source) is None
     warm = SimpleNamespace(state=SimpleNamespace(temperature=2.5))
     assert calibration.temperature_of(warm) == 2.5
@@ -173,7 +174,7 @@ def test_a_temperature_divides_the_logits_inside_the_export(tmp_path, monkeypatc
 
 def test_the_weights_are_the_checkpoints_and_the_table_names_them(lenet5):
     folder, _ = lenet5
-    parameters = checkpoint.load(folder / "checkpoints" / "epoch1").parameters
+    parameters = reading.load(folder / "checkpoints" / "epoch1").parameters
     with np.load(folder / "exported" / "weights.npz", allow_pickle=False) as arrays:
         in_npz = dict(arrays)
     in_safetensors = load_file(folder / "exported" / "weights.safetensors")
@@ -210,7 +211,7 @@ def test_the_names_of_a_batch_normalisation_in_pytorch():
 @pytest.fixture
 def small_model(tmp_path):
     path = save_checkpoint(tmp_path / "checkpoints", "model.name=fc", "model.hidden_sizes=[]")
-    return checkpoint.load(path)
+    return reading.load(path)
 
 
 def test_an_earlier_export_stays_unless_forced(lenet5, tmp_path):
@@ -245,7 +246,7 @@ def test_a_file_that_gives_other_results_is_not_published(lenet5, tmp_path, monk
     monkeypatch.setattr(
         onnx_model.OnnxModel, "probabilities", lambda self, images: right(self, images)[:, ::-1]
     )
-    source = checkpoint.load(folder / "checkpoints" / "best")
+    source = reading.load(folder / "checkpoints" / "best")
     for target in (out, tmp_path / "deep" / "new"):
         with pytest.raises(Failure, match=r"model\.onnx in onnxruntime differs from dygraph"):
             bundle.export(source, target, force=True)
@@ -286,7 +287,7 @@ def test_an_operator_that_has_no_conversion_is_named(tmp_path, monkeypatch):
         return padded if margin else values
 
     monkeypatch.setattr(layers, "pad", reflected)
-    source = checkpoint.load(save_checkpoint(tmp_path / "checkpoints", "model.name=lenet5"))
+    source = reading.load(save_checkpoint(tmp_path / "checkpoints", "model.name=lenet5"))
     with pytest.raises(Failure, match=r"cannot convert this model to ONNX: .*pad2d"):
         bundle.export(source, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
@@ -295,7 +296,7 @@ def test_an_operator_that_has_no_conversion_is_named(tmp_path, monkeypatch):
 def test_without_its_data_set_random_images_are_compared_loudly(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bundle, "CHECKED_IMAGES", 500)
     path = save_checkpoint(tmp_path / "checkpoints", "model.name=fc", data=tmp_path / "gone.gz")
-    done = bundle.export(checkpoint.load(path), tmp_path / "out")
+    done = bundle.export(reading.load(path), tmp_path / "out")
     assert done.agreements[0].images == 500
     assert done.description["checked"]["on"] == "500 random images"
     assert "gone.gz is not there, so checked on random images" in capsys.readouterr().err

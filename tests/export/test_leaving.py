@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from helpers import PROJECT, ROOT, digits, environment, save_checkpoint
 
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import reading
 from mnist.export import bundle
 from mnist.model.predictor import Predictor
 
@@ -35,7 +35,7 @@ def exported(tmp_path_factory):
     """A folder with ``exported`` and ``digit.npy``, and that digit's probabilities."""
     folder = tmp_path_factory.mktemp("leaving")
     path = save_checkpoint(folder / "checkpoints", "model.name=lenet5")
-    bundle.export(checkpoint.load(path), folder / "exported")
+    bundle.export(reading.load(path), folder / "exported")
     digit = digits().eval.images[:1]
     np.save(folder / "digit.npy", digit[0])
     return folder, Predictor(path).probabilities(digit)[0]

@@ -26,8 +26,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from mnist import config
+from mnist.base import files
 from mnist.base.errors import MnistError
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import reading, records
 from mnist.data import course_json, idx
 from mnist.pictures import decode
 
@@ -212,12 +213,12 @@ class Idx(Reader):
 
 class CheckpointFolder(Reader):
     title = "checkpoint reader (folders, course pairs, their pickles)"
-    files = (checkpoint.PARAMETERS, checkpoint.OPTIMIZER, checkpoint.STATE, checkpoint.MANIFEST)
+    files = (records.PARAMETERS, records.OPTIMIZER, records.STATE, records.MANIFEST)
 
     def __init__(self, folder: Path, place: Path) -> None:
         super().__init__(folder, place)
         whole = folder / "checkpoints" / "epoch3"
-        self.genuine = checkpoint.load(whole)
+        self.genuine = reading.load(whole)
         self.contents = {name: (whole / name).read_bytes() for name in self.files}
         self.path = place / "epoch3"
         shutil.copytree(whole, self.path)
@@ -229,8 +230,8 @@ class CheckpointFolder(Reader):
                 "vouched": rng.random() < 0.8, "pair": rng.random() < 0.3}  # fmt: skip
 
     def made_up(self) -> st.SearchStrategy:
-        state = json.loads(self.contents[checkpoint.STATE])
-        manifest = json.loads(self.contents[checkpoint.MANIFEST])
+        state = json.loads(self.contents[records.STATE])
+        manifest = json.loads(self.contents[records.MANIFEST])
         paths = st.sampled_from(
             [*self.files, "../x", "/etc/passwd", "", ".", "a/b", "\0", "x" * 300]
         )
@@ -243,10 +244,10 @@ class CheckpointFolder(Reader):
             max_size=5,
         )  # fmt: skip
         contents = st.one_of(
-            _changed(state).map(lambda v: (checkpoint.STATE, json.dumps(v).encode())),
-            _changed(manifest).map(lambda v: (checkpoint.MANIFEST, json.dumps(v).encode())),
+            _changed(state).map(lambda v: (records.STATE, json.dumps(v).encode())),
+            _changed(manifest).map(lambda v: (records.MANIFEST, json.dumps(v).encode())),
             st.dictionaries(paths, st.text(max_size=5) | st.just("0" * 64)).map(
-                lambda v: (checkpoint.MANIFEST, json.dumps({"format": 1, "files": v}).encode())
+                lambda v: (records.MANIFEST, json.dumps({"format": 1, "files": v}).encode())
             ),
             st.tuples(
                 st.sampled_from(self.files[:2]),
@@ -264,11 +265,11 @@ class CheckpointFolder(Reader):
         name, content = given["name"], given["content"]
         (self.path / name).write_bytes(content)
         try:
-            if given["vouched"] and name != checkpoint.MANIFEST:
+            if given["vouched"] and name != records.MANIFEST:
                 self._vouch(name)
-            loaded = checkpoint.load(self.path / "model" if given["pair"] else self.path)
+            loaded = reading.load(self.path / "model" if given["pair"] else self.path)
         finally:
-            for original in {name, checkpoint.MANIFEST}:
+            for original in {name, records.MANIFEST}:
                 (self.path / original).write_bytes(self.contents[original])
         for array in loaded.parameters.values():
             require(array.dtype == np.float32 and np.isfinite(array).all(), "not finite float32")
@@ -277,9 +278,9 @@ class CheckpointFolder(Reader):
             require(loaded.state == self.genuine.state, "a damaged state went unseen")
 
     def _vouch(self, name: str) -> None:
-        manifest = json.loads(self.contents[checkpoint.MANIFEST])
-        manifest["files"][name] = checkpoint.sha256_of(self.path / name)
-        (self.path / checkpoint.MANIFEST).write_text(json.dumps(manifest))
+        manifest = json.loads(self.contents[records.MANIFEST])
+        manifest["files"][name] = files.sha256_of(self.path / name)
+        (self.path / records.MANIFEST).write_text(json.dumps(manifest))
 
 
 def _changed(document: Any) -> st.SearchStrategy:

@@ -10,9 +10,9 @@ from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from itertools import count
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Set
+from typing import Dict, Iterator, List, Optional, Set, Tuple, Union
 
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import reading, records
 from mnist.data import dataset
 
 from .material import (
@@ -169,7 +169,7 @@ class Aim:
         return owner(self._folder) == self._process.pid
 
     def _saving(self) -> bool:
-        return any(n.endswith(f"-{self._process.pid}") for n in self._new_names(".staging-"))
+        return any(n.endswith(".tmp") for n in self._new_names((".epoch", ".step")))
 
     def _renamed(self) -> bool:
         return bool([n for n in self._new_names("") if not n.startswith(".")])
@@ -192,7 +192,7 @@ class Aim:
                 pass
         return files
 
-    def _new_names(self, prefix: str) -> Set[str]:
+    def _new_names(self, prefix: Union[str, Tuple[str, ...]]) -> Set[str]:
         names = self._names()
         new, self._known = names - self._known, names
         return {name for name in new if name.startswith(prefix)}
@@ -204,7 +204,7 @@ class Aim:
             return set()
 
     def _latest(self) -> Optional[str]:
-        return checkpoint.pointed_at(self._folder / "latest")
+        return reading.pointed_at(self._folder / "latest")
 
 
 def owner(folder: Path) -> Optional[int]:
@@ -220,15 +220,17 @@ def where(training: Training, pid: int) -> str:
     folder = training.checkpoints
     if owner(folder) != pid:
         return "in the start-up"
-    staged = list(folder.glob(".staging-*"))
-    if any(list(folder.glob(f".{pointer}.*.tmp")) for pointer in checkpoint.POINTERS):
+    if any(list(folder.glob(f".{pointer}.*.tmp")) for pointer in reading.POINTERS):
         return "in setting a pointer"
-    if any(path.name.endswith(f"-{pid}") for path in staged):
+    if any(folder.glob(".[es]*.tmp")):
         return "in writing a checkpoint"
-    paths = sorted(checkpoint.checkpoints_in(folder), key=checkpoint.steps_of)
-    if paths and checkpoint.pointed_at(folder / "latest") != paths[-1].name:
+    paths = sorted(reading.checkpoints_in(folder), key=reading.steps_of)
+    if paths and reading.pointed_at(folder / "latest") != paths[-1].name:
         return "between rename and pointer"
-    if staged or len([path for path in paths if path.name.startswith("step")]) > 1:
+    if (
+        any(folder.glob(".*.removed"))
+        or len([path for path in paths if path.name.startswith("step")]) > 1
+    ):
         return "in removing old checkpoints"
     if (folder / "result.json").exists():
         return "after the last epoch"
@@ -262,8 +264,8 @@ def aside_cases(options: Options, kills: int, rng: random.Random):
 
 
 def _digest(path: Path) -> str:
-    checkpoint.verify(path)
-    return hashlib.sha256((path / checkpoint.MANIFEST).read_bytes()).hexdigest()
+    reading.verify(path)
+    return hashlib.sha256((path / records.MANIFEST).read_bytes()).hexdigest()
 
 
 # --- prepare and the cache -------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from helpers import digits, same
 
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import reading
 from mnist.data import course_json, idx
 from tests.material.event_files import points
 
@@ -151,7 +151,7 @@ class Training:
 
     def arguments(self, *more: str) -> List[str]:
         """``mnist.train``'s: go on from the latest checkpoint, or start where there is none."""
-        resume = ["--resume", "latest"] if checkpoint.checkpoints_in(self.checkpoints) else []
+        resume = ["--resume", "latest"] if reading.checkpoints_in(self.checkpoints) else []
         return ["--config", "config.yaml", *resume, *more]
 
     def finish(self, *more: str):
@@ -165,14 +165,14 @@ class Training:
 
     def newest_step(self) -> int:
         """The newest checkpoint's step; Broken if any that can be seen is not whole."""
-        paths = checkpoint.checkpoints_in(self.checkpoints)
+        paths = reading.checkpoints_in(self.checkpoints)
         pointers = [self.checkpoints / name for name in ("best", "latest")]
         try:
             for path in [*paths, *(p for p in pointers if p.exists())]:
-                checkpoint.load(path)
+                reading.load(path)
         except Exception as error:
             raise Broken(f"{self.folder}: a visible checkpoint is not whole: {error}") from error
-        return max((checkpoint.steps_of(path) for path in paths), default=-1)
+        return max((reading.steps_of(path) for path in paths), default=-1)
 
     def require_same_end(self, straight: "Training") -> None:
         """Broken unless this training ended exactly as the one that was never disturbed."""
@@ -197,7 +197,7 @@ class Training:
 
     def last(self):
         """The checkpoint of the last epoch."""
-        return checkpoint.load(self.checkpoints / f"epoch{EPOCHS}")
+        return reading.load(self.checkpoints / f"epoch{EPOCHS}")
 
     def _result(self):
         result = json.loads((self.checkpoints / "result.json").read_text())

@@ -21,9 +21,8 @@ from typing import Callable, Iterator, List, NamedTuple
 from helpers import ROOT, digits, environment
 from PIL import Image
 
-from mnist.base import command
-from mnist.checkpoints import checkpoint
-from mnist.checkpoints.checkpoint import MANIFEST, OPTIMIZER, PARAMETERS
+from mnist.base import command, files
+from mnist.checkpoints.records import MANIFEST, OPTIMIZER, PARAMETERS
 from tests.material.malicious import executing, exhausting, foreign
 
 from .material import require, straight_run
@@ -135,7 +134,7 @@ def plant(whole: Path, target: Path, name: str, content: bytes) -> None:
         shutil.copytree(whole, target)
     (target / name).write_bytes(content)
     manifest = json.loads((target / MANIFEST).read_text())
-    manifest["files"][name] = checkpoint.sha256_of(target / name)
+    manifest["files"][name] = files.sha256_of(target / name)
     (target / MANIFEST).write_text(json.dumps(manifest))
 
 

@@ -17,7 +17,7 @@ import pytest
 from helpers import DIGITS, ROOT, environment, same, small, verb
 
 from mnist import config as configs
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import reading
 from mnist.data import course_json
 from mnist.data.dataset import Split
 from mnist.fluid import processes
@@ -54,7 +54,7 @@ def train(folder, *arguments, workers=2, **options):
 
 
 def final(folder, epoch=2):
-    return checkpoint.load(folder / "checkpoints" / f"epoch{epoch}")
+    return reading.load(folder / "checkpoints" / f"epoch{epoch}")
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_a_signal_stops_all_after_one_step_saved_and_it_goes_on_bit_for_bit(tmp_
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
     assert len(re.findall(r"^error: stopped by signal 15 .* saved", errors, re.MULTILINE)) == 1
-    saved = checkpoint.load(stopped / "checkpoints" / "latest").state
+    saved = reading.load(stopped / "checkpoints" / "latest").state
     epochs = str(saved.epoch + 1)
     # Both to the end of the epoch: the one that was stopped, and one that never was.
     train(stopped, "--set", f"train.epochs={epochs}", "--resume", "latest", check=0)
@@ -182,7 +182,7 @@ def test_a_process_that_dies_ends_the_run_with_the_last_checkpoint_whole(tmp_pat
     os.kill(workers[1], signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode not in (0, None)
-    checkpoint.load(checkpoint.newest(tmp_path / "checkpoints"))
+    reading.load(reading.newest(tmp_path / "checkpoints"))
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,9 @@ class Found(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _model(checkpoint: str):
-    from mnist.fluid import places
+    from mnist.fluid import environment
 
-    places.prepare_process()
+    environment.prepare()
     from mnist.model.predictor import Predictor
 
     return Predictor(checkpoint)

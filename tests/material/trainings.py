@@ -3,7 +3,7 @@
 from helpers import same, small
 
 from mnist import config as configs
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import reading
 from mnist.train import loop
 from mnist.train.loop import Resumption
 
@@ -27,13 +27,13 @@ def run(folder, *overrides, resume=None, data=None, allow_changes=False):
     config = config_for(folder, *overrides)
     resumption = None
     if resume is not None:
-        source = checkpoint.load(folder / "checkpoints" / resume)
+        source = reading.load(folder / "checkpoints" / resume)
         resumption = Resumption(source, allow_changes)
     return loop.train(config, data or small(), resume=resumption)
 
 
 def final(folder, epoch=3):
-    return checkpoint.load(folder / "checkpoints" / f"epoch{epoch}")
+    return reading.load(folder / "checkpoints" / f"epoch{epoch}")
 
 
 def assert_same_checkpoint(left, right):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist import config as configs
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import reading, records
 from mnist.model import calibration
 from mnist.train import loop
 
@@ -69,7 +69,7 @@ def run(folder, resume=None, **changes):
     }
     config = configs.Config.model_validate(values)
     loop.train(config, small(), resume=resume)
-    return checkpoint.load(folder / "checkpoints" / "epoch2").state
+    return reading.load(folder / "checkpoints" / "epoch2").state
 
 
 def test_training_stores_it_and_a_resumed_run_stores_the_same(tmp_path):
@@ -77,7 +77,7 @@ def test_training_stores_it_and_a_resumed_run_stores_the_same(tmp_path):
 
     straight = run(tmp_path / "straight")
     assert calibration.LOWEST < straight.temperature < calibration.HIGHEST
-    first = checkpoint.load(tmp_path / "straight" / "checkpoints" / "epoch1")
+    first = reading.load(tmp_path / "straight" / "checkpoints" / "epoch1")
     resumed = run(tmp_path / "resumed", Resumption(first, allow_changes=False))
     assert resumed.temperature == straight.temperature
 
@@ -87,6 +87,6 @@ def test_a_regression_has_none(tmp_path):
 
 
 def test_a_checkpoint_from_before_loads(tmp_path):
-    state = checkpoint.RunState(config={}).model_dump()
+    state = records.RunState(config={}).model_dump()
     del state["temperature"]
-    assert checkpoint.RunState.model_validate(state).temperature is None
+    assert records.RunState.model_validate(state).temperature is None

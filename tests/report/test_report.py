@@ -12,7 +12,7 @@ import pytest
 from helpers import DIGITS, digits, verb
 
 from mnist.base.errors import InputError
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import reading
 from mnist.report import measurement, output, past_run
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
@@ -149,7 +149,7 @@ def test_a_report_has_every_section_and_agrees_with_evaluate(copy):
         a["alt"] for a in page.all("img") if re.match(r"A \d that was read as \d", a["alt"])
     ]
     assert len(mistakes) == min(wrong, 50) > 5
-    state = checkpoint.read_state(copy / "one" / "best")
+    state = reading.read_state(copy / "one" / "best")
     assert state.data_sha256 in page.words_shown and state.saved_at in page.words_shown
     for record in state.history:
         assert f"{record.valid_loss:.4f}" in page.words_shown

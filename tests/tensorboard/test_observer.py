@@ -14,7 +14,7 @@ from helpers import PROJECT, dygraph, environment, small
 
 from mnist import config as configs
 from mnist.base.errors import Interrupted
-from mnist.checkpoints.checkpoint import RunState
+from mnist.checkpoints.records import RunState
 from mnist.config import LogConfig
 from mnist.fluid.door import fluid, to_variable
 from mnist.model import architectures

@@ -13,7 +13,7 @@ import pytest
 from helpers import needs_kernels, same, small
 
 from mnist.base.errors import Failure, InputError, Interrupted
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import reading, store
 from mnist.train import loop
 from mnist.train.loop import Resumption
 from tests.material.event_files import points
@@ -87,7 +87,7 @@ def test_resuming_inside_an_epoch_is_bit_exact(tmp_path, model, kernels):
         overrides += ["train.averaging_decay=0.9", "train.label_smoothing=0.1"]
     run(tmp_path / "straight", *overrides)
     stopped = stop_soon_after_the_start(tmp_path / "stopped", *overrides)
-    assert checkpoint.load(stopped).state.step_in_epoch > 0
+    assert reading.load(stopped).state.step_in_epoch > 0
     run(tmp_path / "stopped", *overrides, resume=stopped.name)
     assert_same_checkpoint(final(tmp_path / "straight", 2), final(tmp_path / "stopped", 2))
     curve = [p for p in points(tmp_path / "stopped" / "log") if "second" not in p[0]]
@@ -112,7 +112,7 @@ def stop_soon_after_the_start(folder, *overrides):
         run(folder, *overrides)
     sender.join()
     assert caught.value.exit_code == 143
-    return checkpoint.follow(folder / "checkpoints" / "latest")
+    return reading.follow(folder / "checkpoints" / "latest")
 
 
 def test_a_finished_run_that_is_resumed_reports_and_changes_nothing(tmp_path):
@@ -128,7 +128,7 @@ def test_with_nothing_left_to_train_only_what_is_there_is_named(tmp_path, monkey
     averaged = ("train.averaging_decay=0.9", "train.epochs=1")
     first = run(Path("a"), *averaged)
     assert "a/checkpoints/ (best, latest; result.json has" in capsys.readouterr().out
-    source = checkpoint.load("a/checkpoints/latest")
+    source = reading.load("a/checkpoints/latest")
     again = loop.train(config_for(Path("b"), *averaged), small(), resume=Resumption(source))
     assert "b/checkpoints/ (result.json has the figures)" in capsys.readouterr().out
     # Of the average, as the first run's.
@@ -186,7 +186,7 @@ def test_starting_anew_sets_earlier_checkpoints_and_curves_aside(tmp_path):
     first = final(tmp_path, 2)
     run(tmp_path, "train.epochs=1", "train.seed=5")
     (aside,) = (tmp_path / "checkpoints").glob("earlier-*")
-    assert_same_checkpoint(checkpoint.load(aside / "epoch2"), first)
+    assert_same_checkpoint(reading.load(aside / "epoch2"), first)
     assert not (tmp_path / "checkpoints" / "epoch2").exists()
     assert len(list((tmp_path / "log" / aside.name).glob("events*"))) == 1
     assert len(list((tmp_path / "log").glob("events*"))) == 1
@@ -215,7 +215,7 @@ def test_a_diverging_run_stops_with_the_last_good_checkpoint_kept(tmp_path):
         run(tmp_path, "train.epochs=9", "optimizer.learning_rate=1e30", resume="epoch1",
             allow_changes=True)  # fmt: skip
     assert "latest" in str(caught.value)
-    assert_same_checkpoint(checkpoint.load(tmp_path / "checkpoints" / "latest"), good)
+    assert_same_checkpoint(reading.load(tmp_path / "checkpoints" / "latest"), good)
 
 
 def test_curves_hold_each_step_once_with_what_they_should(tmp_path):
@@ -259,11 +259,11 @@ def test_a_checkpoint_folder_deleted_under_a_running_training(tmp_path):
     # Deleted between two checkpoints, or before the pointer to the best one is set.
     with pytest.raises(Failure, match=r"cannot be (saved|set|written)"):
         run_with_deletion()
-    assert checkpoint.load(tmp_path / "gone" / "epoch1").state.epoch == 1
+    assert reading.load(tmp_path / "gone" / "epoch1").state.epoch == 1
     shutil.rmtree(tmp_path / "gone")
     result = run_with_deletion("checkpoint.on_failure=warn")
     assert len(result["history"]) == 40
-    assert checkpoint.load(tmp_path / "gone" / "epoch1").state.epoch == 1
+    assert reading.load(tmp_path / "gone" / "epoch1").state.epoch == 1
 
 
 def test_a_pointer_that_cannot_be_set_is_treated_as_a_checkpoint_that_cannot_be_saved(
@@ -272,7 +272,7 @@ def test_a_pointer_that_cannot_be_set_is_treated_as_a_checkpoint_that_cannot_be_
     def refuse(store, name):
         raise Failure(f"{store.folder / 'best'}: cannot be set (No space left on device)")
 
-    monkeypatch.setattr(checkpoint.CheckpointStore, "mark_best", refuse)
+    monkeypatch.setattr(store.CheckpointStore, "mark_best", refuse)
     with pytest.raises(Failure, match="cannot be set"):
         run(tmp_path)
     result = run(tmp_path / "on", "checkpoint.on_failure=warn")

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from mnist.base.errors import Failure, InputError
-from mnist.checkpoints.checkpoint import CheckpointStore
+from mnist.checkpoints.store import CheckpointStore
 from tests.material.trainings import run
 
 

@@ -8,7 +8,7 @@ import pytest
 from helpers import ROOT, same, verb
 
 from mnist import config as configs
-from mnist.checkpoints import checkpoint
+from mnist.checkpoints import reading, records
 from mnist.config.former import FORMER_KEYS
 
 # After the first of two epochs, written by the version before the keys in FORMER_KEYS went.
@@ -30,7 +30,7 @@ def resume(folder, *settings, check=0, name="checkpoints/epoch1", more=()):
 def test_settings_apply_to_the_config_in_the_checkpoint(earlier):
     # With the defaults, whose optimizer is Adam, there would be no such key.
     resume(earlier, "optimizer.momentum=0.8", "train.epochs=3", "log.every_steps=7")
-    state = checkpoint.load(earlier / "checkpoints" / "epoch3").state
+    state = reading.load(earlier / "checkpoints" / "epoch3").state
     config = configs.from_dict(state.config, "state.json")
     assert (config.optimizer.name, config.optimizer.momentum) == ("momentum", 0.8)
     assert (config.train.epochs, config.log.every_steps) == (3, 7)
@@ -41,7 +41,7 @@ def test_what_would_be_another_run_is_refused_unless_it_is_allowed(earlier):
     assert "optimizer.momentum: 0.8 in the checkpoint, 0.5 now" in done.stderr
     assert "--allow-changes" in done.stderr and done.stderr.count("\n") == 1
     resume(earlier, "optimizer.momentum=0.5", more=["--allow-changes"])
-    state = checkpoint.load(earlier / "checkpoints" / "epoch2").state
+    state = reading.load(earlier / "checkpoints" / "epoch2").state
     assert state.config["optimizer"]["momentum"] == 0.5
 
 
@@ -55,20 +55,20 @@ def test_the_folder_of_latest_can_be_set(earlier):
     (earlier / "checkpoints" / "latest").symlink_to("epoch1")
     (earlier / "checkpoints").rename(earlier / "elsewhere")
     resume(earlier, "optimizer.momentum=0.8", "checkpoint.dir=elsewhere", name="latest")
-    assert checkpoint.load(earlier / "elsewhere" / "epoch2").state.epoch == 2
+    assert reading.load(earlier / "elsewhere" / "epoch2").state.epoch == 2
 
 
 def with_todays_keys(folder):
     """Rewrite a checkpoint as it would be written today."""
-    state = json.loads((folder / checkpoint.STATE).read_text())
+    state = json.loads((folder / records.STATE).read_text())
     state["config"] = configs.from_dict(state["config"], "state.json").model_dump()
     content = json.dumps(state).encode()
-    (folder / checkpoint.STATE).write_bytes(content)
-    manifest = (folder / checkpoint.MANIFEST).read_text()
-    before = hashlib.sha256((EARLIER / checkpoint.STATE).read_bytes()).hexdigest()
+    (folder / records.STATE).write_bytes(content)
+    manifest = (folder / records.MANIFEST).read_text()
+    before = hashlib.sha256((EARLIER / records.STATE).read_bytes()).hexdigest()
     assert before in manifest
     after = manifest.replace(before, hashlib.sha256(content).hexdigest())
-    (folder / checkpoint.MANIFEST).write_text(after)
+    (folder / records.MANIFEST).write_text(after)
 
 
 def keys_of(values, path=""):
@@ -79,12 +79,12 @@ def keys_of(values, path=""):
 
 
 def test_a_checkpoint_of_an_earlier_version_goes_on_bit_for_bit(earlier, tmp_path):
-    assert FORMER_KEYS.keys() <= keys_of(checkpoint.load(EARLIER).state.config)
+    assert FORMER_KEYS.keys() <= keys_of(reading.load(EARLIER).state.config)
     today = tmp_path / "today"
     shutil.copytree(EARLIER, today / "checkpoints" / "epoch1")
     with_todays_keys(today / "checkpoints" / "epoch1")
     assert resume(earlier).stderr == resume(today).stderr == ""
-    left, right = (checkpoint.load(f / "checkpoints" / "epoch2") for f in (earlier, today))
+    left, right = (reading.load(f / "checkpoints" / "epoch2") for f in (earlier, today))
     assert same(left.parameters, right.parameters) and same(left.training, right.training)
     assert left.state.config == right.state.config
     assert not FORMER_KEYS.keys() & keys_of(left.state.config)

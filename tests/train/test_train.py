@@ -22,7 +22,7 @@ from helpers import (
 )
 
 from mnist import config as configs
-from mnist.checkpoints import checkpoint, course_pairs
+from mnist.checkpoints import course_pairs, reading
 
 
 def quick(epochs):
@@ -70,7 +70,7 @@ def test_a_missing_data_set_falls_back_loudly_and_leaves_a_record(tmp_path):
         "--set", "data.path=nowhere/mnist.json.gz", cwd=tmp_path, check=0,
     )  # fmt: skip
     assert "WARNING: " in done.stderr and "digits.json.gz" in done.stderr
-    state = checkpoint.load(tmp_path / "checkpoints" / "best").state
+    state = reading.load(tmp_path / "checkpoints" / "best").state
     assert "nowhere/mnist.json.gz does not exist" in state.data_fallback
     assert json.loads((tmp_path / "checkpoints" / "result.json").read_text())["data"]["fallback"]
 
@@ -112,8 +112,8 @@ def test_resuming_in_another_process_finishes_what_the_unbroken_run_finishes(tmp
     shutil.copytree(tmp_path / "checkpoints" / "epoch3", tmp_path / "straight")
     done = verb("train", *config, "--resume", "checkpoints/epoch1", cwd=tmp_path, check=0)
     assert "resumed from checkpoints/epoch1" in done.stdout and "moved to" in done.stdout
-    straight = checkpoint.load(tmp_path / "straight")
-    resumed = checkpoint.load(tmp_path / "checkpoints" / "epoch3")
+    straight = reading.load(tmp_path / "straight")
+    resumed = reading.load(tmp_path / "checkpoints" / "epoch3")
     assert same(straight.parameters, resumed.parameters)
 
 
@@ -134,8 +134,8 @@ def test_a_signal_saves_and_exits_and_the_line_it_prints_goes_on(tmp_path, numbe
     assert process.returncode == code
     hint = one_line(errors).split("go on with: python -m mnist.train ")[1]
     verb("train", *hint.split(), cwd=stopped, check=0)
-    left = checkpoint.load(straight / "checkpoints" / "epoch2")
-    right = checkpoint.load(stopped / "checkpoints" / "epoch2")
+    left = reading.load(straight / "checkpoints" / "epoch2")
+    right = reading.load(stopped / "checkpoints" / "epoch2")
     assert same(left.parameters, right.parameters)
     assert not list((stopped / "checkpoints").glob("step*"))
 
@@ -148,7 +148,7 @@ def test_a_kill_loses_at_most_the_epoch_under_way(tmp_path):
     process.communicate(timeout=60)
     done = verb("train", *arguments, "--resume", "latest", cwd=tmp_path, check=0)
     assert "resumed from" in done.stdout
-    assert checkpoint.load(tmp_path / "checkpoints" / "epoch3").state.epoch == 3
+    assert reading.load(tmp_path / "checkpoints" / "epoch3").state.epoch == 3
 
 
 def test_resuming_without_a_config_takes_the_checkpoints_own_threads(tmp_path):
@@ -225,7 +225,7 @@ def test_a_course_pair_is_resumed_with_its_optimizer_state(tmp_path, course_pair
         "--set", "optimizer.schedule.name=constant", cwd=tmp_path, check=0,
     )  # fmt: skip
     assert "4 epoch(s) done" in done.stdout and "epoch 5/5" in done.stdout
-    assert checkpoint.load(tmp_path / "checkpoints" / "latest").state.epoch == 5
+    assert reading.load(tmp_path / "checkpoints" / "latest").state.epoch == 5
 
 
 def test_a_course_pair_predicts_and_one_of_another_model_is_refused(tmp_path, course_pair):
@@ -240,6 +240,6 @@ def test_a_course_pair_predicts_and_one_of_another_model_is_refused(tmp_path, co
 
 def test_the_config_a_checkpoint_holds_is_the_one_it_was_trained_with(trained):
     folder, _ = trained
-    state = checkpoint.load(folder / "checkpoints" / "best").state
+    state = reading.load(folder / "checkpoints" / "best").state
     expected = configs.load(ROOT / "configs" / "quickstart.yaml", ["train.epochs=6"])
     assert configs.from_dict(state.config, "state") == expected

@@ -1,0 +1,252 @@
+"""Checkpoints found by what users call them, verified and read.
+
+Beside checkpoints ``best`` and ``latest`` are text files with the name of one in them: not
+every disk, and no ``scp -r``, has symbolic links. Links, and the copies of folders that were
+made of such, are read as well.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+from pydantic import ValidationError
+
+from mnist import __version__
+from mnist.base import notes
+from mnist.base.arrays import Arrays
+from mnist.base.errors import InputError
+from mnist.base.files import PathLike, find_input, read_input, sha256_of
+from mnist.checkpoints import conventions, course_pairs, records
+from mnist.checkpoints.records import MANIFEST, PARAMETERS, STATE, TRAINING, Checkpoint, RunState
+
+POINTERS = ("best", "latest")
+_NAME = re.compile(r"^(epoch|step)(\d+)$")
+_MAX_POINTER_BYTES = 100
+_MOST_NAMES = 10
+
+
+def locate(name: Optional[PathLike], folder: PathLike, prefer: str = "best") -> Path:
+    """The checkpoint, or the prefix of a course pair, that a user names, wherever it lies.
+
+    ``best``, ``latest`` and ``epoch3`` alone are those of ``folder``; ``latest`` is its newest
+    whole one, whatever the pointer says. A folder of checkpoints, and None, which is ``folder``
+    itself, mean its best one or, if ``prefer`` is ``latest``, its newest. Raises InputError that
+    says what is there instead.
+    """
+    if name is None:
+        return _one_of(Path(folder), prefer)
+    # A pair comes first: beside mnist.pdparams there may be a folder called mnist.
+    path = Path(name).expanduser() if course_pairs.is_pair(name) else find_input(name)
+    if not _is_there(path) and (str(name) in POINTERS or _NAME.match(str(name))):
+        path = Path(folder) / name
+        if str(name) == "latest":
+            return newest(Path(folder))
+    if not _is_there(path):
+        raise InputError(f"{path}: does not exist; {_what_is_in(path.parent)}")
+    if _holds_checkpoints(path):
+        return _one_of(path, prefer)
+    return path
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path) or course_pairs.is_pair(path)
+
+
+def _holds_checkpoints(path: Path) -> bool:
+    """Whether it is a folder of checkpoints, or at least none itself, not even a damaged one."""
+    own = any((path / name).exists() for name in (MANIFEST, STATE, PARAMETERS))
+    return path.is_dir() and not own and not course_pairs.is_pair(path)
+
+
+def _one_of(folder: Path, prefer: str) -> Path:
+    if prefer == "best" and os.path.lexists(folder / "best"):
+        return folder / "best"
+    return newest(folder)
+
+
+def newest(folder: Path) -> Path:
+    """The checkpoint with the most steps in ``folder``, damaged ones named and passed over."""
+    found = [*checkpoints_in(folder), *copies_in(folder)]
+    for path in sorted(found, key=steps_of, reverse=True):
+        try:
+            verify(path)
+        except InputError as error:
+            notes.warn(f"passing over a damaged checkpoint: {error}")
+        else:
+            return path
+    raise InputError(
+        f"{folder}: there is no {'whole ' if found else ''}checkpoint; train one (python -m"
+        " mnist.train --config configs/quickstart.yaml) or name another"
+    )
+
+
+def copies_in(folder: Path) -> List[Path]:
+    """Folders where pointers belong: what copying makes of symbolic links."""
+    paths = [folder / name for name in POINTERS]
+    return [path for path in paths if path.is_dir() and not path.is_symlink()]
+
+
+def _what_is_in(folder: Path) -> str:
+    """The checkpoints and pairs of a folder, for whoever named another."""
+    names = [path.name for path in checkpoints_in(folder)]
+    names += [name for name in POINTERS if os.path.lexists(folder / name)]
+    names += sorted(path.stem for path in folder.glob("*" + course_pairs.PARAMETERS))
+    if not names:
+        return f"no checkpoint is in {folder}/"
+    if len(names) > _MOST_NAMES:
+        names = [*names[: _MOST_NAMES // 2], "…", *names[-_MOST_NAMES // 2 :]]
+    return f"{folder}/ has {', '.join(names)}"
+
+
+def follow(path: Path) -> Path:
+    """The checkpoint that a pointer names; any other path as it is.
+
+    Raises InputError for a pointer at nothing.
+    """
+    pointed = pointed_at(path)
+    if pointed is None:
+        return path
+    if not (path.parent / pointed).is_dir():
+        there = _what_is_in(path.parent)
+        raise InputError(f"{path}: points to {pointed}, which is not there; {there}")
+    return path.parent / pointed
+
+
+def pointed_at(path: Path) -> Optional[str]:
+    """The name in a pointer; None if ``path`` is none. Raises InputError for other content."""
+    if path.is_symlink():
+        return os.readlink(path)
+    if path.name not in POINTERS or not os.path.lexists(path) or path.is_dir():
+        return None
+    name = read_input(path, _MAX_POINTER_BYTES).decode(errors="replace").strip()
+    if not _NAME.match(name):
+        raise InputError(f"{path}: holds {name!r}, which is no checkpoint's name")
+    return name
+
+
+def checkpoints_in(folder: Path) -> List[Path]:
+    """The checkpoint folders (``epochN``, ``stepN``) in ``folder``, whole or not."""
+    if not folder.is_dir():
+        return []
+    names = map(_NAME.match, os.listdir(folder))
+    found = sorted((name[1], int(name[2]), name.string) for name in names if name)
+    paths = [folder / name for _, _, name in found]
+    return [path for path in paths if path.is_dir() and not path.is_symlink()]
+
+
+def steps_of(path: Path) -> int:
+    """The step a checkpoint was taken at; -1 if its state cannot be read."""
+    try:
+        return read_state(path).step
+    except InputError:
+        return -1
+
+
+def load(path: PathLike) -> Checkpoint:
+    """Read and verify a checkpoint folder, or a pair of the course's by its prefix.
+
+    Raises InputError naming the file and what is wrong with it; nothing in a file is run.
+    """
+    given = Path(path)
+    if course_pairs.is_pair(given) and not (given / MANIFEST).exists():
+        return _load_course_pair(given)
+    folder = follow(given)
+    return _load_folder(folder, given) if folder.is_dir() else _load_course_pair(given)
+
+
+def _load_folder(path: Path, named: Path) -> Checkpoint:
+    verify(path)
+    state = read_state(path)
+    parameters, accumulators, _ = _read_pair(path / records.PREFIX)
+    training = None
+    if (path / TRAINING).exists():
+        training = _finite(path / TRAINING, course_pairs.read_pair(path / TRAINING)[0])
+    model = state.config.get("model", {})
+    if not isinstance(model, dict):
+        raise InputError(f"{path / STATE}: config.model: must be a section of keys")
+    return Checkpoint(path, named, parameters, accumulators, state, model, training=training)
+
+
+def _load_course_pair(prefix: Path) -> Checkpoint:
+    parameters, accumulators, step = _read_pair(prefix)
+    try:
+        model = course_pairs.infer_model(parameters)
+    except InputError as error:
+        raise InputError(f"{prefix}: {error}") from error
+    model = {**model, **conventions.usual_for(model).as_model()}
+    done = course_pairs.epochs_done(prefix)
+    return Checkpoint(prefix, prefix, parameters, accumulators, None, model, done, step)
+
+
+def _read_pair(prefix: Path) -> Tuple[Arrays, Optional[Dict[str, Arrays]], Optional[int]]:
+    """Parameters, accumulators by parameter and the schedule's step of a pair of files."""
+    parameters, names, saved = course_pairs.read_pair(prefix)
+    _finite(prefix, parameters)
+    if saved is None:
+        return parameters, None, None
+    try:
+        accumulators = course_pairs.optimizer_by_parameter(saved, names, parameters)
+        return parameters, accumulators, course_pairs.schedule_step(saved)
+    except InputError as error:
+        raise InputError(f"{prefix}: {error}") from error
+
+
+def _finite(path: Path, parameters: Arrays) -> Arrays:
+    for name, array in parameters.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{path}: the parameter {name} holds NaN or infinity")
+    return parameters
+
+
+def verify(path: Path) -> Dict[str, str]:
+    """Check every file of a checkpoint folder against its manifest; InputError if one differs.
+
+    Returns the files' names and SHA-256.
+    """
+    files = read_json(path / MANIFEST).get("files")
+    required = {PARAMETERS, STATE}
+    if not isinstance(files, dict) or not required <= set(files):
+        raise InputError(f"{path / MANIFEST}: does not list {' and '.join(sorted(required))}")
+    for name, expected in files.items():
+        # A manifest comes with the checkpoint: it must not reach outside its folder.
+        if name not in (*records.ARRAYS, STATE) or (path / name).is_symlink():
+            raise InputError(f"{path / MANIFEST}: {name!r} is no file of a checkpoint")
+        if sha256_of(path / name) != expected:
+            raise InputError(f"{path / name}: is damaged (its SHA-256 is not the manifest's)")
+    for name in (records.OPTIMIZER, TRAINING):
+        if name not in files and (path / name).exists():
+            raise InputError(f"{path / name}: is not in the manifest")
+    return files
+
+
+def read_state(path: Path) -> RunState:
+    """A checkpoint folder's ``state.json``."""
+    source = follow(path) / STATE
+    values = read_json(source)
+    try:
+        return RunState.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{source}: {where}: {first['msg']}") from error
+
+
+def read_json(path: Path) -> Dict[str, Any]:
+    """A JSON object from a file of ours; its format is looked at before anything else."""
+    raw = read_input(path, records.MAX_JSON_BYTES)
+    try:
+        values = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid JSON ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: is not a JSON object")
+    known = records.FORMAT
+    if values.get("format", known) != known:
+        raise InputError(
+            f"{path}: has format {values['format']!r}, and mnist {__version__} reads {known};"
+            " update mnist, or read it with the version that wrote it"
+        )
+    return values

@@ -1,0 +1,248 @@
+"""The folder in which one training keeps its checkpoints, and how they are written.
+
+A checkpoint is staged under another name, fsynced and renamed, so it appears whole or not at
+all; ``best`` and ``latest`` are files that name one.
+"""
+
+import json
+import os
+import shutil
+import time
+from contextlib import suppress
+from datetime import datetime, timezone
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional
+
+import filelock
+
+from mnist.base import notes
+from mnist.base.errors import Failure, InputError, failing_as
+from mnist.base.files import atomic_write, fsync_folder, remove_folder, staged_folder
+from mnist.checkpoints import pickles, reading, records
+from mnist.checkpoints.records import RunState
+
+
+class CheckpointStore:
+    """The folder in which one training keeps its checkpoints; a lock keeps others out.
+
+    Use as a context manager. Raises Failure for what the disk refuses, and for a second
+    training in the same folder, with the first one's pid and start.
+    """
+
+    def __init__(self, folder: Path, keep_last: Optional[int]) -> None:
+        self.folder = folder
+        self._keep_last = keep_last
+        self._lock = filelock.FileLock(str(folder / ".lock"))
+        self._owner = folder / ".owner.json"
+
+    def __enter__(self) -> "CheckpointStore":
+        with failing_as(f"{self.folder}: cannot be used"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire(timeout=0)
+            except filelock.Timeout:
+                raise Failure(
+                    f"{self.folder}: another training ({_describe_owner(self._owner)}) writes its"
+                    " checkpoints here; name another folder with --set checkpoint.dir=…"
+                ) from None
+        owner = {"pid": os.getpid(), "started": _now()}
+        with atomic_write(self._owner) as file:
+            file.write(_json(owner))
+        self._remove_leftovers()
+        for copy in reading.copies_in(self.folder):
+            self._take_in(copy)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with suppress(OSError):  # The folder became read-only; the lock is what counts.
+            self._owner.unlink(missing_ok=True)
+        self._lock.release()
+
+    def _remove_leftovers(self) -> None:
+        """What a killed training was writing or removing; nothing whole has such a name."""
+        # ".staging-" is of earlier versions.
+        for pattern in (".*.tmp", ".*.replaced", ".*.removed", ".staging-*"):
+            for path in self.folder.glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _take_in(self, copy: Path) -> None:
+        """Make room for a pointer where a copy of what it named stands, and lose nothing."""
+        try:
+            state, digests = reading.read_state(copy), reading.verify(copy)
+            name = f"step{state.step}" if state.step_in_epoch else f"epoch{state.epoch}"
+        except InputError:
+            name, digests = f"{copy.name}-copy", {}
+        own = self.folder / name
+        with failing_as(f"{copy}: cannot be renamed"):
+            if _holds(own, digests):
+                remove_folder(copy)
+            elif own.exists() or not digests:
+                moved = copy.rename(_unused(self.folder, f"{copy.name}-copy"))
+                notes.warn(f"{copy} is no copy of a checkpoint here; it is now {moved}")
+                return
+            else:
+                copy.rename(own)
+        _write_pointer(copy, name)
+
+    def name_aside(self) -> str:
+        """A name for a new sub-folder of what an earlier run has left."""
+        return _unused(self.folder, time.strftime("earlier-%Y%m%d-%H%M%S")).name
+
+    def set_aside(self, paths: List[Path], name: Optional[str] = None) -> Optional[Path]:
+        """Move checkpoints of an earlier run to a new sub-folder; None if there are none."""
+        if not paths:
+            return None
+        target = self.folder / (name or self.name_aside())
+        with failing_as(f"{self.folder}: cannot be written"):
+            target.mkdir()
+            pointers = self._take_pointers_at(paths)
+            for path in paths:
+                path.rename(target / path.name)
+            for name, pointed in pointers.items():
+                _write_pointer(target / name, pointed)
+            if (self.folder / records.RESULT).exists():
+                (self.folder / records.RESULT).rename(target / records.RESULT)
+            fsync_folder(self.folder)
+        return target
+
+    def _take_pointers_at(self, paths: List[Path]) -> Dict[str, str]:
+        """Remove and return the pointers at ``paths``, so that none ever points at nothing."""
+        names = {path.name for path in paths}
+        taken = {name: at for name, at in self.pointers().items() if at in names}
+        for name in taken:
+            (self.folder / name).unlink()
+        return taken
+
+    def pointers(self) -> Dict[str, str]:
+        """The pointers that there are, and the checkpoints they name."""
+        found = {}
+        for name in reading.POINTERS:
+            with suppress(InputError):  # The next one written takes its place.
+                pointed = reading.pointed_at(self.folder / name)
+                if pointed is not None:
+                    found[name] = pointed
+        return found
+
+    def save(
+        self,
+        name: str,
+        parameters: Dict[str, Any],
+        optimizer: Any,
+        state: RunState,
+        training: Optional[Dict[str, Any]] = None,
+    ) -> Path:
+        """Write the checkpoint ``name`` whole, point ``latest`` at it, drop old ones.
+
+        ``parameters`` and ``optimizer`` are Paddle's ``state_dict()``s; ``training`` are the
+        weights to go on with where ``parameters`` are their average.
+        """
+        final = self.folder / name
+        contents = {records.PARAMETERS: _pickled(parameters), records.STATE: _state_bytes(state)}
+        if optimizer:
+            contents[records.OPTIMIZER] = _pickled(optimizer)
+        if training is not None:
+            contents[records.TRAINING] = _pickled(training)
+        digests = {file: sha256(contents[file]).hexdigest() for file in sorted(contents)}
+        contents[records.MANIFEST] = _json({"format": records.FORMAT, "files": digests})
+        # Stopped, resumed and stopped again at one step, it is there. A folder cannot be replaced
+        # in one go, and a kill half-way would leave none.
+        if not _holds(final, digests):
+            self._write(final, contents)
+        _write_pointer(self.folder / "latest", name)
+        self._prune(keep=final)
+        return final
+
+    def _write(self, final: Path, contents: Dict[str, bytes]) -> None:
+        try:
+            with staged_folder(final, replace=True, make_parents=False) as staging:
+                for name, content in contents.items():
+                    (staging / name).write_bytes(content)
+        except Failure as error:
+            reason = getattr(error.__cause__, "strerror", None) or error.__cause__
+            raise Failure(
+                f"{final}: cannot be saved ({reason}); the checkpoints before it are whole"
+            ) from error
+
+    def mark_best(self, name: str) -> None:
+        """Point ``best`` at a checkpoint of this folder."""
+        _write_pointer(self.folder / "best", name)
+
+    def write_result(self, result: Dict[str, Any]) -> Path:
+        """Write ``result.json``: what the finished run came to, for scripts to read."""
+        path = self.folder / records.RESULT
+        with atomic_write(path) as file:
+            file.write(_json(result))
+        return path
+
+    def _prune(self, keep: Path) -> None:
+        """Inside-epoch checkpoints serve until a newer one is whole; epochs: ``keep_last``."""
+        pointed = self.pointers().values()
+        epochs = [p for p in reading.checkpoints_in(self.folder) if p.name.startswith("epoch")]
+        steps = [p for p in reading.checkpoints_in(self.folder) if p.name.startswith("step")]
+        old = epochs[: -self._keep_last] if self._keep_last else []
+        for path in steps + old:
+            if path != keep and path.name not in pointed:
+                with suppress(OSError):  # or else it stays, whole
+                    remove_folder(path)
+
+
+def _write_pointer(path: Path, name: str) -> None:
+    """Point ``path`` at the checkpoint ``name`` beside it; a link that is there is replaced."""
+    if not (path.parent / name).is_dir():
+        raise Failure(f"{path}: cannot be set ({name} is gone)")
+    with atomic_write(path) as file:
+        file.write(f"{name}\n".encode())
+
+
+def _unused(folder: Path, name: str) -> Path:
+    path, number = folder / name, 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}"
+    return path
+
+
+def _holds(path: Path, digests: Dict[str, str]) -> bool:
+    """Whether a checkpoint is whole and its arrays have these digests."""
+    try:
+        held = reading.verify(path)
+    except InputError:
+        return False
+    return all(held.get(name) == digests.get(name) for name in records.ARRAYS)
+
+
+def _pickled(state: Dict[str, Any]) -> bytes:
+    """What ``fluid.save_dygraph`` would write for a ``state_dict()``."""
+    return pickles.dump(dict(_as_saved(state)))
+
+
+def _as_saved(state: Dict[str, Any]) -> Iterator[Any]:
+    names = {}
+    for key, value in state.items():
+        if hasattr(value, "numpy"):
+            names[key] = value.name
+            value = value.numpy()
+        yield key, value
+    yield pickles.NAME_TABLE, names
+
+
+def _state_bytes(state: RunState) -> bytes:
+    stamped = state.model_copy(update={"saved_at": _now()})
+    return (stamped.model_dump_json(indent=2) + "\n").encode()
+
+
+def _json(values: Dict[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2) + "\n").encode()
+
+
+def _describe_owner(path: Path) -> str:
+    try:
+        owner = reading.read_json(path)
+    except InputError:
+        return "just starting"
+    return f"pid {owner.get('pid')}, started {owner.get('started')}"
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
