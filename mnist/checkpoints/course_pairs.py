@@ -167,10 +167,8 @@ def _in_model_order(parameters: Arrays, name_table: Mapping[str, str]) -> Arrays
     """
 
     def ordered_by(name_of: Callable[[str], str]) -> Arrays:
-        key = {
-            name: (_natural(_layer(name_of(name))), -parameters[name].ndim) for name in parameters
-        }
-        return {name: parameters[name] for name in sorted(parameters, key=key.__getitem__)}
+        keys = {n: (_natural(_layer(name_of(n))), -array.ndim) for n, array in parameters.items()}
+        return {name: parameters[name] for name in sorted(parameters, key=keys.__getitem__)}
 
     by_paddle_name = ordered_by(lambda name: name_table.get(name, ""))
     for ordered in (parameters, ordered_by(str), by_paddle_name):
@@ -209,23 +207,15 @@ def _natural(name: str) -> List[Tuple[str, int]]:
 
 
 def _model_of(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
-    return _as_lenet(shapes) or _as_fully_connected(shapes)
-
-
-def _as_lenet(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
     if len(shapes) < 6 or len(shapes[0]) != 4 or len(shapes[2]) != 4:
-        return None
+        widths = _linear_widths(shapes, _PIXELS)
+        return None if widths is None else {"name": "fc", **_as_keys(widths)}
     first, second = shapes[0][0], shapes[2][0]
     convolutions = [(first, 1, 5, 5), (first,), (second, first, 5, 5), (second,)]
     widths = _linear_widths(shapes[4:], second * _POOLED)
     if list(shapes[:4]) != convolutions or widths is None:
         return None
     return {"name": "lenet", "filters": [first, second], **_as_keys(widths)}
-
-
-def _as_fully_connected(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
-    widths = _linear_widths(shapes, _PIXELS)
-    return None if widths is None else {"name": "fc", **_as_keys(widths)}
 
 
 def _as_keys(widths: List[int]) -> Dict[str, Any]:
@@ -290,7 +280,7 @@ def _pair_by_shape(
 def _by_shape(items: Iterable[Tuple[str, Shape]]) -> Dict[Shape, List[str]]:
     names: Dict[Shape, List[str]] = defaultdict(list)
     for name, shape in items:
-        names[tuple(shape)].append(name)
+        names[shape].append(name)
     return names
 
 
@@ -332,6 +322,6 @@ def _described(value: Any) -> str:
     return type(value).__name__
 
 
-def _listed(shapes: Sequence[Shape], most: int = 20) -> str:
-    shown = ", ".join(str(list(shape)) for shape in shapes[:most])
-    return shown if len(shapes) <= most else f"{shown}, … ({len(shapes)} in all)"
+def _listed(shapes: Sequence[Shape]) -> str:
+    shown = ", ".join(str(list(shape)) for shape in shapes[:20])
+    return shown if len(shapes) <= 20 else f"{shown}, … ({len(shapes)} in all)"
