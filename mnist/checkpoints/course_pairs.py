@@ -62,8 +62,8 @@ def read_pair(prefix: PathLike) -> Tuple[Arrays, Dict[str, str], Optional[Dict[s
                 f" like mnist_epoch3{PARAMETERS} and mnist_epoch3{OPTIMIZER}"
             )
     parameters = pickles.load(path)
-    name_table = _checked_name_table(path, parameters.pop(pickles.NAME_TABLE, {}))
-    _check_parameters(path, parameters)
+    name_table = parameters.pop(pickles.NAME_TABLE, {})
+    _check_parameters(path, parameters, name_table)
     parameters = _in_model_order(parameters, name_table)
     if not optimizer_path.exists():
         return parameters, name_table, None
@@ -145,13 +145,10 @@ def _stem(path: str) -> str:
     return path
 
 
-def _checked_name_table(path: Path, table: Any) -> Dict[str, str]:
-    if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
+def _check_parameters(path: Path, parameters: Mapping[str, Any], name_table: Any) -> None:
+    names = name_table.values() if isinstance(name_table, dict) else [None]
+    if not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: {pickles.NAME_TABLE} is no table of names")
-    return table
-
-
-def _check_parameters(path: Path, parameters: Mapping[str, Any]) -> None:
     if not parameters:
         raise InputError(f"{path}: holds no parameters")
     for name, value in parameters.items():
@@ -260,9 +257,7 @@ def _check_whole(accumulators: Mapping[str, Arrays]) -> None:
         raise InputError(f"the optimizer state holds {found}, not the same whole set throughout")
 
 
-def _pair_by_shape(
-    accumulators: Mapping[str, Arrays], parameters: Mapping[str, Array]
-) -> Dict[str, str]:
+def _pair_by_shape(accumulators: Mapping[str, Arrays], parameters: Arrays) -> Dict[str, str]:
     """{structured name: Paddle's name} of equal shapes, in order within each shape."""
     wanted = _by_shape((name, array.shape) for name, array in parameters.items())
     found = _by_shape((name, _shape_of(arrays)) for name, arrays in accumulators.items())

@@ -30,12 +30,9 @@ from mnist.base.files import PathLike, read_input
 MAX_FILE_BYTES = 1 << 30
 # About 10,000 arrays' worth; the interpreter takes about a microsecond for each.
 MAX_INSTRUCTIONS = 500_000
-# Containers within containers; genuine files have two.
-MAX_NESTING = 10
-# Characters in a key or any other text.
-MAX_NAME_LENGTH = 1_000
-# Paddle's tensors have at most 9 dimensions.
-MAX_RANK = 9
+MAX_NESTING = 10  # containers within containers; genuine files have two
+MAX_NAME_LENGTH = 1_000  # characters in a key or any other text
+MAX_RANK = 9  # dimensions; no tensor of Paddle's has more
 _MAX_LINE = 256
 # Of one byte in the file: an array's is decoded, copied and handed out, a name's is
 # handed out up to three times (as a key twice and as a value).
@@ -54,9 +51,7 @@ _DTYPES = {
     code: np.dtype(f"<{code}") for code in ("b1", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
 }
 
-
-# What stands in for the class ndarray.
-_NDARRAY = object()
+_NDARRAY = object()  # stands in for the class
 
 
 class _Refused(Exception):
