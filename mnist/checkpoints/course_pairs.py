@@ -112,7 +112,6 @@ def optimizer_by_parameter(
     accumulators = _accumulators(state)
     if not accumulators:
         return {}
-    _check_whole(accumulators)
     trained = {n: array for n, array in parameters.items() if not n.endswith(RUNNING_STATISTICS)}
     pairs = {name: name_table.get(name, "") for name in trained}
     if sorted(pairs.values()) != sorted(accumulators):
@@ -205,28 +204,26 @@ def _natural(name: str) -> List[Tuple[str, int]]:
 
 def _model_of(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
     if len(shapes) < 6 or len(shapes[0]) != 4 or len(shapes[2]) != 4:
-        widths = _linear_widths(shapes, _PIXELS)
-        return None if widths is None else {"name": "fc", **_as_keys(widths)}
+        linear = _linear_keys(shapes, _PIXELS)
+        return linear and {"name": "fc", **linear}
     first, second = shapes[0][0], shapes[2][0]
     convolutions = [(first, 1, 5, 5), (first,), (second, first, 5, 5), (second,)]
-    widths = _linear_widths(shapes[4:], second * _POOLED)
-    if list(shapes[:4]) != convolutions or widths is None:
+    linear = _linear_keys(shapes[4:], second * _POOLED)
+    if list(shapes[:4]) != convolutions or linear is None:
         return None
-    return {"name": "lenet", "filters": [first, second], **_as_keys(widths)}
+    return {"name": "lenet", "filters": [first, second], **linear}
 
 
-def _as_keys(widths: List[int]) -> Dict[str, Any]:
-    return {"hidden_sizes": widths[:-1], "loss": _LOSSES[widths[-1]]}
-
-
-def _linear_widths(shapes: Sequence[Shape], inputs: int) -> Optional[List[int]]:
-    """The outputs of each layer in a chain of linear ones, or None if it is no such chain."""
+def _linear_keys(shapes: Sequence[Shape], inputs: int) -> Optional[Dict[str, Any]]:
+    """The keys of a chain of linear layers, or None if the shapes are of no such chain."""
     widths = [width for bias in shapes[1::2] for width in bias[:1]]
     chain: List[Shape] = []
     for width in widths:
         chain += [(inputs, width), (width,)]
         inputs = width
-    return widths if chain == list(shapes) and inputs in _LOSSES else None
+    if chain != list(shapes) or inputs not in _LOSSES:
+        return None
+    return {"hidden_sizes": widths[:-1], "loss": _LOSSES[inputs]}
 
 
 def _accumulators(state: Mapping[str, Any]) -> Dict[str, Arrays]:
@@ -247,14 +244,11 @@ def _accumulators(state: Mapping[str, Any]) -> Dict[str, Arrays]:
         if kind in arrays:
             raise InputError(f"the optimizer state holds {kind} of {name} twice")
         arrays[kind] = value
-    return grouped
-
-
-def _check_whole(accumulators: Mapping[str, Arrays]) -> None:
-    kinds = [set(arrays) for arrays in accumulators.values()]
-    if kinds[0] not in _WHOLE_SETS or any(kind != kinds[0] for kind in kinds):
+    kinds = [set(arrays) for arrays in grouped.values()]
+    if kinds and (kinds[0] not in _WHOLE_SETS or any(kind != kinds[0] for kind in kinds)):
         found = " + ".join(sorted(set().union(*kinds)))
         raise InputError(f"the optimizer state holds {found}, not the same whole set throughout")
+    return grouped
 
 
 def _pair_by_shape(accumulators: Mapping[str, Arrays], parameters: Arrays) -> Dict[str, str]:
