@@ -24,8 +24,7 @@ class Conventions:
     """How a net was meant; None where nothing is said. The fields are keys of its config.
 
     ``activation`` is that of convolutions and hidden layers, ``pooling`` is ``max`` or ``avg``,
-    ``input_range`` what a blank pixel and one full of ink are as inputs: (0, 1) here, (-1, 1)
-    in ``paddle.dataset.mnist``, (1, 0) for dark ink on white paper.
+    ``input_range`` what a blank pixel and one full of ink are as inputs.
     """
 
     activation: Optional[str] = None

@@ -62,8 +62,8 @@ def read_pair(prefix: PathLike) -> Tuple[Arrays, Dict[str, str], Optional[Dict[s
                 f" like mnist_epoch3{PARAMETERS} and mnist_epoch3{OPTIMIZER}"
             )
     parameters = pickles.load(path)
-    name_table = _checked_name_table(path, parameters.pop(pickles.NAME_TABLE, {}))
-    _check_parameters(path, parameters)
+    name_table = parameters.pop(pickles.NAME_TABLE, {})
+    _check_parameters(path, parameters, name_table)
     parameters = _in_model_order(parameters, name_table)
     if not optimizer_path.exists():
         return parameters, name_table, None
@@ -112,7 +112,6 @@ def optimizer_by_parameter(
     accumulators = _accumulators(state)
     if not accumulators:
         return {}
-    _check_whole(accumulators)
     trained = {n: array for n, array in parameters.items() if not n.endswith(RUNNING_STATISTICS)}
     pairs = {name: name_table.get(name, "") for name in trained}
     if sorted(pairs.values()) != sorted(accumulators):
@@ -145,13 +144,10 @@ def _stem(path: str) -> str:
     return path
 
 
-def _checked_name_table(path: Path, table: Any) -> Dict[str, str]:
-    if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
+def _check_parameters(path: Path, parameters: Mapping[str, Any], name_table: Any) -> None:
+    names = name_table.values() if isinstance(name_table, dict) else [None]
+    if not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: {pickles.NAME_TABLE} is no table of names")
-    return table
-
-
-def _check_parameters(path: Path, parameters: Mapping[str, Any]) -> None:
     if not parameters:
         raise InputError(f"{path}: holds no parameters")
     for name, value in parameters.items():
@@ -167,10 +163,8 @@ def _in_model_order(parameters: Arrays, name_table: Mapping[str, str]) -> Arrays
     """
 
     def ordered_by(name_of: Callable[[str], str]) -> Arrays:
-        key = {
-            name: (_natural(_layer(name_of(name))), -parameters[name].ndim) for name in parameters
-        }
-        return {name: parameters[name] for name in sorted(parameters, key=key.__getitem__)}
+        keys = {n: (_natural(_layer(name_of(n))), -array.ndim) for n, array in parameters.items()}
+        return {name: parameters[name] for name in sorted(parameters, key=keys.__getitem__)}
 
     by_paddle_name = ordered_by(lambda name: name_table.get(name, ""))
     for ordered in (parameters, ordered_by(str), by_paddle_name):
@@ -209,37 +203,27 @@ def _natural(name: str) -> List[Tuple[str, int]]:
 
 
 def _model_of(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
-    return _as_lenet(shapes) or _as_fully_connected(shapes)
-
-
-def _as_lenet(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
     if len(shapes) < 6 or len(shapes[0]) != 4 or len(shapes[2]) != 4:
-        return None
+        linear = _linear_keys(shapes, _PIXELS)
+        return linear and {"name": "fc", **linear}
     first, second = shapes[0][0], shapes[2][0]
     convolutions = [(first, 1, 5, 5), (first,), (second, first, 5, 5), (second,)]
-    widths = _linear_widths(shapes[4:], second * _POOLED)
-    if list(shapes[:4]) != convolutions or widths is None:
+    linear = _linear_keys(shapes[4:], second * _POOLED)
+    if list(shapes[:4]) != convolutions or linear is None:
         return None
-    return {"name": "lenet", "filters": [first, second], **_as_keys(widths)}
+    return {"name": "lenet", "filters": [first, second], **linear}
 
 
-def _as_fully_connected(shapes: Sequence[Shape]) -> Optional[Dict[str, Any]]:
-    widths = _linear_widths(shapes, _PIXELS)
-    return None if widths is None else {"name": "fc", **_as_keys(widths)}
-
-
-def _as_keys(widths: List[int]) -> Dict[str, Any]:
-    return {"hidden_sizes": widths[:-1], "loss": _LOSSES[widths[-1]]}
-
-
-def _linear_widths(shapes: Sequence[Shape], inputs: int) -> Optional[List[int]]:
-    """The outputs of each layer in a chain of linear ones, or None if it is no such chain."""
+def _linear_keys(shapes: Sequence[Shape], inputs: int) -> Optional[Dict[str, Any]]:
+    """The keys of a chain of linear layers, or None if the shapes are of no such chain."""
     widths = [width for bias in shapes[1::2] for width in bias[:1]]
     chain: List[Shape] = []
     for width in widths:
         chain += [(inputs, width), (width,)]
         inputs = width
-    return widths if chain == list(shapes) and inputs in _LOSSES else None
+    if chain != list(shapes) or inputs not in _LOSSES:
+        return None
+    return {"hidden_sizes": widths[:-1], "loss": _LOSSES[inputs]}
 
 
 def _accumulators(state: Mapping[str, Any]) -> Dict[str, Arrays]:
@@ -260,19 +244,14 @@ def _accumulators(state: Mapping[str, Any]) -> Dict[str, Arrays]:
         if kind in arrays:
             raise InputError(f"the optimizer state holds {kind} of {name} twice")
         arrays[kind] = value
+    kinds = [set(arrays) for arrays in grouped.values()]
+    if kinds and (kinds[0] not in _WHOLE_SETS or any(kind != kinds[0] for kind in kinds)):
+        found = " + ".join(sorted(set().union(*kinds)))
+        raise InputError(f"the optimizer state holds {found}, not the same whole set throughout")
     return grouped
 
 
-def _check_whole(accumulators: Mapping[str, Arrays]) -> None:
-    kinds = [set(arrays) for arrays in accumulators.values()]
-    if kinds[0] not in _WHOLE_SETS or any(kind != kinds[0] for kind in kinds):
-        found = " + ".join(sorted(set().union(*kinds)))
-        raise InputError(f"the optimizer state holds {found}, not the same whole set throughout")
-
-
-def _pair_by_shape(
-    accumulators: Mapping[str, Arrays], parameters: Mapping[str, Array]
-) -> Dict[str, str]:
+def _pair_by_shape(accumulators: Mapping[str, Arrays], parameters: Arrays) -> Dict[str, str]:
     """{structured name: Paddle's name} of equal shapes, in order within each shape."""
     wanted = _by_shape((name, array.shape) for name, array in parameters.items())
     found = _by_shape((name, _shape_of(arrays)) for name, arrays in accumulators.items())
@@ -290,7 +269,7 @@ def _pair_by_shape(
 def _by_shape(items: Iterable[Tuple[str, Shape]]) -> Dict[Shape, List[str]]:
     names: Dict[Shape, List[str]] = defaultdict(list)
     for name, shape in items:
-        names[tuple(shape)].append(name)
+        names[shape].append(name)
     return names
 
 
@@ -332,6 +311,6 @@ def _described(value: Any) -> str:
     return type(value).__name__
 
 
-def _listed(shapes: Sequence[Shape], most: int = 20) -> str:
-    shown = ", ".join(str(list(shape)) for shape in shapes[:most])
-    return shown if len(shapes) <= most else f"{shown}, … ({len(shapes)} in all)"
+def _listed(shapes: Sequence[Shape]) -> str:
+    shown = ", ".join(str(list(shape)) for shape in shapes[:20])
+    return shown if len(shapes) <= 20 else f"{shown}, … ({len(shapes)} in all)"

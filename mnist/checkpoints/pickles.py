@@ -16,6 +16,7 @@ import io
 import math
 import pickle
 import pickletools
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union, cast
 
@@ -29,12 +30,9 @@ from mnist.base.files import PathLike, read_input
 MAX_FILE_BYTES = 1 << 30
 # About 10,000 arrays' worth; the interpreter takes about a microsecond for each.
 MAX_INSTRUCTIONS = 500_000
-# Containers within containers; genuine files have two.
-MAX_NESTING = 10
-# Characters in a key or any other text.
-MAX_NAME_LENGTH = 1_000
-# Paddle's tensors have at most 9 dimensions.
-MAX_RANK = 9
+MAX_NESTING = 10  # containers within containers; genuine files have two
+MAX_NAME_LENGTH = 1_000  # characters in a key or any other text
+MAX_RANK = 9  # dimensions; no tensor of Paddle's has more
 _MAX_LINE = 256
 # Of one byte in the file: an array's is decoded, copied and handed out, a name's is
 # handed out up to three times (as a key twice and as a value).
@@ -53,9 +51,7 @@ _DTYPES = {
     code: np.dtype(f"<{code}") for code in ("b1", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
 }
 
-
-# What stands in for the class ndarray.
-_NDARRAY = object()
+_NDARRAY = object()  # stands in for the class
 
 
 class _Refused(Exception):
@@ -67,19 +63,19 @@ def _damaged_if(wrong: object) -> None:
         raise _Refused(_DAMAGED)
 
 
+@dataclass(eq=False)
 class _Dtype:
     """A dtype the file builds in two steps: ``dtype('f4', False, True)``, then its state."""
 
-    def __init__(self, dtype: "np.dtype[Any]") -> None:
-        self.dtype = dtype
-        self.complete = False
+    dtype: "np.dtype[Any]"
+    complete: bool = False
 
 
+@dataclass(eq=False)
 class _Array:
     """An array (or NumPy scalar) of the file; ``value`` is None until its state came."""
 
-    def __init__(self, value: Optional[Union[Array, np.generic]] = None) -> None:
-        self.value = value
+    value: Optional[Union[Array, np.generic]] = None
 
 
 def load(path: PathLike) -> Dict[str, Any]:
@@ -100,7 +96,10 @@ def loads(data: bytes, source: PathLike) -> Dict[str, Any]:
         if not data:
             raise _Refused("is empty")
         budget = _Budget(MAX_INSTRUCTIONS, _MAX_GROWTH * len(data))
-        return _plain_dict(_Interpreter(data, budget).run(), budget)
+        value = _Interpreter(data, budget).run()
+        if type(value) is not dict or not value:
+            raise _Refused(f"holds no dictionary of arrays, {_SO}")
+        return cast(Dict[str, Any], _plain(value, budget, MAX_NESTING))
     except _Refused as refusal:
         raise InputError(f"{source}: {refusal}") from refusal
     except MemoryError as error:
@@ -188,7 +187,9 @@ class _Interpreter:
             raise _truncated(self._size)
         opcode = _OPCODES.get(code)
         if opcode is None:
-            raise _Refused(f"{_NOT_GENUINE} ({_named(code)} at byte {at})")
+            raise _Refused(f"{_NOT_GENUINE} (unknown instruction 0x{code.hex()} at byte {at})")
+        if opcode.name not in _HANDLERS:
+            raise _Refused(f"{_NOT_GENUINE} (instruction {opcode.name} at byte {at})")
         if opcode.name in _TEXT_LINES:
             return opcode.name, _TEXT_LINES[opcode.name](self._file.read_text_line())
         if opcode.arg is None:
@@ -224,45 +225,33 @@ class _Interpreter:
         self._below_marks.append(self._stack)
         self._stack = []
 
-    def _since_mark(self) -> List[Any]:
+    def since_mark(self) -> List[Any]:
         items = self._stack
         self._stack = self._below_marks.pop()
         return items
 
-    def tuple_since_mark(self, _: None) -> None:
-        self.push(tuple(self._since_mark()))
-
-    def list_since_mark(self, _: None) -> None:
-        self.push(self._since_mark())
-
     def dict_since_mark(self, _: None) -> None:
-        items = self._since_mark()
+        items = self.since_mark()
         self.push({})
-        self._store(items)
+        self.store(items)
 
     def tuple_of(self, count: int) -> None:
         items = [self._stack.pop() for _ in range(count)]
         self.push(tuple(reversed(items)))
 
     def append(self, _: None) -> None:
-        self._extend([self._stack.pop()])
+        self.extend([self._stack.pop()])
 
-    def appends(self, _: None) -> None:
-        self._extend(self._since_mark())
-
-    def _extend(self, items: List[Any]) -> None:
+    def extend(self, items: List[Any]) -> None:
         target = self._stack[-1]
         _damaged_if(type(target) is not list)
         target.extend(items)
 
     def set_item(self, _: None) -> None:
         value = self._stack.pop()
-        self._store([self._stack.pop(), value])
+        self.store([self._stack.pop(), value])
 
-    def set_items(self, _: None) -> None:
-        self._store(self._since_mark())
-
-    def _store(self, items: List[Any]) -> None:
+    def store(self, items: List[Any]) -> None:
         """Put keys and values, alternating, into the dict on top of the stack."""
         target = self._stack[-1]
         _damaged_if(type(target) is not dict or len(items) % 2)
@@ -346,9 +335,8 @@ def _array(data: Any, dtype: Any, shape: Any, order: str, budget: "_Budget") -> 
     if any(type(size) is not int or not 1 <= size < 2**63 for size in shape):
         raise _Refused(f"holds an array of an impossible shape, {_SO}")
     if math.prod(shape) * kind.itemsize != len(data):
-        raise _Refused(
-            f"holds {len(data):,} bytes for a {kind} array of shape {list(shape)}, so it {_DAMAGED}"
-        )
+        held = f"{len(data):,} bytes for a {kind} array of shape {list(shape)}"
+        raise _Refused(f"holds {held}, so it {_DAMAGED}")
     budget.take(len(data))
     # A byte string of Python 2 was read as latin1 text, as Paddle reads it.
     content = data.encode("latin1") if type(data) is str else data
@@ -360,8 +348,7 @@ def _array(data: Any, dtype: Any, shape: Any, order: str, budget: "_Budget") -> 
 def _scalar(arguments: Tuple[Any, ...], budget: "_Budget") -> _Array:
     """``scalar(dtype, bytes)``: a NumPy number, as some learning-rate schedules hold it."""
     dtype, data = arguments
-    number: np.generic = _array(data, dtype, (), "C", budget)[()]
-    return _Array(number)
+    return _Array(_array(data, dtype, (), "C", budget)[()])
 
 
 def _dtype(arguments: Tuple[Any, ...], _: "_Budget") -> _Dtype:
@@ -389,6 +376,7 @@ def _encode(arguments: Tuple[Any, ...], budget: "_Budget") -> bytes:
     return text.encode("latin1")
 
 
+@dataclass
 class _Budget:
     """How many more items and bytes may come of a file.
 
@@ -396,23 +384,15 @@ class _Budget:
     each list of ten references to a list before it multiplies the items by ten.
     """
 
-    def __init__(self, items: int, size: int) -> None:
-        self._items = items
-        self._size = size
+    items: int
+    size: int
 
     def take(self, size: int) -> None:
         """Count an item of ``size`` bytes; refuse the file if that is more than may come."""
-        self._items -= 1
-        self._size -= size
-        if self._items < 0 or self._size < 0:
+        self.items -= 1
+        self.size -= size
+        if self.items < 0 or self.size < 0:
             raise _Refused(f"grows far beyond its size when read, {_SO}")
-
-
-def _plain_dict(value: Any, budget: _Budget) -> Dict[str, Any]:
-    if type(value) is not dict or not value:
-        raise _Refused(f"holds no dictionary of arrays, {_SO}")
-    plain: Dict[str, Any] = _plain(value, budget, MAX_NESTING)
-    return plain
 
 
 def _plain(value: Any, budget: _Budget, depth: int) -> Any:
@@ -450,9 +430,8 @@ def _is_name(text: str) -> bool:
 
 def _asks_to_run(module_and_name: str) -> _Refused:
     dotted = _shown(module_and_name.replace(" ", "."))
-    return _Refused(
-        f"asks to run {dotted}, which no file written by {_WRITER} does; it was not run"
-    )
+    which = f"which no file written by {_WRITER} does"
+    return _Refused(f"asks to run {dotted}, {which}; it was not run")
 
 
 def _truncated(size: int) -> _Refused:
@@ -465,19 +444,11 @@ def _shown(text: str) -> str:
     return start if len(text) <= 80 else f"{start}…"
 
 
-def _named(code: bytes) -> str:
-    opcode = _ALL_OPCODES.get(code)
-    return f"instruction {opcode.name}" if opcode else f"unknown instruction 0x{code.hex()}"
-
-
 def _python2_string(line: bytes) -> str:
     """A byte string as protocol 0 has it, ``'…'`` with escapes; read as latin1 text."""
     _damaged_if(len(line) < 2 or line[:1] not in (b"'", b'"') or line[:1] != line[-1:])
     # As the unpickler does it; typeshed takes the result for a str.
     return cast(bytes, codecs.escape_decode(line[1:-1])[0]).decode("latin1")
-
-
-_Handler = Callable[[_Interpreter, Any], None]
 
 
 # The functions that a genuine file names, and what stands in for them.
@@ -505,7 +476,7 @@ _PUSHED = (
     "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
     "BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8",
 )  # fmt: skip
-_HANDLERS: Dict[str, _Handler] = {
+_HANDLERS: Dict[str, Callable[[_Interpreter, Any], None]] = {
     "PROTO": _Interpreter.protocol,
     "FRAME": _Interpreter.frame,
     **dict.fromkeys(_PUSHED, _Interpreter.push),
@@ -514,18 +485,18 @@ _HANDLERS: Dict[str, _Handler] = {
     "NEWFALSE": lambda machine, _: machine.push(False),
     "MARK": _Interpreter.mark,
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "TUPLE": _Interpreter.tuple_since_mark,
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
     "EMPTY_LIST": lambda machine, _: machine.push([]),
-    "LIST": _Interpreter.list_since_mark,
+    "LIST": lambda machine, _: machine.push(machine.since_mark()),
     "APPEND": _Interpreter.append,
-    "APPENDS": _Interpreter.appends,
+    "APPENDS": lambda machine, _: machine.extend(machine.since_mark()),
     "EMPTY_DICT": lambda machine, _: machine.push({}),
     "DICT": _Interpreter.dict_since_mark,
     "SETITEM": _Interpreter.set_item,
-    "SETITEMS": _Interpreter.set_items,
+    "SETITEMS": lambda machine, _: machine.store(machine.since_mark()),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Interpreter.put),
     "MEMOIZE": _Interpreter.memoize,
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Interpreter.get),
@@ -536,5 +507,4 @@ _HANDLERS: Dict[str, _Handler] = {
     "BUILD": _Interpreter.build,
 }
 
-_ALL_OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
-_OPCODES = {code: opcode for code, opcode in _ALL_OPCODES.items() if opcode.name in _HANDLERS}
+_OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}

@@ -62,9 +62,8 @@ def _holds_checkpoints(path: Path) -> bool:
 
 
 def _one_of(folder: Path, prefer: str) -> Path:
-    if prefer == "best" and os.path.lexists(folder / "best"):
-        return folder / "best"
-    return newest(folder)
+    best = folder / "best"
+    return best if prefer == "best" and os.path.lexists(best) else newest(folder)
 
 
 def newest(folder: Path) -> Path:
@@ -161,9 +160,7 @@ def _load_folder(path: Path, named: Path) -> Checkpoint:
     verify(path)
     state = read_state(path)
     parameters, accumulators, _ = _read_pair(path / records.PREFIX)
-    training = None
-    if (path / TRAINING).exists():
-        training = _finite(path / TRAINING, course_pairs.read_pair(path / TRAINING)[0])
+    training = _read_pair(path / TRAINING)[0] if (path / TRAINING).exists() else None
     model = state.config.get("model", {})
     if not isinstance(model, dict):
         raise InputError(f"{path / STATE}: config.model: must be a section of keys")
@@ -184,7 +181,9 @@ def _load_course_pair(prefix: Path) -> Checkpoint:
 def _read_pair(prefix: Path) -> Tuple[Arrays, Optional[Dict[str, Arrays]], Optional[int]]:
     """Parameters, accumulators by parameter and the schedule's step of a pair of files."""
     parameters, names, saved = course_pairs.read_pair(prefix)
-    _finite(prefix, parameters)
+    for name, array in parameters.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{prefix}: the parameter {name} holds NaN or infinity")
     if saved is None:
         return parameters, None, None
     try:
@@ -192,13 +191,6 @@ def _read_pair(prefix: Path) -> Tuple[Arrays, Optional[Dict[str, Arrays]], Optio
         return parameters, accumulators, course_pairs.schedule_step(saved)
     except InputError as error:
         raise InputError(f"{prefix}: {error}") from error
-
-
-def _finite(path: Path, parameters: Arrays) -> Arrays:
-    for name, array in parameters.items():
-        if not np.isfinite(array).all():
-            raise InputError(f"{path}: the parameter {name} holds NaN or infinity")
-    return parameters
 
 
 def verify(path: Path) -> Dict[str, str]:

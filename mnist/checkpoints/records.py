@@ -111,10 +111,9 @@ class Checkpoint:
         if self.state is not None or len(names) != len(self.parameters):
             return self
         new = dict(zip(self.parameters, names))
-        accumulators = self.accumulators
-        if accumulators is not None:
-            accumulators = {new[name]: arrays for name, arrays in accumulators.items()}
         parameters = {new[name]: array for name, array in self.parameters.items()}
+        saved = self.accumulators
+        accumulators = saved and {new[name]: arrays for name, arrays in saved.items()}
         return replace(self, parameters=parameters, accumulators=accumulators)
 
 

@@ -11,8 +11,9 @@ import time
 from contextlib import suppress
 from datetime import datetime, timezone
 from hashlib import sha256
+from itertools import chain, count
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, List, Optional
 
 import filelock
 
@@ -24,10 +25,10 @@ from mnist.checkpoints.records import RunState
 
 
 class CheckpointStore:
-    """The folder in which one training keeps its checkpoints; a lock keeps others out.
+    """Use as a context manager: a lock keeps other trainings out of the folder.
 
-    Use as a context manager. Raises Failure for what the disk refuses, and for a second
-    training in the same folder, with the first one's pid and start.
+    Raises Failure for what the disk refuses, and for a second training in the same folder, with
+    the first one's pid and start.
     """
 
     def __init__(self, folder: Path, keep_last: Optional[int]) -> None:
@@ -46,9 +47,8 @@ class CheckpointStore:
                     f"{self.folder}: another training ({_describe_owner(self._owner)}) writes its"
                     " checkpoints here; name another folder with --set checkpoint.dir=…"
                 ) from None
-        owner = {"pid": os.getpid(), "started": _now()}
         with atomic_write(self._owner) as file:
-            file.write(_json(owner))
+            file.write(_json({"pid": os.getpid(), "started": _now()}))
         self._remove_leftovers()
         for copy in reading.copies_in(self.folder):
             self._take_in(copy)
@@ -94,6 +94,7 @@ class CheckpointStore:
         if not paths:
             return None
         target = self.folder / (name or self.name_aside())
+        result = self.folder / records.RESULT
         with failing_as(f"{self.folder}: cannot be written"):
             target.mkdir()
             pointers = self._take_pointers_at(paths)
@@ -101,8 +102,8 @@ class CheckpointStore:
                 path.rename(target / path.name)
             for name, pointed in pointers.items():
                 _write_pointer(target / name, pointed)
-            if (self.folder / records.RESULT).exists():
-                (self.folder / records.RESULT).rename(target / records.RESULT)
+            if result.exists():
+                result.rename(target / result.name)
             fsync_folder(self.folder)
         return target
 
@@ -119,10 +120,8 @@ class CheckpointStore:
         found = {}
         for name in reading.POINTERS:
             with suppress(InputError):  # The next one written takes its place.
-                pointed = reading.pointed_at(self.folder / name)
-                if pointed is not None:
-                    found[name] = pointed
-        return found
+                found[name] = reading.pointed_at(self.folder / name)
+        return {name: pointed for name, pointed in found.items() if pointed is not None}
 
     def save(
         self,
@@ -138,7 +137,8 @@ class CheckpointStore:
         weights to go on with where ``parameters`` are their average.
         """
         final = self.folder / name
-        contents = {records.PARAMETERS: _pickled(parameters), records.STATE: _state_bytes(state)}
+        stamped = state.model_copy(update={"saved_at": _now()}).model_dump_json(indent=2) + "\n"
+        contents = {records.PARAMETERS: _pickled(parameters), records.STATE: stamped.encode()}
         if optimizer:
             contents[records.OPTIMIZER] = _pickled(optimizer)
         if training is not None:
@@ -196,11 +196,8 @@ def _write_pointer(path: Path, name: str) -> None:
 
 
 def _unused(folder: Path, name: str) -> Path:
-    path, number = folder / name, 1
-    while path.exists():
-        number += 1
-        path = folder / f"{name}-{number}"
-    return path
+    numbered = (folder / f"{name}-{number}" for number in count(2))
+    return next(path for path in chain([folder / name], numbered) if not path.exists())
 
 
 def _holds(path: Path, digests: Dict[str, str]) -> bool:
@@ -214,22 +211,10 @@ def _holds(path: Path, digests: Dict[str, str]) -> bool:
 
 def _pickled(state: Dict[str, Any]) -> bytes:
     """What ``fluid.save_dygraph`` would write for a ``state_dict()``."""
-    return pickles.dump(dict(_as_saved(state)))
-
-
-def _as_saved(state: Dict[str, Any]) -> Iterator[Any]:
-    names = {}
-    for key, value in state.items():
-        if hasattr(value, "numpy"):
-            names[key] = value.name
-            value = value.numpy()
-        yield key, value
-    yield pickles.NAME_TABLE, names
-
-
-def _state_bytes(state: RunState) -> bytes:
-    stamped = state.model_copy(update={"saved_at": _now()})
-    return (stamped.model_dump_json(indent=2) + "\n").encode()
+    variables = {key: value for key, value in state.items() if hasattr(value, "numpy")}
+    arrays = {key: variable.numpy() for key, variable in variables.items()}
+    names = {key: variable.name for key, variable in variables.items()}
+    return pickles.dump({**state, **arrays, pickles.NAME_TABLE: names})
 
 
 def _json(values: Dict[str, Any]) -> bytes:

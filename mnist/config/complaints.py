@@ -67,10 +67,9 @@ def _of_item(item: Dict[str, Any], valid: List[str], source: str, overrides: Seq
         return f"{where}: {key}: is missing"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return f"{where}: {key}.name: {_of_choice(key, value)}"
+    message = item["msg"].replace("Value error, ", "").replace("Input should be", "must be")
     if kind in ("model_type", "model_attributes_type"):
         message = "must be a section of keys"
-    else:
-        message = item["msg"].replace("Value error, ", "").replace("Input should be", "must be")
     if not key:
         return f"{where}: {message}"
     return f"{where}: {key}: {message}, not {_shown(value)}{_hint(kind, value)}"

@@ -46,8 +46,6 @@ def to_yaml(config: Config) -> str:
     return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
-# --- YAML ------------------------------------------------------------------------------
-
 _WHOLE = r"(?:0|[1-9][0-9]*|[1-9][0-9]{0,2}(?:_[0-9]{3})+)"
 # What is no text without quotes: YAML 1.1's constants, but of its numbers only those that mean
 # the same to everybody. 0123 is 83 there and 1:30 is 90; here both are texts, as a date is.
@@ -132,25 +130,17 @@ def _decoded(content: bytes, path: Path) -> str:
         ) from error
 
 
-# --- overrides -------------------------------------------------------------------------
-
-
 def _build(values: Dict[str, Any], overrides: List[str], source: str) -> Config:
-    merged = _copy(values)
+    """A config of ``values``, which it may change."""
     for override in overrides:
-        _apply(merged, override)
-    former.pass_over(merged, lambda key: complaints.place_of(key, source, overrides))
-    _fill_in_names(merged)
-    try:
-        return Config.model_validate(merged)
-    except ValidationError as error:
-        raise InputError(complaints.of_schema(error, merged, source, overrides)) from error
-
-
-def _fill_in_names(values: Dict[str, Any]) -> None:
-    """A section that names no choice means the default one."""
-    for path, name in DEFAULT_NAMES.items():
+        _apply(values, override)
+    former.pass_over(values, lambda key: complaints.place_of(key, source, overrides))
+    for path, name in DEFAULT_NAMES.items():  # What a section means that names no choice.
         former.section_at(values, path).setdefault("name", name)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(complaints.of_schema(error, values, source, overrides)) from error
 
 
 def _copy(value: Any) -> Any:
@@ -182,6 +172,5 @@ def _forget_keys_of_the_former_choice(section: Dict[str, Any], path: str, name: 
     former_one = CHOICES.get(path, {}).get(str(section.get("name", DEFAULT_NAMES.get(path))))
     if chosen is None or former_one is None:
         return
-    for key in list(section):
-        if key in former_one.model_fields and key not in chosen.model_fields:
-            del section[key]
+    for key in set(former_one.model_fields) - set(chosen.model_fields):
+        section.pop(key, None)

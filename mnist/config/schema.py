@@ -343,9 +343,6 @@ CHOICES: Dict[str, Dict[str, Type[Section]]] = {
 }
 DEFAULT_NAMES: Dict[str, str] = {path: f.default.name for path, f in _CHOICE_FIELDS.items()}
 
-
-# --- comparing -------------------------------------------------------------------------
-
 # What a run may change when it goes on from a checkpoint and still be the same run, number
 # for number: where things lie and how they are shown.
 FREE_ON_RESUME = (
