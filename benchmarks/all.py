@@ -30,7 +30,7 @@ class Section(NamedTuple):
 
 
 SECTIONS = [
-    Section("speed.py", "Training speed, against PyTorch and against Paddle as it comes"),
+    Section("speed.py", "Training speed, against PyTorch, JAX and Paddle as it comes"),
     Section("overheads.py --rounds 3", "Feeding, logging, evaluating, starting"),
     Section("accuracy.py", "Accuracy"),
     Section("time_to_99.py", "Seconds to 99 %"),
@@ -55,6 +55,8 @@ come with their spread. Timings hold for the machine at hand, ratios and accurac
 Versions: {versions}. Seeds count from 1.
 
 {verdict}"""
+# Which Pythons have the frameworks that some benchmarks compare with.
+PYTHONS = ("--pytorch-python", "--jax-python")
 _PACKAGES = ("paddlepaddle", "numpy", "opencv-python-headless", "mpi4py")
 
 
@@ -64,7 +66,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--list", action="store_true", help="print the names")
-    parser.add_argument("--pytorch-python", metavar="PATH", help="see speed.py")
+    for option in PYTHONS:
+        parser.add_argument(option, metavar="PATH", help="see speed.py")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FILE")
     options = parser.parse_args()
     if options.list:
@@ -91,8 +94,10 @@ def update(section: Section, options: argparse.Namespace) -> bool:
     note(f"--- {name_of(section)}")
     begun, load, started = time.strftime("%Y-%m-%d %H:%M"), load_average(), time.perf_counter()
     script, *arguments = shlex.split(section.command)
-    if options.pytorch_python and uses_pytorch(script):
-        arguments += ["--pytorch-python", options.pytorch_python]
+    for option in PYTHONS:
+        given = getattr(options, option[2:].replace("-", "_"))
+        if given and knows(script, option):
+            arguments += [option, given]
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / script), *arguments],
         cwd=str(ROOT), env=environment(), stdout=subprocess.PIPE, text=True, check=False,
@@ -110,8 +115,9 @@ def update(section: Section, options: argparse.Namespace) -> bool:
     return True
 
 
-def uses_pytorch(script: str) -> bool:
-    return "pytorch_environment" in (BENCHMARKS / script).read_text()
+def knows(script: str, option: str) -> bool:
+    """Whether a benchmark's own description has the option."""
+    return option in (BENCHMARKS / script).read_text()
 
 
 def read(path: Path) -> Dict[str, str]:

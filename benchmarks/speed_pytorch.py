@@ -17,8 +17,8 @@ from common import time_steps
 from torch import nn
 
 BATCH_SIZE = 100
-GEMM_SIZE = 4096
-GEMM_TRIES = 10
+GEMM_SIZE = 2048
+GEMM_TRIES = 20
 
 
 def build(first, second, hidden):

@@ -1,7 +1,8 @@
 """The trainer's own steps, for benchmarks to time: the same code, nothing written or printed."""
 
 from contextlib import closing
-from typing import Any, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Iterator, Optional, Sequence
 
 from mnist.fluid import environment
 
@@ -27,8 +28,14 @@ without_collector = loop._old_objects_left_alone
 class Stepper:
     """A run of the trainer that can be taken step by step. Inside ``fluid.dygraph.guard``."""
 
-    def __init__(self, settings: Sequence[str], data: Dataset, group: Group = ALONE) -> None:
-        self.config = configs.default(settings)
+    def __init__(
+        self,
+        settings: Sequence[str],
+        data: Dataset,
+        group: Group = ALONE,
+        file: Optional[Path] = None,
+    ) -> None:
+        self.config = configs.load(file, settings) if file else configs.default(settings)
         place = fluid.CPUPlace()
         state = resuming.initial_state(self.config, data, None, place, None)
         self._learner = Learner(self.config, place, state, len(data.train), group)

@@ -1,8 +1,9 @@
 """Real trainings, each a ``python -m mnist.train`` of its own, their results kept in a file.
 
 A file of results holds a JSON object a line, each with the key of the training it is of: a hash
-of everything in the config but where checkpoints and curves go. So a rerun trains only what is
-missing, and a config that was changed is trained anew.
+of all in the config that differs from the defaults, but where checkpoints and curves go and
+which engine computes. So a rerun trains only what is missing, and a config that was changed is
+trained anew.
 """
 
 import hashlib
@@ -19,8 +20,8 @@ from common import ROOT, machine, need_mnist, note, run
 
 from mnist import config as configs
 
-# The sections that say where things go, and nothing of what comes out.
-_ELSEWHERE = ("checkpoint", "log")
+# What says where things go and who computes: nothing of what comes out but its last digits.
+_ELSEWHERE = ("checkpoint.", "log.", "device.kernels")
 
 Result = Dict[str, Any]
 
@@ -44,9 +45,9 @@ class Training:
 
     @property
     def key(self) -> str:
-        config = configs.load(ROOT / self.config, self.overrides).model_dump(
-            exclude=set(_ELSEWHERE)
-        )
+        own = configs.load(ROOT / self.config, self.overrides)
+        differing = configs.differences(configs.default(), own)
+        config = {key: value for key, _, value in differing if not key.startswith(_ELSEWHERE)}
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
     def run(self, folder: Path) -> "Tuple[Dict[str, Any], float]":

@@ -42,7 +42,7 @@ def imports_of(path):
 
 
 def room_of(module):
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 @each_module
