@@ -125,9 +125,6 @@ def _processor() -> str:
     return names[0].partition(":")[2].strip() if names else platform.machine() or sys.platform
 
 
-# --- one run ---------------------------------------------------------------------------
-
-
 def _by_section(config: Dict[str, str]) -> Dict[str, List[Tuple[str, str]]]:
     """Section → its (key, value)s, the section's name left out of the keys."""
     sections: Dict[str, List[Tuple[str, str]]] = {}
@@ -154,9 +151,6 @@ def _most_taken_for(matrix: Array) -> List[Optional[Tuple[int, int]]]:
 
 def _mistakes_in(matrix: Array) -> Array:
     return np.asarray(matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype)))
-
-
-# --- several runs ----------------------------------------------------------------------
 
 
 def _differences(entries: Sequence[Entry]) -> List[Tuple[str, List[str]]]:

@@ -34,7 +34,7 @@ _CHARTS: Dict[str, Dict[str, Sequence[str]]] = {
         "accuracy": ("train/accuracy", "valid/accuracy"),
     },
     "valid, digit by digit": {
-        "accuracy": tuple(f"valid_accuracy_of_digit/{digit}" for digit in range(10)),
+        "accuracy": tuple(f"valid_accuracy_of_digit/{digit}" for digit in range(10))
     },
 }
 
@@ -99,8 +99,6 @@ class Observer:
             if self.config.log.hparams:
                 self.tracker.finished(step)
 
-    # --- what is drawn ---
-
     def _after_last_step(self, epoch: int, step: int) -> None:
         with self.tracker.together():
             self._draw_model(epoch, step)
@@ -158,12 +156,8 @@ class Observer:
     def _draw_mistakes(self, split: str, result: Evaluation, data: Split, step: int) -> None:
         """The wrong answers that the model was surest of."""
         worst = result.worst_mistakes(_MISTAKES)
-        picture = drawing.mistakes(
-            data.images[worst],
-            result.labels[worst],
-            result.digits[worst],
-            result.confidences[worst],
-        )
+        answers = (result.labels, result.digits, result.confidences)
+        picture = drawing.mistakes(data.images[worst], *(column[worst] for column in answers))
         self.tracker.image(f"{split}/worst_mistakes", picture, step)
 
     def _draw_precision_recall(self, split: str, result: Evaluation, step: int) -> None:
@@ -180,18 +174,13 @@ class Observer:
         rows = projector.table_vectors(self.model)
         self.tracker.vectors([vectors for vectors in (digits, rows) if vectors is not None])
 
-    # --- the model's arrays ---
-
     def _parameters(self) -> Arrays:
         return {name: p.numpy() for name, p in self.model.named_parameters()}
 
     def _gradients(self) -> Arrays:
         """Of the parameters that have any: a running statistic, say, has none."""
-        found = {
-            name: parameter.gradient()
-            for name, parameter in self.model.named_parameters()
-            if not parameter.stop_gradient
-        }
+        trained = [(n, p) for n, p in self.model.named_parameters() if not p.stop_gradient]
+        found = {name: parameter.gradient() for name, parameter in trained}
         return {name: gradient for name, gradient in found.items() if gradient is not None}
 
 

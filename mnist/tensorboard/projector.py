@@ -92,9 +92,6 @@ def _write_set(folder: Path, given: VectorSet) -> str:
     return "embeddings {\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
 
 
-# --- the sets --------------------------------------------------------------------------
-
-
 def digit_vectors(
     model: Model, split: Split, result: Evaluation, points: int
 ) -> Optional[VectorSet]:
