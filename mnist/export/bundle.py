@@ -221,10 +221,8 @@ def _compare_in_opencv(expected: Array, inputs: Array, folder: Path) -> List[Agr
         notes.warn(f"OpenCV {cv2.__version__} cannot run {ONNX_FILE} of this model ({reason})")
         return []
     if not found.holds:
-        notes.warn(
-            f"OpenCV {cv2.__version__} gives other results with {ONNX_FILE} of this model:"
-            " do not use it there"
-        )
+        says = f"OpenCV {cv2.__version__} gives other results with {ONNX_FILE} of this model"
+        notes.warn(f"{says}: do not use it there")
     return [found]
 
 

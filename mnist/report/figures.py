@@ -105,13 +105,10 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
         figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
     root = ElementTree.fromstring(buffer.getvalue())
     for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in (f"{_SVG}style", f"{_SVG}metadata"):
-                parent.remove(child)
+        for child in parent.findall(f"{_SVG}style") + parent.findall(f"{_SVG}metadata"):
+            parent.remove(child)
     _rename(root, name)
-    box = root.get("viewBox", "")
-    root.attrib.clear()
-    root.attrib.update({"viewBox": box, "role": "img", "aria-label": label})
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label}
     return _serialized(root)
 
 

@@ -122,7 +122,7 @@ def table_vectors(model: Model) -> Optional[VectorSet]:
     chosen = np.argsort(-norms, kind="stable")[:_TABLE_ROWS]
     places = [inside.place_of_row(model, int(row)) for row in chosen]
     columns: Dict[str, Any] = {
-        "token": [_name_token(int(row), place) for row, place in zip(chosen, places)],
+        "token": [_name_token(row, place) for row, place in zip(chosen, places)],
         "row of the table": chosen,
         "norm": np.round(norms[chosen], 4),
     }

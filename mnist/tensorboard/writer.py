@@ -96,12 +96,9 @@ class Tracker:
         """
         turned = pixels[..., ::-1] if pixels.ndim == 3 else pixels
         png = cv2.imencode(".png", turned, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_EFFORT])[1]
-        image = Summary.Image(
-            height=pixels.shape[0],
-            width=pixels.shape[1],
-            colorspace=3 if pixels.ndim == 3 else 1,
-            encoded_image_string=png.tobytes(),
-        )
+        image = Summary.Image(encoded_image_string=png.tobytes())
+        image.height, image.width, *channels = pixels.shape
+        image.colorspace = 3 if channels else 1
         self._add([Summary.Value(tag=name, image=image)], step)
 
     def precision_recall(self, truths: Arrays, scores: Arrays, step: int) -> None:
