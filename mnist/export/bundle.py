@@ -180,10 +180,8 @@ def _onnx_metadata(description: Dict[str, Any]) -> Dict[str, str]:
     """What belongs to the model itself, for whoever has the ONNX file only."""
     keys = ("input", "output", "preprocessing", "temperature", "model", "checkpoint", "versions")
     values = {key: description[key] for key in keys}
-    return {
-        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for key, value in values.items()
-    }
+    texts = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+    return {**texts, "preprocessing": PREPROCESSING}
 
 
 def _sample(source: Checkpoint, data_path: Optional[str]) -> Tuple[Array, str]:

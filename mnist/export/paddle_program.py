@@ -85,10 +85,7 @@ class _TraceableEmbedding(fluid.dygraph.Layer):
 
 
 def save(source: Checkpoint, folder: Path) -> None:
-    """Write a checkpoint's model into ``folder``, which must exist.
-
-    Must run outside ``fluid.dygraph.guard``.
-    """
+    """Write a checkpoint's model into the existing ``folder``; outside ``fluid.dygraph.guard``."""
     with tempfile.TemporaryDirectory() as raw:
         with fluid.dygraph.guard(fluid.CPUPlace()):
             traced = trace(restore.load_model(source), calibration.temperature_of(source))

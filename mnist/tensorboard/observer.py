@@ -115,8 +115,7 @@ class Observer:
         """The first images of a batch, just as they go into the model, and their labels."""
         shown = np.rint(255 * np.clip(images[:_INPUTS, 0], 0, 1)).astype(np.uint8)
         captions = [str(label) for label in labels[:_INPUTS, 0]]
-        picture = drawing.tiles(shown, captions, _INPUT_COLUMNS, 2)
-        self.tracker.image("train/inputs", picture, step)
+        self.tracker.image("train/inputs", drawing.tiles(shown, captions, _INPUT_COLUMNS, 2), step)
 
     def _draw_norms(self, before: Arrays, step: int) -> None:
         """L2 norms of the gradients (before clipping) and of what the step changed."""
@@ -144,12 +143,10 @@ class Observer:
         if _due(epoch, self.config.log.pictures_every_epochs):
             filters = inside.first_filters(self.model)
             if filters is not None:
-                picture = drawing.filters(filters[:_FILTERS])
-                self.tracker.image("train/first_layer", picture, step)
+                self.tracker.image("train/first_layer", drawing.filters(filters[:_FILTERS]), step)
 
     def _draw_answers(self, split: str, result: Evaluation, data: Split, step: int) -> None:
-        picture = drawing.confusion(result.confusion)
-        self.tracker.image(f"{split}/confusion_matrix", picture, step)
+        self.tracker.image(f"{split}/confusion_matrix", drawing.confusion(result.confusion), step)
         self._draw_mistakes(split, result, data, step)
         self._draw_precision_recall(split, result, step)
 

@@ -102,10 +102,7 @@ class Tracker:
         self._add([Summary.Value(tag=name, image=image)], step)
 
     def precision_recall(self, truths: Arrays, scores: Arrays, step: int) -> None:
-        """Add a curve of precision over recall under each name.
-
-        ``truths`` and ``scores`` (0–1) are ``[N]``.
-        """
+        """Add a precision-recall curve under each name; truths and scores (0–1) are ``[N]``."""
         values: List[Any] = []
         for name, truth in truths.items():
             table = precision_recall_table(truth, scores[name])
