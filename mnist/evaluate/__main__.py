@@ -4,7 +4,7 @@ from mnist.base import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional, Tuple
+from typing import Any
 
 import click
 
@@ -17,20 +17,14 @@ from mnist.base import command
 @command.split_option
 @command.data_option()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def main(
-    checkpoint: Optional[str],
-    assume: Tuple[str, ...],
-    split: str,
-    data: Optional[str],
-    as_json: bool,
-) -> None:
+def main(**options: Any) -> None:
     """Print accuracy, loss, precision and recall per digit, and the confusion matrix."""
     from mnist.fluid import environment
 
     environment.prepare()
     from mnist.evaluate import output
 
-    output.print_evaluation(checkpoint, assume, split, data, as_json)
+    output.print_evaluation(**options)
 
 
 if __name__ == "__main__":

@@ -16,18 +16,18 @@ from mnist.model.evaluation import Evaluation, evaluate
 
 
 def print_evaluation(
-    name: Optional[str], assume: Sequence[str], split: str, data_path: Optional[str], as_json: bool
+    checkpoint: Optional[str], assume: Sequence[str], split: str, data: Optional[str], as_json: bool
 ) -> None:
     """Evaluate a checkpoint on a split of a data set (its own by default) and print it."""
-    source = opening.open_checkpoint(name, assume)
-    data = data_set_of(source, data_path)
+    source = opening.open_checkpoint(checkpoint, assume)
+    dataset = data_set_of(source, data)
     place = fluid.CPUPlace()
     with fluid.dygraph.guard(place):
-        result = evaluate(restore.load_model(source), data.split(split), place, LoaderConfig())
+        result = evaluate(restore.load_model(source), dataset.split(split), place, LoaderConfig())
     if as_json:
-        print(json.dumps(_as_json(source, data, split, result)))
+        print(json.dumps(_as_json(source, dataset, split, result)))
     else:
-        _print_tables(source, data, split, result)
+        _print_tables(source, dataset, split, result)
 
 
 def _as_json(source: Checkpoint, data: Dataset, split: str, result: Evaluation) -> Dict[str, Any]:
@@ -63,9 +63,8 @@ def _print_tables(source: Checkpoint, data: Dataset, split: str, result: Evaluat
     console.print(f"loss        {result.loss:.4f}")
     console.print(f"confidence  {_describe(_calibration(source, result))}")
     print_table(console, "per digit", _class_table(result))
-    print_table(
-        console, "confusion: true digit (rows) taken for (columns)", _confusion_table(result)
-    )
+    title = "confusion: true digit (rows) taken for (columns)"
+    print_table(console, title, _confusion_table(result))
 
 
 def _describe(found: Dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from mnist.base import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional, Tuple
+from typing import Any
 
 import click
 
@@ -19,9 +19,7 @@ from mnist.base import command, streams
 )
 @command.data_option("A mnist.json.gz to check on")
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
-def main(
-    checkpoint: Optional[str], assume: Tuple[str, ...], to: str, data: Optional[str], force: bool
-) -> None:
+def main(**options: Any) -> None:
     """Write a model as ONNX, Paddle's inference model and plain weights, each one checked."""
     streams.outlive_output()
     preflight.require("export", "onnx", "onnxruntime", "paddle2onnx", "safetensors")
@@ -30,7 +28,7 @@ def main(
     environment.prepare()
     from mnist.export import output
 
-    output.print_export(checkpoint, assume, to, data, force)
+    output.print_export(**options)
 
 
 if __name__ == "__main__":

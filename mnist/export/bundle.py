@@ -105,18 +105,14 @@ def export(
     return Export(Path(to), description, agreements)
 
 
-# --- the folder ------------------------------------------------------------------------
-
-
 def _require_room(target: Path, force: bool) -> None:
     if not os.path.lexists(target) or (target.is_dir() and not os.listdir(target)):
         return
     if not _is_export(target):
         raise InputError(f"{target}: is there already and is no export; name another with --to")
     if not force:
-        raise InputError(
-            f"{target}: holds an earlier export; --force replaces it, --to DIR leaves it"
-        )
+        held = f"{target}: holds an earlier export"
+        raise InputError(f"{held}; --force replaces it, --to DIR leaves it")
 
 
 def _is_export(folder: Path) -> bool:
@@ -141,20 +137,15 @@ def _hashes(folder: Path) -> Dict[str, str]:
     return {str(path.relative_to(folder)): sha256_of(path) for path in files}
 
 
-# --- what model.json and the ONNX file say -----------------------------------------------
-
-
 def _describe(source: Checkpoint) -> Dict[str, Any]:
     with fluid.dygraph.guard(fluid.CPUPlace()):
         parameters = weight_files.describe(restore.load_model(source))
+    classes = [str(digit) for digit in range(CLASSES)]
     return {
         "kind": KIND,
         "format": 1,
         "input": {**_tensor(paddle_program.INPUT, 1, SIDE, SIDE), "range": [0, 1]},
-        "output": {
-            **_tensor(paddle_program.OUTPUT, CLASSES),
-            "classes": [str(digit) for digit in range(CLASSES)],
-        },
+        "output": {**_tensor(paddle_program.OUTPUT, CLASSES), "classes": classes},
         "preprocessing": PREPROCESSING,
         "temperature": calibration.temperature_of(source),
         "model": source.model,
@@ -189,13 +180,8 @@ def _onnx_metadata(description: Dict[str, Any]) -> Dict[str, str]:
     """What belongs to the model itself, for whoever has the ONNX file only."""
     keys = ("input", "output", "preprocessing", "temperature", "model", "checkpoint", "versions")
     values = {key: description[key] for key in keys}
-    return {
-        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for key, value in values.items()
-    }
-
-
-# --- the comparison ----------------------------------------------------------------------
+    texts = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+    return {**texts, "preprocessing": PREPROCESSING}
 
 
 def _sample(source: Checkpoint, data_path: Optional[str]) -> Tuple[Array, str]:
@@ -233,10 +219,8 @@ def _compare_in_opencv(expected: Array, inputs: Array, folder: Path) -> List[Agr
         notes.warn(f"OpenCV {cv2.__version__} cannot run {ONNX_FILE} of this model ({reason})")
         return []
     if not found.holds:
-        notes.warn(
-            f"OpenCV {cv2.__version__} gives other results with {ONNX_FILE} of this model:"
-            " do not use it there"
-        )
+        says = f"OpenCV {cv2.__version__} gives other results with {ONNX_FILE} of this model"
+        notes.warn(f"{says}: do not use it there")
     return [found]
 
 

@@ -91,12 +91,11 @@ def _free_batch(graph: Any) -> None:
 class OnnxModel:
     """An exported ONNX file in onnxruntime, on the CPU."""
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        options.intra_op_num_threads = 1
+        cpu = ["CPUExecutionProvider"]
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=cpu)
 
     def probabilities(self, images: Array) -> Array:
         """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""

@@ -20,11 +20,11 @@ _CONTENTS = {
 
 
 def print_export(
-    name: Optional[str], assume: Sequence[str], to: str, data_path: Optional[str], force: bool
+    checkpoint: Optional[str], assume: Sequence[str], to: str, data: Optional[str], force: bool
 ) -> None:
     """Export a checkpoint (``best`` by default) into the folder ``to`` and print how it went."""
-    source = opening.open_checkpoint(name, assume)
-    done = bundle.export(source, to, data_path, force)
+    source = opening.open_checkpoint(checkpoint, assume)
+    done = bundle.export(source, to, data, force)
     console = make_console()
     description = done.description
     architecture = f"{description['model']['name']}, {description['model']['loss']}"

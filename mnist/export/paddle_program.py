@@ -85,10 +85,7 @@ class _TraceableEmbedding(fluid.dygraph.Layer):
 
 
 def save(source: Checkpoint, folder: Path) -> None:
-    """Write a checkpoint's model into ``folder``, which must exist.
-
-    Must run outside ``fluid.dygraph.guard``.
-    """
+    """Write a checkpoint's model into the existing ``folder``; outside ``fluid.dygraph.guard``."""
     with tempfile.TemporaryDirectory() as raw:
         with fluid.dygraph.guard(fluid.CPUPlace()):
             traced = trace(restore.load_model(source), calibration.temperature_of(source))
@@ -173,11 +170,11 @@ class StaticModel:
 class NativePredictor:
     """The inference model in Paddle's C++ predictor, on the CPU."""
 
-    def __init__(self, folder: Path, threads: int = 1, onednn: bool = False) -> None:
+    def __init__(self, folder: Path, onednn: bool = False) -> None:
         config = fluid.core.AnalysisConfig(str(folder / PROGRAM), str(folder / PARAMETERS))
         config.disable_gpu()
         config.disable_glog_info()
-        config.set_cpu_math_library_num_threads(threads)
+        config.set_cpu_math_library_num_threads(1)
         if onednn:
             config.enable_mkldnn()
         # Tensors are filled and read by name, without copies in between.

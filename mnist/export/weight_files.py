@@ -12,7 +12,6 @@ import numpy as np
 import safetensors.numpy
 
 from mnist.base.arrays import Arrays
-from mnist.base.files import atomic_write
 from mnist.fluid.door import fluid
 from mnist.model.architectures import Model
 
@@ -29,9 +28,8 @@ def describe(model: Model) -> List[Dict[str, Any]]:
     ``name`` (in Paddle 1.8, 2 and 3), ``shape``, ``variable`` (in the inference model's
     program), ``torch`` (in PyTorch), and whether it is transposed there.
     """
-    linear = {
-        name for name, layer in model.named_sublayers() if isinstance(layer, fluid.dygraph.Linear)
-    }
+    layers = model.named_sublayers()
+    linear = {name for name, layer in layers if isinstance(layer, fluid.dygraph.Linear)}
     return [
         {
             "name": name,
@@ -51,8 +49,6 @@ def _torch_name(name: str) -> str:
 
 def write(arrays: Arrays, folder: Path) -> None:
     """``weights.npz`` and ``weights.safetensors`` of structured name → float32 array."""
-    with atomic_write(folder / NPZ) as file:
-        np.savez(file, **arrays)
-    with atomic_write(folder / SAFETENSORS) as file:
-        layout = {"layout": "paddle: Linear weights are [in,out]"}
-        file.write(safetensors.numpy.save(arrays, layout))
+    np.savez(folder / NPZ, **arrays)
+    layout = {"layout": "paddle: Linear weights are [in,out]"}
+    (folder / SAFETENSORS).write_bytes(safetensors.numpy.save(arrays, layout))

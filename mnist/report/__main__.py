@@ -4,7 +4,7 @@ from mnist.base import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional, Tuple
+from typing import Any
 
 import click
 
@@ -24,14 +24,7 @@ from mnist.base import command, streams
     show_default=True,
     help="The HTML file to write; an earlier report is replaced, nothing else.",
 )
-def main(
-    runs: Tuple[str, ...],
-    compare: bool,
-    split: str,
-    data: Optional[str],
-    output: str,
-    assume: Tuple[str, ...],
-) -> None:
+def main(**options: Any) -> None:
     """Write what a run is and what its model can do to one HTML file.
 
     A RUN is a checkpoint folder, a course prefix, or a folder of checkpoints (its best one)
@@ -44,7 +37,7 @@ def main(
     environment.prepare()
     from mnist.report.output import write
 
-    write(runs, compare, split, data, output, assume)
+    write(**options)
 
 
 if __name__ == "__main__":

@@ -37,9 +37,6 @@ def thin(items: Sequence[Item], limit: int = MAX_POINTS) -> List[Item]:
     return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, limit).round().astype(int))]
 
 
-# --- one run ---------------------------------------------------------------------------
-
-
 def training(run: Run) -> List[Drawn]:
     """Loss, accuracy, learning rate and speed over the epochs; nothing without a history."""
     if not run.history:
@@ -164,9 +161,6 @@ def _plot_counts(axes: Any, found: Reliability, series: int, of: int) -> None:
     )  # fmt: skip
 
 
-# --- several runs ----------------------------------------------------------------------
-
-
 def compared_training(entries: Sequence[Entry]) -> List[Drawn]:
     """Curves of several runs laid over each other; runs without a history are left out."""
     entries = [entry for entry in entries if entry.run.history]
@@ -222,9 +216,6 @@ def compared_recalls(entries: Sequence[Entry]) -> Drawn:
     return Drawn(inline_svg(figure, "compared-recall", caption), caption)
 
 
-# --- one run or several ----------------------------------------------------------------
-
-
 def change(entries: Sequence[Entry], number: int) -> Drawn:
     """Accuracy against the strength of the change of that number; one run at least is measured."""
     several = len(entries) > 1
@@ -245,9 +236,6 @@ def change(entries: Sequence[Entry], number: int) -> Drawn:
         legend_above(axes)
     name = f"compared-change-{number}" if several else f"change-{number}"
     return Drawn(inline_svg(figure, name, " ".join(label)), "")
-
-
-# --- parts -----------------------------------------------------------------------------
 
 
 def _of_history(history: Sequence[EpochRecord], field: str, factor: float = 1) -> Points:

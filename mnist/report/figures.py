@@ -44,34 +44,34 @@ SERIES: Tuple[Dict[str, str], ...] = tuple(
 # Inches; narrow, so that the type stays readable where a phone shows a figure 360 pixels wide.
 _WIDTH = 4.8
 
-_STYLE: Dict[str, Any] = {
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib, so sizes are the same everywhere
-    "font.size": 10,
-    "legend.frameon": False,
-    "legend.handlelength": 2.2,
-    "legend.borderaxespad": 0.1,
-    **dict.fromkeys(("text.color", "axes.labelcolor"), LIGHT["ink"]),
-    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), LIGHT["ink"]),
-    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), LIGHT["muted"]),
-    "axes.facecolor": "none",
-    "figure.facecolor": LIGHT["paper"],
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": LIGHT["grid"],
-    "axes.prop_cycle": matplotlib.cycler(color=[style["color"] for style in SERIES[:4]]),
-    "grid.linewidth": 0.8,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-    "axes.formatter.use_mathtext": False,
-    "axes.formatter.useoffset": False,
-    # Text stays text: it is found, read aloud, and takes the page's own face.
-    "svg.fonttype": "none",
-}
-
 # Once and for all: nothing else draws in a process that imports this module.
-matplotlib.rcParams.update(_STYLE)
+matplotlib.rcParams.update(
+    {
+        "font.family": ["DejaVu Sans"],  # comes with matplotlib, so sizes are the same everywhere
+        "font.size": 10,
+        "legend.frameon": False,
+        "legend.handlelength": 2.2,
+        "legend.borderaxespad": 0.1,
+        **dict.fromkeys(("text.color", "axes.labelcolor"), LIGHT["ink"]),
+        **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), LIGHT["ink"]),
+        **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), LIGHT["muted"]),
+        "axes.facecolor": "none",
+        "figure.facecolor": LIGHT["paper"],
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": LIGHT["grid"],
+        "axes.prop_cycle": matplotlib.cycler(color=[style["color"] for style in SERIES[:4]]),
+        "grid.linewidth": 0.8,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 4.5,
+        "axes.formatter.use_mathtext": False,
+        "axes.formatter.useoffset": False,
+        # Text stays text: it is found, read aloud, and takes the page's own face.
+        "svg.fonttype": "none",
+    }
+)
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
@@ -105,13 +105,10 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
         figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
     root = ElementTree.fromstring(buffer.getvalue())
     for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in (f"{_SVG}style", f"{_SVG}metadata"):
-                parent.remove(child)
+        for child in parent.findall(f"{_SVG}style") + parent.findall(f"{_SVG}metadata"):
+            parent.remove(child)
     _rename(root, name)
-    box = root.get("viewBox", "")
-    root.attrib.clear()
-    root.attrib.update({"viewBox": box, "role": "img", "aria-label": label})
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label}
     return _serialized(root)
 
 

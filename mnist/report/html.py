@@ -7,6 +7,7 @@ Security Policy lets nothing in that slipped through.
 import base64
 import platform
 import sys
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import lru_cache
 from itertools import combinations
@@ -117,15 +118,11 @@ def _mark(entry: Entry) -> Tuple[str, str]:
 
 
 def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", errors="replace") as file:
-            names = [line for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0].partition(":")[2].strip() if names else platform.machine() or sys.platform
-
-
-# --- one run ---------------------------------------------------------------------------
+    with suppress(OSError), open("/proc/cpuinfo", errors="replace") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine() or sys.platform
 
 
 def _by_section(config: Dict[str, str]) -> Dict[str, List[Tuple[str, str]]]:
@@ -154,9 +151,6 @@ def _most_taken_for(matrix: Array) -> List[Optional[Tuple[int, int]]]:
 
 def _mistakes_in(matrix: Array) -> Array:
     return np.asarray(matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype)))
-
-
-# --- several runs ----------------------------------------------------------------------
 
 
 def _differences(entries: Sequence[Entry]) -> List[Tuple[str, List[str]]]:

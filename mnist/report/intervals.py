@@ -40,10 +40,8 @@ def reliability(probabilities: Array, labels: Array) -> Reliability:
     confidences = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     places = calibration.bins_of(confidences)
-    bins = [
-        _bin(number, confidences[places == number], right[places == number])
-        for number in range(BINS)
-    ]
+    members = [places == number for number in range(BINS)]
+    bins = [_bin(i, confidences[chosen], right[chosen]) for i, chosen in enumerate(members)]
     return Reliability(
         bins=bins,
         ece=calibration.expected_error(probabilities, labels),

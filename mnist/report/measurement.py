@@ -115,7 +115,10 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
         changes = [_change(model, sample, change, place) for change in perturbations.CHANGES]
         say(f"measuring the speed of {run.name}")
         speeds = [_speed(model, split.images, batch) for batch in BATCHES]
-    tempered = _with_temperature(result, run.temperature)
+    shown, tempered = result, None
+    if run.temperature is not None:
+        shown = replace(result, probabilities=calibration.at(result.probabilities, run.temperature))
+        tempered = intervals.reliability(shown.probabilities, result.labels)
     return Measures(
         split=split_name,
         data_path=str(data.source),
@@ -123,19 +126,13 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
         evaluation=result,
         interval=intervals.wilson_interval(result.count - result.wrong, result.count),
         reliability=intervals.reliability(result.probabilities, result.labels),
-        tempered=intervals.reliability(tempered.probabilities, result.labels) if tempered else None,
-        mistakes=_worst_mistakes(tempered or result, split),
+        tempered=tempered,
+        mistakes=_worst_mistakes(shown, split),
         sample=len(sample),
         changes=changes,
         speeds=speeds,
         threads=os.environ.get("OMP_NUM_THREADS", "?"),
     )
-
-
-def _with_temperature(result: Evaluation, temperature: Optional[float]) -> Optional[Evaluation]:
-    if temperature is None:
-        return None
-    return replace(result, probabilities=calibration.at(result.probabilities, temperature))
 
 
 def _worst_mistakes(result: Evaluation, split: Split) -> List[Mistake]:

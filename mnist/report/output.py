@@ -21,20 +21,20 @@ MAX_RUNS = len(SERIES)
 
 
 def write(
-    names: Sequence[str],
+    runs: Sequence[str],
     compare: bool,
     split: str,
-    data_path: Optional[str],
+    data: Optional[str],
     output: str,
     assume: Sequence[str] = (),
 ) -> None:
     """Write the report on a run, or on several side by side, to the file ``output``."""
-    _check_count(names, compare)
+    _check_count(runs, compare)
     _check_output(Path(output))
-    runs = [past_run.read(name, assume) for name in names or (None,)]
+    found = [past_run.read(name, assume) for name in runs or (None,)]
     if split not in SPLIT_NAMES:
         raise InputError(f"--split {split}: must be one of {', '.join(SPLIT_NAMES)}")
-    entries = [_entry(place, run, split, data_path) for place, run in enumerate(runs)]
+    entries = [_entry(place, run, split, data) for place, run in enumerate(found)]
     page = html.render_comparison(entries) if compare else html.render(entries[0])
     content = page.encode()
     with atomic_write(output) as file:

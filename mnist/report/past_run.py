@@ -75,11 +75,8 @@ class Run:
     @property
     def parameters(self) -> int:
         """How many numbers were trained."""
-        return sum(
-            int(array.size)
-            for name, array in self.source.parameters.items()
-            if not name.endswith(course_pairs.RUNNING_STATISTICS)
-        )
+        arrays, other = self.source.parameters, course_pairs.RUNNING_STATISTICS
+        return sum(int(arrays[name].size) for name in arrays if not name.endswith(other))
 
     @property
     def seconds(self) -> Optional[float]:
@@ -109,9 +106,6 @@ def read(name: Optional[str], assume: Sequence[str] = ()) -> Run:
     history = _longest_history(source, result)
     curves = _curves_of(source.state, history)
     return Run(shown, source, history, curves, result.eval if result else None)
-
-
-# --- the history -----------------------------------------------------------------------
 
 
 def _longest_history(source: Checkpoint, result: Optional[_Result]) -> List[EpochRecord]:
@@ -149,9 +143,6 @@ def _is_usable(record: EpochRecord) -> bool:
     """Whether a record can be drawn; no training writes another."""
     numbers = [value for value in record.model_dump().values() if isinstance(value, (int, float))]
     return record.epoch > 0 and record.step > 0 and all(abs(value) < 1e12 for value in numbers)
-
-
-# --- the curves ------------------------------------------------------------------------
 
 
 def _curves_of(state: RunState, history: List[EpochRecord]) -> Dict[str, Points]:

@@ -6,7 +6,7 @@ first. Each takes a few milliseconds.
 """
 
 from itertools import repeat
-from typing import List, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -77,18 +77,15 @@ def confusion(matrix: Array) -> Array:
     canvas = np.full((side, side, 3), 255, np.uint8)
     _write(canvas, "columns: what it was read as", (side // 2 + 20, 11), _GREY, 0.4)
     _write(canvas, "label", (24, 34), _GREY, 0.4)
-    wrong = matrix * (1 - np.eye(classes, dtype=matrix.dtype))
-    worst = max(int(wrong.max()), 1)
-    totals = np.maximum(matrix.sum(axis=1), 1)
+    is_right = np.eye(classes, dtype=bool)
+    worst = max(matrix[~is_right].max(initial=0), 1)
+    totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    strengths = np.where(is_right, matrix / totals, np.sqrt(matrix / worst))
     for row in range(classes):
         _write(canvas, str(row), (_MARGIN // 2, _centre(row)), _INK, 0.45)
         _write(canvas, str(row), (_centre(row), _MARGIN - 14), _INK, 0.45)
         for column in range(classes):
-            count = int(matrix[row, column])
-            if row == column:
-                _cell(canvas, row, column, count, _BLUE, 0.8 * count / totals[row])
-            else:
-                _cell(canvas, row, column, count, _RED, 0.8 * (count / worst) ** 0.5)
+            _cell(canvas, row, column, int(matrix[row, column]), 0.8 * strengths[row, column])
     # Fewer shades at the edges of the figures, and a third less to pack and to write.
     return canvas & 0xF8
 
@@ -140,20 +137,16 @@ def _centre(index: int) -> int:
     return _MARGIN + index * _CELL + _CELL // 2
 
 
-def _cell(
-    canvas: Array, row: int, column: int, count: int, colour: Colour, strength: float
-) -> None:
+def _cell(canvas: Array, row: int, column: int, count: int, strength: float) -> None:
     """One cell of a confusion matrix; a count of zero stays blank."""
     top, left = _MARGIN + row * _CELL, _MARGIN + column * _CELL
-    canvas[top + 1 : top + _CELL, left + 1 : left + _CELL] = _mixed(colour, strength)
+    colour = np.array(_BLUE if row == column else _RED)
+    # A trace of grey, so that empty cells are seen.
+    mixed = np.rint(248 + strength * (colour - 248))
+    canvas[top + 1 : top + _CELL, left + 1 : left + _CELL] = mixed
     if count:
         ink = _WHITE if strength > 0.6 else _INK
         _write(canvas, str(count), (_centre(column), _centre(row)), ink, 0.4)
-
-
-def _mixed(colour: Colour, strength: float) -> List[int]:
-    """White at 0, ``colour`` at 1; a trace of grey so that empty cells are seen."""
-    return [round(248 + strength * (part - 248)) for part in colour]
 
 
 def _diverging(values: Array) -> Array:

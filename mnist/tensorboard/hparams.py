@@ -5,7 +5,7 @@ takes its columns from whichever run it finds first, so every run declares the k
 every model, optimizer and schedule.
 """
 
-from typing import Any, Dict, Iterator, List, Tuple, Type, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Type, Union
 
 from pydantic import BaseModel
 
@@ -69,7 +69,7 @@ def _keys(
             yield key, schemas[section.__name__]["properties"][name]
 
 
-def _column(schema: Dict[str, Any], so_far: Union[Column, None]) -> Column:
+def _column(schema: Dict[str, Any], so_far: Optional[Column]) -> Column:
     """What a key's JSON schema allows, added to what that of other choices did."""
     words = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
     if words:

@@ -34,7 +34,7 @@ _CHARTS: Dict[str, Dict[str, Sequence[str]]] = {
         "accuracy": ("train/accuracy", "valid/accuracy"),
     },
     "valid, digit by digit": {
-        "accuracy": tuple(f"valid_accuracy_of_digit/{digit}" for digit in range(10)),
+        "accuracy": tuple(f"valid_accuracy_of_digit/{digit}" for digit in range(10))
     },
 }
 
@@ -99,8 +99,6 @@ class Observer:
             if self.config.log.hparams:
                 self.tracker.finished(step)
 
-    # --- what is drawn ---
-
     def _after_last_step(self, epoch: int, step: int) -> None:
         with self.tracker.together():
             self._draw_model(epoch, step)
@@ -117,8 +115,7 @@ class Observer:
         """The first images of a batch, just as they go into the model, and their labels."""
         shown = np.rint(255 * np.clip(images[:_INPUTS, 0], 0, 1)).astype(np.uint8)
         captions = [str(label) for label in labels[:_INPUTS, 0]]
-        picture = drawing.tiles(shown, captions, _INPUT_COLUMNS, 2)
-        self.tracker.image("train/inputs", picture, step)
+        self.tracker.image("train/inputs", drawing.tiles(shown, captions, _INPUT_COLUMNS, 2), step)
 
     def _draw_norms(self, before: Arrays, step: int) -> None:
         """L2 norms of the gradients (before clipping) and of what the step changed."""
@@ -146,24 +143,18 @@ class Observer:
         if _due(epoch, self.config.log.pictures_every_epochs):
             filters = inside.first_filters(self.model)
             if filters is not None:
-                picture = drawing.filters(filters[:_FILTERS])
-                self.tracker.image("train/first_layer", picture, step)
+                self.tracker.image("train/first_layer", drawing.filters(filters[:_FILTERS]), step)
 
     def _draw_answers(self, split: str, result: Evaluation, data: Split, step: int) -> None:
-        picture = drawing.confusion(result.confusion)
-        self.tracker.image(f"{split}/confusion_matrix", picture, step)
+        self.tracker.image(f"{split}/confusion_matrix", drawing.confusion(result.confusion), step)
         self._draw_mistakes(split, result, data, step)
         self._draw_precision_recall(split, result, step)
 
     def _draw_mistakes(self, split: str, result: Evaluation, data: Split, step: int) -> None:
         """The wrong answers that the model was surest of."""
         worst = result.worst_mistakes(_MISTAKES)
-        picture = drawing.mistakes(
-            data.images[worst],
-            result.labels[worst],
-            result.digits[worst],
-            result.confidences[worst],
-        )
+        answers = (result.labels, result.digits, result.confidences)
+        picture = drawing.mistakes(data.images[worst], *(column[worst] for column in answers))
         self.tracker.image(f"{split}/worst_mistakes", picture, step)
 
     def _draw_precision_recall(self, split: str, result: Evaluation, step: int) -> None:
@@ -180,18 +171,13 @@ class Observer:
         rows = projector.table_vectors(self.model)
         self.tracker.vectors([vectors for vectors in (digits, rows) if vectors is not None])
 
-    # --- the model's arrays ---
-
     def _parameters(self) -> Arrays:
         return {name: p.numpy() for name, p in self.model.named_parameters()}
 
     def _gradients(self) -> Arrays:
         """Of the parameters that have any: a running statistic, say, has none."""
-        found = {
-            name: parameter.gradient()
-            for name, parameter in self.model.named_parameters()
-            if not parameter.stop_gradient
-        }
+        trained = [(n, p) for n, p in self.model.named_parameters() if not p.stop_gradient]
+        found = {name: parameter.gradient() for name, parameter in trained}
         return {name: gradient for name, gradient in found.items() if gradient is not None}
 
 

@@ -7,7 +7,7 @@ set is there. Here the list, which alone TensorBoard looks for, comes last.
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ _TABLE_ROWS = 2000
 
 _LIST = "projector_config.pbtxt"
 _FOLDER = "projector"
+_PLACE = "row {}, column {}, grey level {}"
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,6 @@ def _write_set(folder: Path, given: VectorSet) -> str:
     return "embeddings {\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
 
 
-# --- the sets --------------------------------------------------------------------------
-
-
 def digit_vectors(
     model: Model, split: Split, result: Evaluation, points: int
 ) -> Optional[VectorSet]:
@@ -125,16 +123,13 @@ def table_vectors(model: Model) -> Optional[VectorSet]:
     chosen = np.argsort(-norms, kind="stable")[:_TABLE_ROWS]
     places = [inside.place_of_row(model, int(row)) for row in chosen]
     columns: Dict[str, Any] = {
-        "token": [_name_token(int(row), place) for row, place in zip(chosen, places)],
+        "token": [
+            _PLACE.format(*place) if place else f"row {row} of the table"
+            for row, place in zip(chosen, places)
+        ],
         "row of the table": chosen,
         "norm": np.round(norms[chosen], 4),
     }
     for index, heading in enumerate(("pixel row", "pixel column", "grey level")):
         columns[heading] = [place[index] if place else "" for place in places]
     return VectorSet("embedding_table", table[chosen], columns)
-
-
-def _name_token(row: int, place: Optional[Tuple[int, int, int]]) -> str:
-    if place is None:
-        return f"row {row} of the table"
-    return "row {}, column {}, grey level {}".format(*place)

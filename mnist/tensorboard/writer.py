@@ -14,19 +14,21 @@ from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple, Union
 import cv2
 import numpy as np
 from tb_paddle import SummaryWriter, hparams_summary, summary
+from tb_paddle.hparams_summary import Discrete, HParam, Metric
 from tb_paddle.proto import api_pb2
 from tb_paddle.proto.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tb_paddle.proto.summary_pb2 import Summary
 
 from mnist.base import notes
 from mnist.base.arrays import Array, Arrays
-from mnist.base.errors import Failure
+from mnist.base.errors import Failure, failing_as
 from mnist.base.files import atomic_write, open_input
 from mnist.tensorboard import hparams, projector, reader
 
 # What is drawn once an epoch's training is over, or the whole run's, by its tag.
 _OF_VALID = ("valid",)
-_OF_THE_END = ("eval", "_hparams_/session_end_info")
+_END_OF_SESSION = "_hparams_/session_end_info"
+_OF_THE_END = ("eval", _END_OF_SESSION)
 
 _BINS = 64  # of a histogram; TensorBoard draws 30
 _THRESHOLDS = 64  # of a precision-recall curve
@@ -94,19 +96,13 @@ class Tracker:
         """
         turned = pixels[..., ::-1] if pixels.ndim == 3 else pixels
         png = cv2.imencode(".png", turned, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_EFFORT])[1]
-        image = Summary.Image(
-            height=pixels.shape[0],
-            width=pixels.shape[1],
-            colorspace=3 if pixels.ndim == 3 else 1,
-            encoded_image_string=png.tobytes(),
-        )
+        image = Summary.Image(encoded_image_string=png.tobytes())
+        image.height, image.width, *channels = pixels.shape
+        image.colorspace = 3 if channels else 1
         self._add([Summary.Value(tag=name, image=image)], step)
 
     def precision_recall(self, truths: Arrays, scores: Arrays, step: int) -> None:
-        """Add a curve of precision over recall under each name.
-
-        ``truths`` and ``scores`` (0–1) are ``[N]``.
-        """
+        """Add a precision-recall curve under each name; truths and scores (0–1) are ``[N]``."""
         values: List[Any] = []
         for name, truth in truths.items():
             table = precision_recall_table(truth, scores[name])
@@ -127,20 +123,17 @@ class Tracker:
 
     def hyperparameters(self, values: Dict[str, hparams.Value], name: str) -> None:
         """Make the run a row, called ``name``, of TensorBoard's table of runs."""
-        columns = hparams.columns().items()
-        experiment = api_pb2.Experiment(
-            hparam_infos=[_hparam_info(key, column) for key, column in columns],
-            metric_infos=[
-                api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in hparams.METRICS
-            ],
-        )
-        self._add_hparams("experiment", HParamsPluginData(experiment=experiment), 0)
+        columns = [HParam(key, _domain(column)) for key, column in hparams.columns().items()]
+        metrics = [Metric(tag) for tag in hparams.METRICS]
+        self._add(hparams_summary.hparams_config_pb(columns, metrics).value, 0)
         self._add(hparams_summary.hparams_pb(values, trial_id=name).value, 0)
 
     def finished(self, step: int) -> None:
         """Note in the table of runs that the run came to its end."""
         end = SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time())
-        self._add_hparams("session_end_info", HParamsPluginData(session_end_info=end), step)
+        content = HParamsPluginData(session_end_info=end)
+        metadata = hparams_summary.create_summary_metadata(content)
+        self._add([Summary.Value(tag=_END_OF_SESSION, metadata=metadata)], step)
 
     def vectors(self, sets: List[projector.VectorSet]) -> None:
         """Show sets of vectors in the projector; their files are there all or none."""
@@ -167,10 +160,6 @@ class Tracker:
                 self._error = error
 
         events.write_event = write_or_keep_the_error
-
-    def _add_hparams(self, name: str, content: Any, step: int) -> None:
-        metadata = hparams_summary.create_summary_metadata(content)
-        self._add([Summary.Value(tag=f"_hparams_/{name}", metadata=metadata)], step)
 
     def _add(self, values: Sequence[Any], step: int) -> None:
         """One event for all of them, which is quicker than one for each."""
@@ -208,13 +197,8 @@ def precision_recall_table(truths: Array, scores: Array) -> Tuple[Array, ...]:
     return found, false, false[0] - false, found[0] - found, precision, recall
 
 
-def _hparam_info(key: str, column: hparams.Column) -> Any:
-    types = {bool: "BOOL", float: "FLOAT64", str: "STRING"}
-    kind = types[column] if isinstance(column, type) else "STRING"
-    info = api_pb2.HParamInfo(name=key, type=getattr(api_pb2, f"DATA_TYPE_{kind}"))
-    if isinstance(column, list):
-        info.domain_discrete.extend(column)
-    return info
+def _domain(column: hparams.Column) -> Any:
+    return Discrete([], column) if isinstance(column, type) else Discrete(column, str)
 
 
 def set_aside(folder: Path, name: str) -> bool:
@@ -247,11 +231,9 @@ def purge_after(folder: Path, step: int, epoch_finished: bool) -> None:
     """
     projector.remove(folder)
     again = _OF_THE_END if epoch_finished else _OF_THE_END + _OF_VALID
-    try:
+    with failing_as(f"{folder}: curves cannot be gone on with"):
         for path in reader.event_files(folder):
             _purge_file(path, step, again)
-    except OSError as error:
-        raise Failure(f"{folder}: curves cannot be gone on with ({error.strerror})") from error
 
 
 def _purge_file(path: Path, step: int, again: Tuple[str, ...]) -> None:
@@ -262,7 +244,6 @@ def _purge_file(path: Path, step: int, again: Tuple[str, ...]) -> None:
         repeated = any(value.tag.startswith(again) for value in event.summary.value)
         if event.step < step or (event.step == step and not repeated):
             kept.append(record)
-    if sum(map(len, kept)) == len(content):
-        return
-    with atomic_write(path) as target:
-        target.writelines(kept)
+    if sum(map(len, kept)) < len(content):
+        with atomic_write(path) as target:
+            target.writelines(kept)
