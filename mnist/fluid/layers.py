@@ -63,7 +63,8 @@ class Convolution(fluid.dygraph.Conv2D):
 
     def forward(self, values: Any) -> Any:
         cuts = self.training and gradients.may_cut() and self._should_cut(values)
-        maps = _convolve(pad(values.detach() if cuts else values, self._margin), self.weight)
+        # The operator's defaults are a stride of 1 and no padding.
+        maps = _ops.conv2d(pad(values.detach() if cuts else values, self._margin), self.weight)
         if cuts:
             gradients.cut(
                 self,
@@ -102,13 +103,7 @@ class Convolution(fluid.dygraph.Conv2D):
         turned = fluid.layers.reverse(
             fluid.layers.transpose(self.weight.detach(), [1, 0, 2, 3]), [2, 3]
         )
-        return _convolve(pad(gradient, self._filter_size - 1 - self._margin), turned)
-
-
-def _convolve(values: Any, weights: Any) -> Any:
-    return _ops.conv2d(
-        values, weights, "strides", [1, 1], "paddings", [0, 0], "dilations", [1, 1], "groups", 1
-    )
+        return _ops.conv2d(pad(gradient, self._filter_size - 1 - self._margin), turned)
 
 
 def pad(values: Any, margin: int) -> Any:
@@ -122,9 +117,7 @@ def _max_pool(values: Any) -> Any:
     The gradient of ``Pool2D`` looks for the maxima again, one of the slowest things in a
     training step.
     """
-    pooled, _ = _ops.max_pool2d_with_index(
-        values, "ksize", [2, 2], "strides", [2, 2], "paddings", [0, 0]
-    )
+    pooled, _ = _ops.max_pool2d_with_index(values, "ksize", [2, 2], "strides", [2, 2])
     return pooled
 
 

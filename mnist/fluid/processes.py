@@ -3,8 +3,7 @@
 Paddle 1.8.5 has data parallelism for GPUs only (``DataParallel`` is NCCL). On CPUs the
 processes are MPI's: ``mpirun -n 2 python -m mnist.train …``, or ``parallel.workers: 2``, for
 which ``mnist.train.launching`` starts mpirun. Gradients are averaged in one all-reduce a step,
-together with whatever else all must know: the loss, who was right, and whether somebody asked
-to stop.
+together with whatever else all must know: the loss, who was right, and whether to stop.
 On GPUs, under ``python -m paddle.distributed.launch``, the same calls use ``DataParallel``.
 """
 
@@ -59,10 +58,6 @@ class Group:
     def of_all(self, value: Any) -> List[Any]:
         """What each process has as ``value``, by rank; all wait for it."""
         return [value]
-
-    def highest(self, value: int) -> int:
-        """The largest ``value`` of all processes."""
-        return int(max(self.of_all(value)))
 
     def share_out(self, array: Array) -> Array:
         """This process's rows of an array."""
@@ -201,9 +196,6 @@ def _overwrite(variable: Any, values: Array) -> None:
     from mnist.fluid.door import fluid
 
     variable.value().get_tensor().set(values, fluid.CPUPlace())
-
-
-# --- joining and agreeing --------------------------------------------------------------
 
 
 @contextmanager
