@@ -5,6 +5,7 @@ docs/speed.md has what each change is worth. On a GPU, where cuDNN does better, 
 Paddle's own operators.
 """
 
+from functools import partial
 from typing import Any, Iterator, Optional
 
 from mnist.fluid import gradients
@@ -66,11 +67,7 @@ class Convolution(fluid.dygraph.Conv2D):
         # The operator's defaults are a stride of 1 and no padding.
         maps = _ops.conv2d(pad(values.detach() if cuts else values, self._margin), self.weight)
         if cuts:
-            gradients.cut(
-                self,
-                maps,
-                lambda found: gradients.carry_to(values, self._gradient_for_input(found)),
-            )
+            gradients.cut(self, maps, partial(self._carry_to, values))
         if self.pool == "max":
             maps = _max_pool(maps) if self.training and on_cpu() else self._pool(maps)
         if self.bias is not None:
@@ -92,8 +89,8 @@ class Convolution(fluid.dygraph.Conv2D):
         added_up = self._num_channels * (height - less) * (width - less)
         return bool(self._num_filters * height * width <= added_up)
 
-    def _gradient_for_input(self, gradient: Any) -> Any:
-        """The gradient for the input, given that for the convolution's maps.
+    def _carry_to(self, values: Any, gradient: Any) -> None:
+        """Carry on with the gradient for the input, given that for the convolution's maps.
 
         Paddle multiplies the transposed weights into columns and adds these up pixel by
         pixel (col2im), a sixth of a whole training step. The same gradient is a convolution
@@ -103,7 +100,8 @@ class Convolution(fluid.dygraph.Conv2D):
         turned = fluid.layers.reverse(
             fluid.layers.transpose(self.weight.detach(), [1, 0, 2, 3]), [2, 3]
         )
-        return _ops.conv2d(pad(gradient, self._filter_size - 1 - self._margin), turned)
+        margin = self._filter_size - 1 - self._margin
+        gradients.carry_to(values, _ops.conv2d(pad(gradient, margin), turned))
 
 
 def pad(values: Any, margin: int) -> Any:

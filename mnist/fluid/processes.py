@@ -223,9 +223,7 @@ def join() -> Iterator[Group]:
 def _make_group() -> Group:
     if ranks.size() == 1:
         return Group()
-    if any(name in os.environ for name, _ in ranks.MPI):
-        return MpiGroup()
-    return GpuGroup()
+    return MpiGroup() if any(name in os.environ for name, _ in ranks.MPI) else GpuGroup()
 
 
 @contextmanager

@@ -108,8 +108,8 @@ def _train(
     telling.evaluated("eval", result)
     summary = saving.summary(learner, best, result)
     if store is not None:
-        written = store.write_result(summary)
-        telling.close(best, result, store, written, loop.stopped_early)
+        store.write_result(summary)
+        telling.close(best, result, store, loop.stopped_early)
     return summary
 
 

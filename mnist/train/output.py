@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 
 from mnist import config as configs
 from mnist.base.console import make_console, make_progress, make_table, percent, print_table
-from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState, best_record
+from mnist.checkpoints.records import RESULT, Checkpoint, EpochRecord, RunState, best_record
 from mnist.checkpoints.store import CheckpointStore
 from mnist.data.dataset import Dataset
 from mnist.fluid import environment
@@ -178,7 +178,6 @@ class Telling:
         best: Optional[EpochRecord],
         result: Evaluation,
         store: CheckpointStore,
-        written: Path,
         stopped_early: bool,
     ) -> None:
         """Every epoch in a table, and where what is."""
@@ -191,7 +190,7 @@ class Telling:
         notes = [
             ("eval", f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}{of_best}"),
             ("time", f"{seconds:.1f} s of training and validation"),
-            ("checkpoints", f"{store.folder}/ ({there}{written.name} has the figures)"),
+            ("checkpoints", f"{store.folder}/ ({there}{RESULT} has the figures)"),
             ("curves", f"tensorboard --logdir {self._config.log.dir}"),
         ]
         if state.data_fallback:
