@@ -73,14 +73,11 @@ def _undisturbed() -> Iterator[None]:
 from mnist.base.arrays import Array  # noqa: E402
 
 with _without_example_data(), _undisturbed():
-    import paddle as _paddle
-    import paddle.fluid as _fluid
+    import paddle as paddle
+    from paddle import fluid as fluid
 
 if threading.current_thread() is threading.main_thread() and _on_terminate is not None:
     signal.signal(signal.SIGTERM, _on_terminate)
-
-paddle: Any = _paddle
-fluid: Any = _fluid
 
 
 def _left_in_order(guard: Callable[..., Any]) -> Callable[..., Any]:
@@ -101,11 +98,8 @@ def _left_in_order(guard: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-for _room, _name in (
-    (fluid.dygraph, "guard"),
-    (fluid.unique_name, "guard"),
-    (fluid, "scope_guard"),
-):
+_GUARDS = (fluid.dygraph, "guard"), (fluid.unique_name, "guard"), (fluid, "scope_guard")
+for _room, _name in _GUARDS:
     setattr(_room, _name, _left_in_order(getattr(_room, _name)))
 
 

@@ -4,6 +4,7 @@
 ``DataLoader.from_generator`` are here, and the plain synchronous one.
 """
 
+from functools import partial
 from typing import Any, Callable, Generator, Iterable, Iterator, List, Tuple
 
 import numpy as np
@@ -31,15 +32,10 @@ class Batches:
         self._split = split
         self.batch_size = batch_size
 
-    def __len__(self) -> int:
-        return count_batches(len(self._split), self.batch_size)
-
     def __iter__(self) -> Iterator[Batch]:
-        for number in range(count_batches(len(self._split), self.batch_size)):
-            yield self._cut(slice(number * self.batch_size, (number + 1) * self.batch_size))
-
-    def _cut(self, chosen: Any) -> Batch:
-        return self._finish(self._split.images[chosen], self._split.labels[chosen])
+        for start in range(0, len(self._split), self.batch_size):
+            chosen = slice(start, start + self.batch_size)
+            yield self._finish(self._split.images[chosen], self._split.labels[chosen])
 
     def _finish(self, images: Array, labels: Array) -> Batch:
         return as_model_input(images), labels.astype(np.int64).reshape(-1, 1)
@@ -64,9 +60,6 @@ class TrainingBatches(Batches):
         self._order = seeding.shuffled(len(split), seed, epoch)
         self._start = start
         self._group = group
-
-    def __len__(self) -> int:
-        return max(count_batches(len(self._split), self._whole) - self._start, 0)
 
     def __iter__(self) -> Iterator[Batch]:
         for number in range(self._start, count_batches(len(self._split), self._whole)):
@@ -111,17 +104,13 @@ def feed(batches: Batches, config: LoaderConfig, place: Any) -> Feed:
 def _feed_from_thread(batches: Batches, config: LoaderConfig, place: Any) -> Feed:
     caught: List[BaseException] = []
     loader = fluid.io.DataLoader.from_generator(
-        feed_list=None,
-        capacity=config.capacity,
-        use_double_buffer=config.use_double_buffer,
-        iterable=True,
-        return_list=True,
+        capacity=config.capacity, use_double_buffer=config.use_double_buffer, return_list=True
     )
     if config.mode == "sample_list_generator":
-        reader = paddle.batch(_samples(batches), batch_size=batches.batch_size, drop_last=False)
-        loader.set_sample_list_generator(_keeping_errors(reader, caught), places=place)
+        reader = paddle.batch(partial(_samples, batches), batches.batch_size, drop_last=False)
+        loader.set_sample_list_generator(partial(_keeping_errors, reader, caught), places=place)
     else:
-        loader.set_batch_generator(_keeping_errors(lambda: batches, caught), places=place)
+        loader.set_batch_generator(partial(_keeping_errors, lambda: batches, caught), places=place)
     try:
         yield from loader
         if caught:
@@ -134,29 +123,21 @@ def _feed_from_thread(batches: Batches, config: LoaderConfig, place: Any) -> Fee
 
 def _keeping_errors(
     reader: Callable[[], Iterable[Any]], caught: List[BaseException]
-) -> Callable[[], Iterator[Any]]:
-    """A reader that ends where ``reader`` raises, and keeps the exception.
+) -> Iterator[Any]:
+    """What ``reader`` gives, up to where it raises; the exception is kept.
 
     Paddle prints a reader's exception on its thread, drops batches that were ready and
     raises "Blocking queue is killed" in the consumer; SystemExit hangs it for ever.
     """
-
-    def read() -> Iterator[Any]:
-        try:
-            yield from reader()
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            caught.append(error)
-
-    return read
+    try:
+        yield from reader()
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        caught.append(error)
 
 
-def _samples(batches: Batches) -> Callable[[], Iterator[Batch]]:
-    """A Paddle reader: a function whose result yields one (image, label) at a time."""
-
-    def read() -> Iterator[Batch]:
-        for images, labels in batches:
-            yield from zip(images, labels)
-
-    return read
+def _samples(batches: Batches) -> Iterator[Batch]:
+    """One (image, label) at a time."""
+    for images, labels in batches:
+        yield from zip(images, labels)

@@ -5,6 +5,7 @@ docs/speed.md has what each change is worth. On a GPU, where cuDNN does better, 
 Paddle's own operators.
 """
 
+from functools import partial
 from typing import Any, Iterator, Optional
 
 from mnist.fluid import gradients
@@ -63,13 +64,10 @@ class Convolution(fluid.dygraph.Conv2D):
 
     def forward(self, values: Any) -> Any:
         cuts = self.training and gradients.may_cut() and self._should_cut(values)
-        maps = _convolve(pad(values.detach() if cuts else values, self._margin), self.weight)
+        # The operator's defaults are a stride of 1 and no padding.
+        maps = _ops.conv2d(pad(values.detach() if cuts else values, self._margin), self.weight)
         if cuts:
-            gradients.cut(
-                self,
-                maps,
-                lambda found: gradients.carry_to(values, self._gradient_for_input(found)),
-            )
+            gradients.cut(self, maps, partial(self._carry_to, values))
         if self.pool == "max":
             maps = _max_pool(maps) if self.training and on_cpu() else self._pool(maps)
         if self.bias is not None:
@@ -91,8 +89,8 @@ class Convolution(fluid.dygraph.Conv2D):
         added_up = self._num_channels * (height - less) * (width - less)
         return bool(self._num_filters * height * width <= added_up)
 
-    def _gradient_for_input(self, gradient: Any) -> Any:
-        """The gradient for the input, given that for the convolution's maps.
+    def _carry_to(self, values: Any, gradient: Any) -> None:
+        """Carry on with the gradient for the input, given that for the convolution's maps.
 
         Paddle multiplies the transposed weights into columns and adds these up pixel by
         pixel (col2im), a sixth of a whole training step. The same gradient is a convolution
@@ -102,13 +100,8 @@ class Convolution(fluid.dygraph.Conv2D):
         turned = fluid.layers.reverse(
             fluid.layers.transpose(self.weight.detach(), [1, 0, 2, 3]), [2, 3]
         )
-        return _convolve(pad(gradient, self._filter_size - 1 - self._margin), turned)
-
-
-def _convolve(values: Any, weights: Any) -> Any:
-    return _ops.conv2d(
-        values, weights, "strides", [1, 1], "paddings", [0, 0], "dilations", [1, 1], "groups", 1
-    )
+        margin = self._filter_size - 1 - self._margin
+        gradients.carry_to(values, _ops.conv2d(pad(gradient, margin), turned))
 
 
 def pad(values: Any, margin: int) -> Any:
@@ -122,9 +115,7 @@ def _max_pool(values: Any) -> Any:
     The gradient of ``Pool2D`` looks for the maxima again, one of the slowest things in a
     training step.
     """
-    pooled, _ = _ops.max_pool2d_with_index(
-        values, "ksize", [2, 2], "strides", [2, 2], "paddings", [0, 0]
-    )
+    pooled, _ = _ops.max_pool2d_with_index(values, "ksize", [2, 2], "strides", [2, 2])
     return pooled
 
 

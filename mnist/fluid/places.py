@@ -36,13 +36,9 @@ def _why_no_gpu(gpu_id: int) -> Optional[str]:
         return "this is Paddle's CPU build (paddlepaddle-gpu has CUDA)"
     # Exists in GPU builds only; asks the driver and does not end the process.
     count = fluid.core.get_cuda_device_count()
-    if gpu_id < count:
-        return None
-    return f"there is no GPU {gpu_id} here ({count} found)"
+    return None if gpu_id < count else f"there is no GPU {gpu_id} here ({count} found)"
 
 
 def describe_place(place: Any) -> str:
     """``"CPU"`` or ``"GPU 0"``."""
-    if isinstance(place, fluid.CUDAPlace):
-        return f"GPU {place.get_device_id()}"
-    return "CPU"
+    return f"GPU {place.get_device_id()}" if isinstance(place, fluid.CUDAPlace) else "CPU"

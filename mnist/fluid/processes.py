@@ -3,8 +3,7 @@
 Paddle 1.8.5 has data parallelism for GPUs only (``DataParallel`` is NCCL). On CPUs the
 processes are MPI's: ``mpirun -n 2 python -m mnist.train …``, or ``parallel.workers: 2``, for
 which ``mnist.train.launching`` starts mpirun. Gradients are averaged in one all-reduce a step,
-together with whatever else all must know: the loss, who was right, and whether somebody asked
-to stop.
+together with whatever else all must know: the loss, who was right, and whether to stop.
 On GPUs, under ``python -m paddle.distributed.launch``, the same calls use ``DataParallel``.
 """
 
@@ -59,10 +58,6 @@ class Group:
     def of_all(self, value: Any) -> List[Any]:
         """What each process has as ``value``, by rank; all wait for it."""
         return [value]
-
-    def highest(self, value: int) -> int:
-        """The largest ``value`` of all processes."""
-        return int(max(self.of_all(value)))
 
     def share_out(self, array: Array) -> Array:
         """This process's rows of an array."""
@@ -203,9 +198,6 @@ def _overwrite(variable: Any, values: Array) -> None:
     variable.value().get_tensor().set(values, fluid.CPUPlace())
 
 
-# --- joining and agreeing --------------------------------------------------------------
-
-
 @contextmanager
 def join() -> Iterator[Group]:
     """The group this process was started in; an error in one process ends them all.
@@ -231,9 +223,7 @@ def join() -> Iterator[Group]:
 def _make_group() -> Group:
     if ranks.size() == 1:
         return Group()
-    if any(name in os.environ for name, _ in ranks.MPI):
-        return MpiGroup()
-    return GpuGroup()
+    return MpiGroup() if any(name in os.environ for name, _ in ranks.MPI) else GpuGroup()
 
 
 @contextmanager

@@ -49,16 +49,15 @@ class Library:
     """The library's functions, and the level at which they are to compute."""
 
     def __init__(self, path: Path, level: Optional[int] = None) -> None:
-        library = ctypes.CDLL(str(path))
+        self._library = ctypes.CDLL(str(path))
         for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(library, f"mnist_kernels_{name}")
+            function = getattr(self._library, f"mnist_kernels_{name}")
             function.restype, function.argtypes = result, arguments
-            setattr(self, f"_{name}", function)
         self.level = min(self.call("level"), level or max(LEVELS))
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call a function by its name in C, without ``mnist_kernels_``."""
-        return getattr(self, f"_{name}")(*arguments)
+        return getattr(self._library, f"mnist_kernels_{name}")(*arguments)
 
     def describe(self) -> str:
         """``"C kernels (AVX2)"``."""

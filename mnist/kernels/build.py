@@ -82,10 +82,10 @@ def _run(command: List[str]) -> None:
         raise Failure(f"{command[0]}: {next((x for x in lines if 'error' in x), lines[-1])}")
 
 
-def main(to: Optional[Path] = None) -> None:
+def main() -> None:
     """Build, or say in one line why not."""
     try:
-        print(f"note: built the C kernels, {build(to)}", file=sys.stderr)
+        print(f"note: built the C kernels, {build()}", file=sys.stderr)
     except Failure as error:
         print(f"note: no C kernels, Paddle's operators instead: {error}", file=sys.stderr)
 

@@ -172,12 +172,8 @@ def _activation(convolution: Any, norm: Optional[Any]) -> Any:
 
 def _is_watched(layer: Any) -> bool:
     """Whether a hook wants to see what goes in or comes out, or a parameter is not trained."""
-    return bool(
-        layer._forward_pre_hooks
-        or layer._forward_post_hooks
-        or layer.weight.stop_gradient
-        or (layer.bias is not None and layer.bias.stop_gradient)
-    )
+    frozen = any(p is not None and p.stop_gradient for p in (layer.weight, layer.bias))
+    return bool(frozen or layer._forward_pre_hooks or layer._forward_post_hooks)
 
 
 def _sizes(pairs: Sequence[Pair], shape: Sequence[int]) -> List[Tuple[int, int]]:
@@ -190,9 +186,6 @@ def _sizes(pairs: Sequence[Pair], shape: Sequence[int]) -> List[Tuple[int, int]]
         height, width = (height + more) // step, (width + more) // step
         sizes.append((height, width))
     return sizes
-
-
-# --- what the library is told ----------------------------------------------------------
 
 
 def _describe(pairs: Sequence[Pair], shape: Sequence[int]) -> Any:

@@ -103,10 +103,6 @@ class Learner:
         reason = f": {state.data_fallback}" if state.data_fallback else ""
         data = f"{state.data_path} (SHA-256 {state.data_sha256[:12]}…{reason})"
         settings = {k: v for k, v in configs.flatten(self.config).items() if k not in _PLACES}
-        rest = {
-            **state.versions,
-            **settings,
-            "step": state.step,
-            "SHA-256 of the parameters": self.digest(),
-        }
+        rest = {**state.versions, **settings, "step": state.step}
+        rest["SHA-256 of the parameters"] = self.digest()
         return {"data": (state.data_sha256, data), **{k: (v, v) for k, v in rest.items()}}

@@ -108,8 +108,8 @@ def _train(
     telling.evaluated("eval", result)
     summary = saving.summary(learner, best, result)
     if store is not None:
-        written = store.write_result(summary)
-        telling.close(best, result, store, written, loop.stopped_early)
+        store.write_result(summary)
+        telling.close(best, result, store, loop.stopped_early)
     return summary
 
 
@@ -156,7 +156,8 @@ class Loop:
         ``images`` and ``labels`` are this process's share of the batch.
         """
         learner, model, kind = self.learner, self.learner.model, self.config.model.loss
-        samples = self._samples_in_batch()
+        size = self.config.data.batch_size
+        samples = min(size, len(self.data.train) - self.state.step_in_epoch * size)
         _, weight = self.group.share(samples)
         model.begin_step(self.state.step, self.group.rank)
         with gradients.cutting():
@@ -173,17 +174,13 @@ class Loop:
         learner.count_step(value, round(accuracy * samples), samples)
         return value, accuracy
 
-    def _samples_in_batch(self) -> int:
-        size = self.config.data.batch_size
-        return min(size, len(self.data.train) - self.state.step_in_epoch * size)
-
     def _exchange(self, loss: float, accuracy: float, weight: float) -> Tuple[float, float]:
         """Average gradients, loss and accuracy over the processes; agree on stopping."""
         signal_number = self._stop.signal_number or 0
         own = np.array([loss * weight, accuracy * weight, signal_number], np.float32)
         sums = self.group.exchange(self.learner.model, weight, own)
         if sums[2]:
-            self._stop_signal = self.group.highest(signal_number)
+            self._stop_signal = max(self.group.of_all(signal_number))
         return float(sums[0]), float(sums[1])
 
     def _save_or_stop_inside_epoch(self) -> None:
@@ -195,7 +192,7 @@ class Loop:
 
     def _agree_and_stop_if_asked(self) -> None:
         """Stop if a signal has come to any process since the last step's exchange."""
-        self._stop_signal = self.group.highest(self._stop.signal_number or 0)
+        self._stop_signal = max(self.group.of_all(self._stop.signal_number or 0))
         self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
@@ -206,8 +203,6 @@ class Loop:
                 f" go on with: python -m mnist.train --resume {path}",
                 self._stop_signal,
             )
-
-    # --- an epoch's end ---
 
     def evaluate(self, split: Split) -> Evaluation:
         """The model as it is now, on a split."""

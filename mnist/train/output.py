@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 
 from mnist import config as configs
 from mnist.base.console import make_console, make_progress, make_table, percent, print_table
-from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState, best_record
+from mnist.checkpoints.records import RESULT, Checkpoint, EpochRecord, RunState, best_record
 from mnist.checkpoints.store import CheckpointStore
 from mnist.data.dataset import Dataset
 from mnist.fluid import environment
@@ -23,8 +23,6 @@ from mnist.tensorboard import writer
 from mnist.tensorboard.observer import Observer
 from mnist.tensorboard.writer import Tracker
 from mnist.train.learner import Learner
-
-_SECONDS_BETWEEN_DRAWINGS = 0.1
 
 
 def open_curves(logs: Path, state: RunState, goes_on: bool, name: str) -> Tuple[Tracker, List[str]]:
@@ -47,15 +45,12 @@ class Telling:
     """
 
     def __init__(self, learner: Learner, data: Dataset, tracker: Optional[Tracker]) -> None:
-        self._learner, self._data, self._tracker = learner, data, tracker
+        self._learner, self._data = learner, data
         self._config, self._state = learner.config, learner.state
-        self._observer = (
-            None
-            if tracker is None
-            else Observer(
-                learner.config, data, learner.model, learner.state, learner.steps_per_epoch, tracker
-            )
-        )
+        self._observer: Optional[Observer] = None
+        if tracker is not None:
+            run = learner.config, data, learner.model, learner.state, learner.steps_per_epoch
+            self._observer = Observer(*run, tracker)
         self._console = make_console()
         self._console.quiet = tracker is None
         # Above the progress bar where there is one.
@@ -69,7 +64,6 @@ class Telling:
             TimeRemainingColumn(),
         )
         self._task: Optional[TaskID] = None
-        self._drawn = 0.0
         # When the curves got their last point of a step, and how many samples that was after.
         self._tracked = 0.0, 0
 
@@ -96,10 +90,11 @@ class Telling:
         if source is not None:
             done = f"{state.epoch} epoch(s) done, step {state.step}"
             self._print(f"resumed from {source.path}: {done}")
-        if self._tracker is not None and self._observer is not None and self._tracker.is_new:
-            self._tracker.text("run/config", configs.to_yaml(self._config), state.step)
-            self._tracker.text("run/data", self._describe_data(), state.step)
-            self._observer.begin()
+        observer = self._observer
+        if observer is not None and observer.tracker.is_new:
+            observer.tracker.text("run/config", configs.to_yaml(self._config), state.step)
+            observer.tracker.text("run/data", self._describe_data(), state.step)
+            observer.begin()
 
     def _print_model(self) -> None:
         """The layers that have parameters, with their shapes and counts."""
@@ -114,8 +109,6 @@ class Telling:
         fallback = self._state.data_fallback
         lines = [f"path: {self._state.data_path}", f"sha256: {self._state.data_sha256}"]
         return "\n".join([*lines, f"FALLBACK: {fallback}"] if fallback else lines)
-
-    # --- steps and epochs ---
 
     def begin_epoch(self) -> None:
         """An epoch starts, or goes on where it was left."""
@@ -139,23 +132,16 @@ class Telling:
         """One more batch is trained."""
         state, every = self._state, self._config.log.every_steps
         speed = state.samples / state.epoch_seconds
-        if self._console.is_terminal:
-            self._draw(loss, speed)
+        if self._console.is_terminal and self._task is not None:
+            self._bar.update(self._task, completed=state.step_in_epoch, loss=loss, speed=speed)
         elif state.step_in_epoch % every == 0:
             self._print(
                 f"epoch {state.epoch + 1}/{self._config.train.epochs}"
                 f"  step {state.step_in_epoch}/{self._learner.steps_per_epoch}"
                 f"  loss {loss:.4f}  {speed:,.0f} images/s"
             )
-        if self._tracker is not None and state.step % every == 0:
-            self._track(self._tracker, loss, accuracy)
-
-    def _draw(self, loss: float, speed: float) -> None:
-        now = time.perf_counter()
-        if self._task is None or now - self._drawn < _SECONDS_BETWEEN_DRAWINGS:
-            return
-        self._drawn = now
-        self._bar.update(self._task, completed=self._state.step_in_epoch, loss=loss, speed=speed)
+        if self._observer is not None and state.step % every == 0:
+            self._track(self._observer.tracker, loss, accuracy)
 
     def _track(self, tracker: Tracker, loss: float, accuracy: float) -> None:
         (before, samples), now = self._tracked, time.perf_counter()
@@ -170,12 +156,12 @@ class Telling:
 
     def evaluated(self, split: str, result: Evaluation) -> None:
         """On ``valid``, the epoch being counted as finished, or on ``eval`` at the end."""
-        if self._tracker is None or self._observer is None:
-            return
-        values = {f"{split}/loss": result.loss, f"{split}/accuracy": result.accuracy}
-        self._tracker.scalars(values, self._state.step)
-        after = {"valid": self._observer.after_valid, "eval": self._observer.after_eval}
-        after[split](result)
+        observer = self._observer
+        if observer is not None:
+            values = {f"{split}/loss": result.loss, f"{split}/accuracy": result.accuracy}
+            observer.tracker.scalars(values, self._state.step)
+            after = {"valid": observer.after_valid, "eval": observer.after_eval}
+            after[split](result)
 
     def epoch(self, record: EpochRecord) -> None:
         """An epoch is saved."""
@@ -187,14 +173,11 @@ class Telling:
             f"  {record.seconds:.1f} s" + ("  best so far" if is_best else "")
         )
 
-    # --- the end ---
-
     def close(
         self,
         best: Optional[EpochRecord],
         result: Evaluation,
         store: CheckpointStore,
-        written: Path,
         stopped_early: bool,
     ) -> None:
         """Every epoch in a table, and where what is."""
@@ -207,7 +190,7 @@ class Telling:
         notes = [
             ("eval", f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}{of_best}"),
             ("time", f"{seconds:.1f} s of training and validation"),
-            ("checkpoints", f"{store.folder}/ ({there}{written.name} has the figures)"),
+            ("checkpoints", f"{store.folder}/ ({there}{RESULT} has the figures)"),
             ("curves", f"tensorboard --logdir {self._config.log.dir}"),
         ]
         if state.data_fallback:

@@ -2,7 +2,7 @@
 
 import platform
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
 import numpy as np
 
@@ -28,11 +28,7 @@ class Resumption:
 
 
 def initial_state(
-    config: Config,
-    data: Dataset,
-    fallback: Optional[str],
-    place: Any,
-    resume: Optional[Resumption],
+    config: Config, data: Dataset, fallback: Optional[str], place: Any, resume: Optional[Resumption]
 ) -> RunState:
     """Where a run starts: at nothing, or where the checkpoint stands.
 
@@ -43,7 +39,12 @@ def initial_state(
         data_path=str(data.source),
         data_sha256=data.sha256,
         data_fallback=fallback,
-        versions=_versions(),
+        versions={
+            "mnist": __version__,
+            "paddle": paddle.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
         device=places.describe_place(place),
         deterministic=_deterministic_note(place),
     )
@@ -53,22 +54,8 @@ def initial_state(
     if saved is None:
         return _after_course_pair(fresh, config, data, resume.checkpoint)
     _check_same_run(saved, fresh, config, resume)
-    return saved.model_copy(update={name: getattr(fresh, name) for name in _FROM_THIS_PROCESS})
-
-
-# What a resumed run's state takes from the process at hand, not from the checkpoint.
-_FROM_THIS_PROCESS = (
-    "config", "data_path", "data_sha256", "data_fallback", "versions", "device", "deterministic",
-)  # fmt: skip
-
-
-def _versions() -> Dict[str, str]:
-    return {
-        "mnist": __version__,
-        "paddle": paddle.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
+    # What was set above is of the process at hand, all else of the checkpoint.
+    return saved.model_copy(update=fresh.model_dump(exclude_unset=True))
 
 
 def _deterministic_note(place: Any) -> str:

@@ -54,12 +54,10 @@ class Saving:
         if self._store is None:
             return None
         name = f"step{state.step}" if state.step_in_epoch else f"epoch{state.epoch}"
-        saved = None
         with self._failing_if_it_must(must), learner.averaged() as training:
-            saved = self._store.save(
-                name, learner.model.state_dict(), learner.optimizer.state_dict(), state, training
-            )
-        return saved
+            weights, accumulators = learner.model.state_dict(), learner.optimizer.state_dict()
+            return self._store.save(name, weights, accumulators, state, training)
+        return None
 
     def save_epoch(self) -> None:
         """Write the checkpoint of a finished epoch, and point at the best."""

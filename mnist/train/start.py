@@ -4,7 +4,7 @@ The order matters: everything that can be refused is looked at before anything i
 and the environment is set between knowing the config and importing Paddle.
 """
 
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from mnist import config as configs
 from mnist.base.errors import InputError
@@ -17,10 +17,7 @@ from mnist.train import launching
 
 
 def start(
-    config_path: Optional[str],
-    resume: Optional[str] = None,
-    overrides: Iterable[str] = (),
-    allow_changes: bool = False,
+    config_path: Optional[str], resume: Optional[str], overrides: Sequence[str], allow_changes: bool
 ) -> Dict[str, Any]:
     """Train as told and return the content of ``result.json``.
 
@@ -28,7 +25,7 @@ def start(
     """
     with processes.join() as group:
         with processes.agreed(group):
-            config, source = _config_and_checkpoint(config_path, resume, tuple(overrides))
+            config, source = _config_and_checkpoint(config_path, resume, overrides)
             launching.check_workers(config.parallel.workers, group.size)
         if config.parallel.workers > group.size:
             launching.launch(config.parallel.workers)
@@ -57,7 +54,7 @@ def _train(
 
 
 def _config_and_checkpoint(
-    config_path: Optional[str], resume: Optional[str], overrides: Tuple[str, ...]
+    config_path: Optional[str], resume: Optional[str], overrides: Sequence[str]
 ) -> Tuple[Config, Optional[Checkpoint]]:
     if config_path is None and resume is not None:
         return _from_checkpoint(resume, overrides)
@@ -67,7 +64,7 @@ def _config_and_checkpoint(
     return given, reading.load(reading.locate(resume, given.checkpoint.dir, prefer="latest"))
 
 
-def _from_checkpoint(resume: str, overrides: Tuple[str, ...]) -> Tuple[Config, Checkpoint]:
+def _from_checkpoint(resume: str, overrides: Sequence[str]) -> Tuple[Config, Checkpoint]:
     """A checkpoint with its own config, to which the overrides apply."""
     # Of them only the folder matters before that config is known.
     folder = [o for o in overrides if o.partition("=")[0].strip() == "checkpoint.dir"]
