@@ -52,12 +52,7 @@ def _remap(images: Array, x: Array, y: Array) -> Array:
     rows = np.rint(rows * _FRACTIONS) / _FRACTIONS
     rows += (np.arange(count, dtype=np.float32) * height)[:, np.newaxis]
     sampled = cv2.remap(
-        tall.reshape(-1, SIDE),
-        x.reshape(-1, SIDE),
-        rows.reshape(-1, SIDE),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=0,
+        tall.reshape(-1, SIDE), x.reshape(-1, SIDE), rows.reshape(-1, SIDE), cv2.INTER_LINEAR
     )
     return np.asarray(sampled, np.uint8).reshape(count, SIDE, SIDE)
 
@@ -88,10 +83,7 @@ def _random_affine(count: int, config: AugmentationConfig, source: np.random.Gen
     shift = source.uniform(-config.shift, config.shift, (count, 2))
     cosine, sine = np.cos(angle), np.sin(angle)
     matrices = np.array([[width * cosine, slant - width * sine], [height * sine, height * cosine]])
-    return (
-        np.ascontiguousarray(matrices.transpose(2, 0, 1), np.float32),
-        np.asarray(shift + _CENTRE, np.float32),
-    )
+    return matrices.transpose(2, 0, 1).astype(np.float32), (shift + _CENTRE).astype(np.float32)
 
 
 @lru_cache(maxsize=None)

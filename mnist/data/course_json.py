@@ -1,9 +1,8 @@
 """The course's ``mnist.json.gz``: read as a stream into ``uint8``, and written.
 
-The file is gzip JSON ``[[images, labels], [images, labels], [images, labels]]`` for the
-splits train, valid and eval. An image is a flat list of 784 numbers, row by row: floats
-0–1 (k/255, or k/256 as in Nielsen's ``mnist.pkl.gz``) or integers 0–255. A label is a
-whole number 0–9.
+The file is gzip JSON ``[[images, labels], [images, labels], [images, labels]]`` for the splits
+train, valid and eval. An image is a flat list of 784 numbers, row by row: floats 0–1 (k/255, or
+k/256 as in Nielsen's ``mnist.pkl.gz``) or integers 0–255. A label is a whole number 0–9.
 
 ``json.load(gzip.open(path))``, as in the course, makes 55 million Python floats of it.
 Here the text passes through a window of a few hundred KiB: all whole images in the
@@ -34,14 +33,12 @@ _MAX_LABEL_TEXT = 64
 # which should stay in the processor's cache.
 _BLOCK_SIZE = 512 << 10
 
-# How far a float may lie from k/255 or k/256, in units of k. float32 and eight decimals
-# are off by 0.00002 at most; k/255 and k/256 differ by 0.0039 at least, so a number
-# (except 0 and 1) never fits both.
-_TOLERANCE = 0.001
+# The scales that turn a pixel's number into its level k = 0 to 255, and how far off that may be.
+# float32 and eight decimals are off by 0.00002 at most; k/255 and k/256 differ by 0.0039 at least,
+# so a number (except 0 and 1) never fits both.
+_TOLERANCES = {1: 0.0, 255: 0.001, 256: 0.001}
 
-# The scales that turn a pixel's number into its level 0–255, and what is said of a
-# number that does not fit (None: no scale is known yet).
-_SCALES = (1, 255, 256)
+# What is said of a number that does not fit (None: no scale is known yet).
 _UNFIT = {
     None: "neither a whole number 0 to 255 nor k/255 nor k/256",
     1: "not a whole number 0 to 255 like the others",
@@ -67,10 +64,9 @@ class Content(NamedTuple):
 def read(path: PathLike, block_size: int = _BLOCK_SIZE) -> Content:
     """Read and validate a file in the course's format.
 
-    The SHA-256 is that of the very bytes that were parsed. ``block_size`` is how many
-    bytes of text are looked at at a time; it does not change the result. Whether
-    the numbers are floats or integers is told from the first one that is neither 0 nor
-    1; a file without any holds floats.
+    The SHA-256 is that of the very bytes that were parsed. ``block_size`` is how many bytes of text
+    are looked at at a time; it does not change the result. Whether the numbers are floats or
+    integers is told from the first one that is neither 0 nor 1; a file without any holds floats.
 
     Raises InputError, naming the file, the fault and mostly the image.
     """
@@ -295,10 +291,8 @@ class _PixelStore:
         """The images of all splits, uint8 ``[N, 28, 28]`` each."""
         if self._scale is None:
             self._set_scale(255)
-        return [
-            np.frombuffer(store, np.uint8).reshape(-1, SIDE, SIDE)
-            for store in self._levels.values()
-        ]
+        flat = (np.frombuffer(store, np.uint8) for store in self._levels.values())
+        return [levels.reshape(-1, SIDE, SIDE) for levels in flat]
 
     def _to_levels(self, values: Array) -> Array:
         if self._scale is None:
@@ -309,20 +303,19 @@ class _PixelStore:
             off *= self._scale
             levels = np.rint(off)
             off -= levels
-        most = _tolerance(self._scale)
+        most = _TOLERANCES[self._scale]
         # Quicker than to compare each number, which is only done to find the culprit.
-        if not (
-            levels.min() >= 0 and levels.max() <= 255 and -most <= off.min() <= off.max() <= most
-        ):
+        in_range = levels.min() >= 0 and levels.max() <= 255
+        if not (in_range and -most <= off.min() <= off.max() <= most):
             wrong = (levels < 0) | (levels > 255) | (np.abs(off) > most)
             raise self._unfit(values, int(np.argmax(wrong)))
         return levels.astype(np.uint8)
 
     def _decide(self, values: Array, index: int) -> None:
         """Learn the scale from a number that is neither 0 nor 1."""
-        for scale in _SCALES:
+        for scale, tolerance in _TOLERANCES.items():
             level = float(values[index]) * scale
-            if 0 <= level <= 255 and abs(level - round(level)) <= _tolerance(scale):
+            if 0 <= level <= 255 and abs(level - round(level)) <= tolerance:
                 return self._set_scale(scale)
         raise self._unfit(values, index)
 
@@ -340,10 +333,6 @@ class _PixelStore:
         image = (len(self._levels[self._split]) + index) // PIXELS
         value = f"{values[index]:.9g}"
         return _Fault(f"{self._split} image {image} holds {value}, {_UNFIT[self._scale]}")
-
-
-def _tolerance(scale: int) -> float:
-    return 0.0 if scale == 1 else _TOLERANCE
 
 
 def _fault_of_list(text: bytes) -> str:

@@ -30,8 +30,6 @@ from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Sa
 
 _log = logging.getLogger("mnist")
 
-# Part of every cache; a new layout gets a new name.
-_FORMAT = "mnist-cache-1"
 _MAX_CACHE_BYTES = len(SPLIT_NAMES) * MAX_IMAGES * (PIXELS + 8) + (1 << 20)
 
 
@@ -69,9 +67,8 @@ class Dataset:
 def load(path: PathLike, cache: bool = True) -> Dataset:
     """Read a file in the course's format, from its cache where that is up to date.
 
-    Without ``cache`` none is read or written. A cache that cannot be written is a
-    warning. Raises InputError for a file that is missing or not a whole and
-    valid data set.
+    Without ``cache`` none is read or written. A cache that cannot be written is a warning. Raises
+    InputError for a file that is missing or not a whole and valid data set.
     """
     source = find_input(path)
     cache_path = cache_path_of(source)
@@ -102,8 +99,8 @@ def _read_source(source: Path) -> Content:
 
 
 def _stamp(sha256: str) -> bytes:
-    """The comment of a cache's zip archive: its layout and what it was made from."""
-    return f"{_FORMAT} {sha256}".encode()
+    """The comment of a cache's zip archive: its layout's name and what it was made from."""
+    return f"mnist-cache-1 {sha256}".encode()
 
 
 def _write_cache(path: Path, content: Content) -> None:

@@ -13,7 +13,7 @@ import urllib3
 from rich import progress
 
 from mnist.base.console import make_console, make_progress
-from mnist.base.errors import Failure, InputError
+from mnist.base.errors import Failure, InputError, failing_as
 from mnist.data import idx
 from mnist.data.idx import OFFICIAL_FILES, IdxFile
 
@@ -28,8 +28,8 @@ MIRRORS = (
 MIRRORS_VARIABLE = "MNIST_MIRRORS"
 """The environment variable that replaces MIRRORS: addresses of folders, with spaces between."""
 
-_CONNECT_SECONDS = 3.0
-_READ_SECONDS = 10.0
+# To connect, and between two pieces of an answer.
+_TIMEOUTS_SECONDS = (3.0, 10.0)
 # All mirrors are asked at once, in threads, because the look-up of a host's name can
 # hang for much longer than any time-out that requests knows of.
 _PROBE_SECONDS = 5.0
@@ -45,7 +45,6 @@ _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError)
 
 _WAY_OUT = "fetch the four files on another machine and give their folder with --source DIR"
 
-
 Say = Callable[[str], None]
 
 
@@ -59,11 +58,9 @@ def default_mirrors() -> Sequence[str]:
 
 
 def fetch(
-    folder: Path,
-    mirrors: Sequence[str],
-    files: Sequence[IdxFile] = OFFICIAL_FILES,
+    folder: Path, mirrors: Sequence[str], files: Sequence[IdxFile] = OFFICIAL_FILES,
     say: Say = print,
-) -> None:
+) -> None:  # fmt: skip
     """Have every file as ``<name>.gz`` in ``folder``, with the right content.
 
     What is there already is checked and kept; a partial download (``<name>.gz.part``)
@@ -120,12 +117,8 @@ def _probe(mirror: str, name: str, answers: "queue.Queue[Tuple[str, str]]") -> N
 
 def _get(url: str, headers: Dict[str, str]) -> requests.Response:
     # Identity: the file itself is gzip, and a range must count its own bytes.
-    return requests.get(
-        url,
-        headers={"Accept-Encoding": "identity", **headers},
-        stream=True,
-        timeout=(_CONNECT_SECONDS, _READ_SECONDS),
-    )
+    headers = {"Accept-Encoding": "identity", **headers}
+    return requests.get(url, headers=headers, stream=True, timeout=_TIMEOUTS_SECONDS)
 
 
 def _fetch_file(folder: Path, mirrors: Sequence[str], file: IdxFile, say: Say) -> None:
@@ -135,13 +128,12 @@ def _fetch_file(folder: Path, mirrors: Sequence[str], file: IdxFile, say: Say) -
     for mirror in mirrors:
         say(f"downloading {target.name} from {_host(mirror)}")
         try:
-            _fetch_from(f"{mirror}{target.name}", part, file)
-            os.replace(part, target)
+            with failing_as(f"{part}: cannot be written"):
+                _fetch_from(f"{mirror}{target.name}", part, file)
+                os.replace(part, target)
             return
         except _MirrorError as fault:
             faults[mirror] = str(fault)
-        except OSError as error:
-            raise Failure(f"{part}: cannot be written ({error.strerror or error})") from error
     raise Failure(f"{target.name}: no mirror gave it ({_listed(faults)}): {_WAY_OUT}")
 
 
@@ -209,9 +201,8 @@ def _progress(
     """A progress bar on a terminal, nothing elsewhere; call it with each block's length."""
     length = response.headers.get("Content-Length", "")
     total = start + int(length) if length.isdigit() else None
-    columns = [progress.TextColumn("{task.description}"), progress.BarColumn()]
-    columns += [progress.DownloadColumn(), progress.TransferSpeedColumn()]
-    columns += [progress.TimeRemainingColumn()]
+    so_far = (progress.BarColumn(), progress.DownloadColumn(), progress.TransferSpeedColumn())
+    columns = (progress.TextColumn("{task.description}"), *so_far, progress.TimeRemainingColumn())
     with make_progress(make_console(stderr=True), *columns) as bar:
         task = bar.add_task(part.stem, total=total, completed=start)
         yield lambda length: bar.advance(task, length)

@@ -5,7 +5,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
-from mnist.base.errors import InputError
+from mnist.base.errors import InputError, failing_as
 from mnist.base.files import PathLike
 
 # Genuine files of digits are 5 to 30 times smaller than their text; deflate can reach
@@ -70,10 +70,8 @@ class GunzipReader:
         return self._digest.hexdigest()
 
     def _more_input(self) -> bool:
-        try:
+        with failing_as(f"{self._path}: cannot be read", InputError):
             block = self._file.read(_INPUT_BLOCK)
-        except OSError as error:
-            raise self._fault(f"cannot be read ({error.strerror or error})") from error
         self._digest.update(block)
         self._input_count += len(block)
         self._input += block

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple
 
 from filelock import FileLock, Timeout
 
-from mnist.base.errors import Failure, InputError
+from mnist.base.errors import Failure, InputError, failing_as
 from mnist.base.files import PathLike, find_input
 from mnist.base.notes import warn
 from mnist.data import course_json, dataset, idx
@@ -31,10 +31,9 @@ _print: Say = partial(print, flush=True)
 def obtain(config: "DataConfig") -> Tuple[dataset.Dataset, Optional[str]]:
     """The data set a config names, and why it is the fallback (None if it is not).
 
-    A missing ``mnist.json.gz`` is made first if the config says so. Only where it stays
-    missing is the config's fallback used, with a warning; without a fallback that is an
-    error (InputError, or Failure where the download failed). A file that is there but
-    damaged is always an InputError.
+    A missing ``mnist.json.gz`` is made first if the config says so. Only where it stays missing is
+    the config's fallback used, with a warning; without a fallback that is an error (InputError, or
+    Failure where the download failed). A file that is there but damaged is always an InputError.
     """
     path = find_input(config.path)
     reason = None if os.path.lexists(path) else _make(config, path)
@@ -186,15 +185,13 @@ def _read_pair(folder: Path, images: idx.IdxFile, labels: idx.IdxFile) -> Sample
 def _only_one(folder: Path, say: Say) -> Iterator[None]:
     """Wait until no other process downloads into ``folder``, and keep others out."""
     lock = FileLock(str(folder / "lock"))
-    try:
+    with failing_as(f"{folder}: cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             say(f"waiting for another process that is downloading into {folder}")
             lock.acquire()
-    except OSError as error:
-        raise Failure(f"{folder}: cannot be written ({error.strerror or error})") from error
     try:
         yield
     finally:

@@ -5,10 +5,10 @@ from typing import Any, Sequence, Tuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mnist.base.errors import Failure
 from mnist.base.files import atomic_write
+from mnist.pictures.normalize import Grey
 
 # Colours (RGB): sure, less sure, no digit.
 SURE, UNSURE, NONE = (0, 140, 60), (214, 120, 0), (130, 130, 130)
@@ -17,10 +17,9 @@ MAX_SIDE = 2000
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 Box = Tuple[int, int, int, int]
-Pixels = NDArray[np.uint8]
 
 
-def write(path: Path, pixels: Pixels, boxes: Sequence[Box], predictions: Sequence[Any]) -> None:
+def write(path: Path, pixels: Grey, boxes: Sequence[Box], predictions: Sequence[Any]) -> None:
     """Write ``pixels`` (uint8 grey or RGB) with a box and a label for each prediction.
 
     A very large picture is made smaller, to 2,000 pixels. The file appears whole or not at all.
@@ -40,7 +39,7 @@ def write(path: Path, pixels: Pixels, boxes: Sequence[Box], predictions: Sequenc
         file.write(data.tobytes())
 
 
-def _draw(picture: Pixels, box: Box, prediction: Any, usual: float) -> None:
+def _draw(picture: Grey, box: Box, prediction: Any, usual: float) -> None:
     left, top, width, height = box
     colour, label = NONE, "?"
     if prediction.is_digit:
@@ -54,7 +53,7 @@ def _draw(picture: Pixels, box: Box, prediction: Any, usual: float) -> None:
     _label(picture, corner, label, colour, usual)
 
 
-def _label(picture: Pixels, corner: Tuple[int, int], label: str, colour: Any, usual: float) -> None:
+def _label(picture: Grey, corner: Tuple[int, int], label: str, colour: Any, usual: float) -> None:
     """White on a tab of the box's colour, above the box, or within it at the picture's top."""
     scale = float(np.clip(usual / 90, 0.35, 2.5))
     stroke = max(1, round(1.6 * scale))

@@ -11,9 +11,9 @@ from typing import Any, Optional, Tuple, Union
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, read_input
 from mnist.pictures.normalize import Grey, to_mnist
@@ -126,7 +126,7 @@ def _turn(picture: Any) -> Optional[Image.Transpose]:
         return None
 
 
-def _as_array(picture: Any) -> "NDArray[Any]":
+def _as_array(picture: Any) -> Array:
     """Any mode as uint8 or deeper: ``[H, W]`` grey, or ``[H, W, 3 or 4]`` RGB(A)."""
     if picture.mode in ("1", "L") and "transparency" not in picture.info:
         return np.asarray(picture.convert("L"))
@@ -136,7 +136,7 @@ def _as_array(picture: Any) -> "NDArray[Any]":
     return np.asarray(picture.convert("RGBA" if transparent else "RGB"))
 
 
-def _stretched(values: "NDArray[Any]") -> Grey:
+def _stretched(values: Array) -> Grey:
     """16-bit, 32-bit and float pixels with their own range spread over 0–255."""
     finite = np.nan_to_num(values.astype(np.float32), nan=0, posinf=0, neginf=0)
     # Two steps, so that the range of the largest floats does not overflow.
@@ -146,7 +146,7 @@ def _stretched(values: "NDArray[Any]") -> Grey:
     return np.asarray(np.rint(finite), np.uint8)
 
 
-def _plain(picture: "NDArray[Any]") -> Grey:
+def _plain(picture: Array) -> Grey:
     """Pixels of any depth, with or without transparency, as uint8 grey or RGB."""
     if picture.dtype != np.uint8:
         picture = _stretched(picture)
@@ -163,7 +163,7 @@ def grey_of(pixels: Grey) -> Grey:
     return pixels if pixels.ndim == 2 else _along_contrast(pixels)
 
 
-def _on_paper(picture: "NDArray[Any]") -> "NDArray[Any]":
+def _on_paper(picture: Array) -> Array:
     """RGBA over a paper on which what is opaque can be seen: RGB."""
     colours, alpha = np.ascontiguousarray(picture[..., :3]), picture[..., 3]
     if alpha.min() == 255:
@@ -172,13 +172,12 @@ def _on_paper(picture: "NDArray[Any]") -> "NDArray[Any]":
     paper = np.full_like(colours, _paper_for(seen[:: len(seen) // 100_000 + 1]))
     opaque = cv2.merge([alpha, alpha, alpha])
     clear = cv2.bitwise_not(opaque)
-    mixed: NDArray[Any] = cv2.add(
-        cv2.multiply(colours, opaque, scale=1 / 255), cv2.multiply(paper, clear, scale=1 / 255)
-    )
-    return mixed
+    own = cv2.multiply(colours, opaque, scale=1 / 255)
+    behind = cv2.multiply(paper, clear, scale=1 / 255)
+    return np.asarray(cv2.add(own, behind))
 
 
-def _paper_for(seen: "NDArray[Any]") -> "NDArray[Any]":
+def _paper_for(seen: Array) -> Array:
     """The paper's colour for opaque pixels, RGB ``[N, 3]``.
 
     If they are of one kind they are the ink, and the paper is white under dark ink and black
@@ -193,12 +192,11 @@ def _paper_for(seen: "NDArray[Any]") -> "NDArray[Any]":
     return np.full(3, 255 if brightness.mean() < 128 else 0, np.uint8)
 
 
-def _along_contrast(picture: "NDArray[Any]") -> Grey:
+def _along_contrast(picture: Array) -> Grey:
     """RGB → grey along the first principal axis of its colours, light staying light."""
     sample = cv2.resize(picture, (128, 128), interpolation=cv2.INTER_AREA).reshape(-1, 3)
     values, axes = np.linalg.eigh(np.cov(sample.T.astype(float)))
     axis = axes[:, -1] if values[-1] > 1 else LUMINANCE
     axis = axis * np.sign(axis @ LUMINANCE or 1) / np.abs(axis).sum()
     offset = -255 * axis[axis < 0].sum()
-    grey: Grey = cv2.transform(picture, np.array([[*axis, offset]]))
-    return grey
+    return np.asarray(cv2.transform(picture, np.array([[*axis, offset]])))

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any, Callable, Deque, Iterator, List, Sequence, Tuple, Union
 
 from mnist.base import processors
-from mnist.base.errors import InputError
+from mnist.base.errors import InputError, failing_as
+from mnist.pictures.decode import MAX_FILE_BYTES
 
 STDIN = "-"
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # So many pictures are handed to a worker at a time; for fewer than FEW workers do not pay.
 CHUNK = 32
 FEW = 4 * CHUNK
-MAX_STDIN_BYTES = 64 << 20
 
 Source = Union[str, bytes]
 Read = Tuple[str, Union[Any, InputError]]
@@ -54,10 +54,9 @@ def _find(path: str) -> List[str]:
 
 
 def _pictures_in(folder: Path) -> List[str]:
-    try:
-        return sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
+    with failing_as(f"{folder}: cannot be read", InputError):
+        files = list(folder.iterdir())
+    return sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES)
 
 
 @contextmanager
@@ -116,14 +115,10 @@ def _read_chunk(names: List[str], read: Reader) -> List[Any]:
 
 def _read_one(name: str, read: Reader) -> Any:
     try:
-        return read(_standard_input() if name == STDIN else name)
+        # One byte more than is allowed, so that the reader can tell.
+        return read(sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == STDIN else name)
     except InputError as error:
         return error
-
-
-def _standard_input() -> bytes:
-    # One byte more than is allowed, so that the reader can tell.
-    return sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
 
 
 def _begin_worker() -> None:

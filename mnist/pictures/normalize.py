@@ -11,12 +11,13 @@ mass lies within half a pixel of the middle of pixel (14, 14), counted from 0.
 
 from functools import lru_cache
 from itertools import product
-from typing import Any, Callable, Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.data.digits import SIDE
 
@@ -64,7 +65,9 @@ def to_mnist(grey: Grey) -> Grey:
     """
     if is_mnist_form(grey):
         return grey.copy()
-    return form_of(*_find_ink(with_light_paper(_work_size(grey))))
+    longest = max(grey.shape)
+    sized = scaled(grey, np.clip(longest, *WORK_SIDES) / longest)
+    return form_of(*_find_ink(with_light_paper(sized)))
 
 
 def _find_ink(grey: Grey) -> Tuple[Floats, Mask]:
@@ -114,11 +117,9 @@ def is_mnist_form(grey: Grey) -> bool:
     """Whether a picture is 28×28, light on black, 20 pixels long and centred by mass."""
     if grey.shape != (SIDE, SIDE) or np.median(grey) > 10:
         return False
-    rows, columns = (np.flatnonzero((grey > 25).any(axis)) for axis in (1, 0))
-    if len(rows) == 0:
-        return False
-    longest = int(max(np.ptp(rows), np.ptp(columns))) + 1
-    return abs(longest - BOX) <= 2 and bool(np.all(np.abs(_centre(grey) - CENTRE) <= 0.75))
+    _, _, width, height = cv2.boundingRect((grey > 25).astype(np.uint8))
+    is_sized = abs(max(width, height) - BOX) <= 2
+    return is_sized and bool(np.all(np.abs(_centre(grey) - CENTRE) <= 0.75))
 
 
 def place(shape: Floats) -> Grey:
@@ -152,8 +153,7 @@ def with_stroke(mask: Mask, lowest: float, highest: float) -> Floats:
     grown = np.clip(signed + wider + 0.5, 0, 1)
     if wider < 0:
         grown = np.maximum(grown, _ridge(inside, highest * unit / 2))
-    shape: Floats = grown.astype(np.float32)
-    return shape
+    return np.asarray(grown, np.float32)
 
 
 def _stroke_width(mask: Mask) -> float:
@@ -176,24 +176,16 @@ def _ridge(inside: Floats, radius: float) -> Floats:
 
 def _distance(mask: Mask) -> Floats:
     """The distance of each pixel of a mask to the nearest pixel outside it, in pixels."""
-    distance: Floats = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
-    return distance
+    return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5))
 
 
-def _work_size(grey: Grey) -> Grey:
-    longest = max(grey.shape)
-    wanted = np.clip(longest, *WORK_SIDES)
-    return scaled(grey, wanted / longest)
-
-
-def scaled(image: "NDArray[Any]", factor: float) -> "NDArray[Any]":
+def scaled(image: Array, factor: float) -> Array:
     """A picture made so many times as large, by averaging or by cubic interpolation."""
     if factor == 1:
         return image
     height, width = (max(1, round(side * factor)) for side in image.shape)
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    scaled: NDArray[Any] = cv2.resize(image, (width, height), interpolation=method)
-    return scaled
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method))
 
 
 def with_light_paper(grey: Grey) -> Grey:
@@ -236,8 +228,7 @@ def ink_of(grey: Grey, paper_of: Callable[[Floats], Floats], side: int = 64) -> 
     paper = paper_of(small / light) * light
     large = cv2.resize(paper, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     darker = large - cv2.GaussianBlur(grey, (0, 0), 1).astype(np.float32)
-    ink: Floats = darker / np.maximum(large, max(1.0, DARKEST_PAPER * float(large.max())))
-    return ink
+    return np.asarray(darker / np.maximum(large, max(1.0, DARKEST_PAPER * float(large.max()))))
 
 
 def _light(small: Floats, ink_is_dark: bool = True) -> Floats:
@@ -400,7 +391,7 @@ def _is_shadow(ink: Floats, relief: Floats) -> bool:
     return float(relief.max()) < 0.36 * float(ink.mean())
 
 
-def _is_frame(blot: Mask, stats: "NDArray[Any]") -> bool:
+def _is_frame(blot: Mask, stats: Array) -> bool:
     """Whether a blot runs along the picture's edges, or around its own large bounding box."""
     left, top, width, height, area = (int(value) for value in stats)
     if _share_within(blot, area) < 0.05:
@@ -415,12 +406,12 @@ def _share_within(blot: Mask, area: int) -> float:
     return float(blot[height : -height or None, width : -width or None].sum()) / area
 
 
-def _crop(image: "NDArray[Any]", mask: Mask) -> "NDArray[Any]":
+def _crop(image: Array, mask: Mask) -> Array:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _centre(image: "NDArray[Any]") -> "NDArray[Any]":
+def _centre(image: Array) -> Array:
     """The centre of mass, (row, column) in pixels."""
     mass = image.sum(dtype=float)
     rows = (image.sum(1, dtype=float) * np.arange(image.shape[0])).sum() / mass

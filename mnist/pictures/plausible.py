@@ -7,10 +7,10 @@ lie where the 10,000 images of MNIST's valid lie within, all but five in a thous
 drawing of a few strokes, passes.
 """
 
-from typing import Any
-
 import cv2
 import numpy as np
+
+from mnist.base.arrays import Array
 
 INK = 127
 # The likeliest of ten answers has at least 0.1. On valid 0.15% of the digits have less than this.
@@ -26,17 +26,14 @@ MOST_INK = 250
 PIECE = 4
 
 
-def may_be_digit(image: "np.ndarray[Any, Any]", confidence: float) -> bool:
+def may_be_digit(image: Array, confidence: float) -> bool:
     """Whether uint8 ``[28,28]``, light ink on black, may be a digit, read with a confidence."""
     if confidence < LEAST_CONFIDENCE:
         return False
     ink = (image > INK).view(np.uint8)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    if len(rows) == 0:
-        return False
-    height, width = (int(ends[-1] - ends[0]) + 1 for ends in (rows, columns))
+    _, _, width, height = cv2.boundingRect(ink)
     pixels = int(ink.sum())
-    if width > MOST_WIDTH_TO_HEIGHT * height or pixels > MOST_INK:
+    if pixels == 0 or width > MOST_WIDTH_TO_HEIGHT * height or pixels > MOST_INK:
         return False
     # The radius of the largest disc that fits into the ink, if so large a one could.
     if pixels > 3 * MOST_RADIUS**2 and _radius(ink) > MOST_RADIUS:
@@ -50,5 +47,5 @@ def may_be_digit(image: "np.ndarray[Any, Any]", confidence: float) -> bool:
     return bool(regions - 2 <= MOST_HOLES)
 
 
-def _radius(ink: "np.ndarray[Any, Any]") -> float:
+def _radius(ink: Array) -> float:
     return float(cv2.distanceTransform(ink, cv2.DIST_L2, 5).max())

@@ -8,11 +8,12 @@ that touch each other stay one blot.
 """
 
 from dataclasses import dataclass
-from typing import Any, List, Tuple
+from typing import List, Tuple
 
 import cv2
 import numpy as np
 
+from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.pictures import normalize
 from mnist.pictures.normalize import Floats, Grey, Mask
@@ -68,12 +69,10 @@ class _Blot:
 
     def joined(self, other: "_Blot") -> "_Blot":
         return _Blot(
-            min(self.left, other.left),
-            min(self.top, other.top),
-            max(self.right, other.right),
-            max(self.bottom, other.bottom),
+            min(self.left, other.left), min(self.top, other.top),
+            max(self.right, other.right), max(self.bottom, other.bottom),
             self.labels + other.labels,
-        )
+        )  # fmt: skip
 
 
 def find_digits(grey: Grey) -> List[FoundDigit]:
@@ -113,7 +112,7 @@ def _writing(ink: Floats) -> Mask:
     return mask & (ink > FULL_INK * float(np.percentile(ink[mask], 98)))
 
 
-def _blots(stats: "np.ndarray[Any, Any]") -> List[_Blot]:
+def _blots(stats: Array) -> List[_Blot]:
     blots = []
     for label, (left, top, width, height, area) in enumerate(stats.tolist()):
         if label > 0 and area >= normalize.SPECK_AREA:
@@ -121,7 +120,7 @@ def _blots(stats: "np.ndarray[Any, Any]") -> List[_Blot]:
     return blots
 
 
-def _digits(blots: List[_Blot], picture: Grey, labels: "np.ndarray[Any, Any]") -> List[_Blot]:
+def _digits(blots: List[_Blot], picture: Grey, labels: Array) -> List[_Blot]:
     """The blots that may be digits, each with its parts."""
     at_edges = _at_edges(labels)
     blots = [b for b in blots if not _is_table(b, int(at_edges[b.labels[0]]), picture.shape)]
@@ -152,7 +151,7 @@ def _is_table(blot: _Blot, at_edges: int, shape: Tuple[int, ...]) -> bool:
     return blot.width > 0.6 * shape[1] and at_edges > 0.5 * min(blot.width, blot.height)
 
 
-def _at_edges(labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def _at_edges(labels: Array) -> Array:
     """How many pixels of each label lie on the picture's edges."""
     edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     return np.bincount(edges, minlength=int(labels.max()) + 1)
@@ -175,9 +174,8 @@ def _usual_height(blots: List[_Blot]) -> float:
 
 def _with_parts(blots: List[_Blot], usual: float) -> List[_Blot]:
     """Small blots joined to the digit they belong to: the bar of a 5, a broken stroke."""
-    blots = sorted(blots, key=lambda blot: -blot.height)
     whole: List[_Blot] = []
-    for blot in blots:
+    for blot in sorted(blots, key=lambda blot: -blot.height):
         near = [i for i, other in enumerate(whole) if _belongs(blot, other, usual)]
         if near:
             nearest = min(near, key=lambda i: _gap(blot, whole[i]))
@@ -202,7 +200,7 @@ def _gap(one: _Blot, other: _Blot) -> float:
     return max(across, along, 0)
 
 
-def _is_drawn(picture: Grey, labels: "np.ndarray[Any, Any]", blot: _Blot) -> bool:
+def _is_drawn(picture: Grey, labels: Array, blot: _Blot) -> bool:
     margin = max(blot.height, blot.width) // 2
     window = _window(blot, margin, picture.shape)
     return normalize.is_drawn(picture[window], np.isin(labels[window], blot.labels))
@@ -232,7 +230,7 @@ def _continues(last: _Blot, blot: _Blot) -> bool:
     return abs(last.middle - blot.middle) < 0.5 * max(last.height, blot.height)
 
 
-def _form(ink: Floats, labels: "np.ndarray[Any, Any]", blot: _Blot) -> Grey:
+def _form(ink: Floats, labels: Array, blot: _Blot) -> Grey:
     window = _window(blot, 4, ink.shape)
     return normalize.form_of(ink[window], np.isin(labels[window], blot.labels))
 

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import count, groupby, islice
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mnist.base.console import make_console, make_progress, percent
 from mnist.base.errors import InputError, one_line
-from mnist.pictures import decode, files
+from mnist.pictures import annotation, decode, files, several
 from mnist.pictures.files import Read, Source
 from mnist.pictures.normalize import NoInk
 
@@ -65,8 +65,6 @@ def read_one(source: Source) -> Any:
 
 def read_many(source: Source) -> Any:
     """A picture with several digits: its pixels and what was found on it."""
-    from mnist.pictures import several
-
     pixels = decode.load_pixels(source)
     try:
         return pixels, several.find_digits(decode.grey_of(pixels))
@@ -85,18 +83,14 @@ def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
     for name in names:
         stem = "stdin" if name == files.STDIN else Path(name).stem
         target = Path(options.annotate or f"{stem}-digits.png")
-        number = 1
+        numbered = (Path(f"{stem}-digits-{number}.png") for number in count(2))
         while os.path.realpath(target) in taken:
             if options.annotate is not None:
                 raise InputError(f"--annotate {target}: is the picture itself; name another file")
-            number += 1
-            target = Path(f"{stem}-digits-{number}.png")
+            target = next(numbered)
         taken.add(os.path.realpath(target))
         targets[name] = target
     return targets
-
-
-# --- predicting ------------------------------------------------------------------------
 
 
 def _predict_all(
@@ -115,21 +109,14 @@ def _predict_all(
             elif options.many:
                 pixels, places = found
                 pairs = list(zip(places, predictions))
-                _annotate(targets[name], pixels, pairs)
+                boxes, found = [digit.box for digit in places], [p for _, p in pairs]
+                annotation.write(targets[name], pixels, boxes, found)
                 writer.many(name, pairs, targets[name])
             else:
                 writer.one(name, next(predictions))
         sys.stdout.flush()
     return code
 
-
-def _annotate(target: Path, pixels: Any, pairs: "Pairs") -> None:
-    from mnist.pictures import annotation
-
-    annotation.write(target, pixels, [digit.box for digit, _ in pairs], [p for _, p in pairs])
-
-
-# --- printing --------------------------------------------------------------------------
 
 Pairs = List[Tuple[Any, Any]]
 """The digits found on a picture, in the order of reading, each with its prediction."""
@@ -142,14 +129,14 @@ class _Text:
     def one(self, name: str, prediction: Any) -> None:
         ranked = "  ".join(f"{d}: {percent(p, 1)}" for d, p in prediction.ranking[: self._top])
         doubt = "" if prediction.is_digit else "  not a digit?"
-        _print(one_line(f"{name}: {prediction.digit}  ({ranked}){doubt}"))
+        print(one_line(f"{name}: {prediction.digit}  ({ranked}){doubt}"))
 
     def many(self, name: str, pairs: Pairs, target: Path) -> None:
         for number, text, predictions in _lines(pairs):
             least = min(predictions, key=lambda p: float(p.confidence))
             sure = f"(least sure: {least.digit}, {percent(least.confidence, 1)})"
-            _print(one_line(f"{name}: line {number}: {text}  {sure}"))
-        _print(one_line(f"{name}: boxes drawn in {target}"))
+            print(one_line(f"{name}: line {number}: {text}  {sure}"))
+        print(one_line(f"{name}: boxes drawn in {target}"))
 
     def error(self, name: str, error: InputError) -> None:
         sys.stdout.flush()
@@ -190,7 +177,7 @@ class _Json:
         except UnicodeEncodeError:
             # A name in another encoding than the terminal's; escaped, it can be read back.
             line = json.dumps(values)
-        _print(line)
+        print(line)
 
 
 class _Csv:
@@ -225,22 +212,14 @@ class _Csv:
         row = io.StringIO()
         # A line break of either kind has to be quoted, so both are in the terminator.
         csv.writer(row, lineterminator="\r\n").writerow(values)
-        _print(row.getvalue()[:-2])
+        print(row.getvalue()[:-2])
 
 
 _WRITERS: Dict[str, Any] = {"text": _Text, "json": _Json, "csv": _Csv}
 
 
-def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
-
-
-def _line_of(pair: Tuple[Any, Any]) -> int:
-    return int(pair[0].line)
-
-
 def _lines(pairs: Pairs) -> Iterator[Tuple[int, str, List[Any]]]:
     """Each line of writing: its number, its text, a ? for what is no digit, its predictions."""
-    for line, members in groupby(sorted(pairs, key=_line_of), _line_of):
+    for line, members in groupby(pairs, lambda pair: int(pair[0].line)):
         found = [prediction for _, prediction in members]
         yield line + 1, "".join(str(p.digit) if p.is_digit else "?" for p in found), found

@@ -114,24 +114,22 @@ BODY = {
 }
 
 
+@dataclass
 class Predictions:
     """Carries a request's pictures through decoding and the model, within the limits.
 
     For the event loop only. ``under_way`` counts images that have a place and no answer yet.
     """
 
-    def __init__(
-        self, batcher: "Batcher[Question, Answer]", decoders: Executor, limits: Limits
-    ) -> None:
-        self._batcher = batcher
-        self._decoders = decoders
-        self._limits = limits
-        self.under_way = 0
+    batcher: "Batcher[Question, Answer]"
+    decoders: Executor
+    limits: Limits
+    under_way: int = 0
 
     @contextmanager
     def _places(self, number: int) -> Iterator[None]:
         """Keep places for ``number`` images, or refuse with 503."""
-        if self.under_way + number > self._limits.images:
+        if self.under_way + number > self.limits.images:
             raise HTTPException(503, "busy; try again in a second", {"Retry-After": "1"})
         self.under_way += number
         try:
@@ -142,26 +140,26 @@ class Predictions:
     async def read(self, request: Request, explain: bool) -> List[Reading]:
         """The digits on the pictures of a request; raises HTTPException."""
         with self._places(1):
-            reading = requests.read(request, self._limits.max_bytes, self._limits.images)
+            reading = requests.read(request, self.limits.max_bytes, self.limits.images)
             body = await self._in_time(reading, 408, "the body did not arrive")
             return await self._in_time(self._answer(body, explain), 504, "no answer")
 
     async def _in_time(self, work: Awaitable[T], status: int, what: str) -> T:
         try:
-            return await asyncio.wait_for(work, self._limits.timeout)
+            return await asyncio.wait_for(work, self.limits.timeout)
         except (asyncio.TimeoutError, TimeoutError):
-            raise HTTPException(status, f"{what} within {self._limits.timeout:g} s") from None
+            raise HTTPException(status, f"{what} within {self.limits.timeout:g} s") from None
 
     def _on_thread(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
-        return asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
+        return asyncio.get_running_loop().run_in_executor(self.decoders, function, *arguments)
 
     async def _answer(self, body: requests.Body, explain: bool) -> List[Reading]:
-        deadline = time.monotonic() + self._limits.timeout
-        pictures = await self._on_thread(requests.pictures, body, self._limits.images)
+        deadline = time.monotonic() + self.limits.timeout
+        pictures = await self._on_thread(requests.pictures, body, self.limits.images)
         with self._places(len(pictures) - 1):
-            most = self._limits.max_pixels
+            most = self.limits.max_pixels
             images = await self._on_thread(requests.digits, pictures, most, deadline)
-            futures = [self._batcher.submit(Question(image, explain)) for image in images]
+            futures = [self.batcher.submit(Question(image, explain)) for image in images]
             answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
         return [_reading(image, answer, explain) for image, answer in zip(images, answers)]
 
@@ -213,15 +211,13 @@ def build(
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.post(
-        "/predict",
-        summary="Read the digits on pictures",
-        response_model=None,
+        "/predict", summary="Read the digits on pictures", response_model=None,
         responses={
             200: {"model": Readings},
             **{code: {"model": Error, "description": why} for code, why in REFUSALS.items()},
         },
         openapi_extra={"requestBody": BODY},
-    )
+    )  # fmt: skip
     async def predict(
         request: Request, explain: bool = Query(False, description=EXPLAIN)
     ) -> JSONResponse:

@@ -24,12 +24,9 @@ class Batcher(Generic[Item, Result]):
     """
 
     def __init__(
-        self,
-        work: Callable[[List[Item]], Sequence[Result]],
-        max_batch: int,
-        max_wait: float,
+        self, work: Callable[[List[Item]], Sequence[Result]], max_batch: int, max_wait: float,
         on_batch: Callable[[int], None] = lambda size: None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._work = work
         self._max_batch = max_batch
         self._max_wait = max_wait

@@ -40,14 +40,12 @@ class ExplainingPredictor:
     def answer(self, questions: List[Question]) -> List[Answer]:
         """One answer a question, for at least one and at most ``predictor.BATCH`` of them."""
         predictions = self._predictor.predict(np.stack([q.image for q in questions]))
-        wanted = any(question.wants_maps for question in questions)
-        maps = self._first_maps.latest() if wanted else None
-        return [
-            Answer(prediction, _as_picture(maps[row]))
-            if maps is not None and question.wants_maps
-            else Answer(prediction, None)
-            for row, (question, prediction) in enumerate(zip(questions, predictions))
-        ]
+        wanted = [question.wants_maps for question in questions]
+        maps = self._first_maps.latest() if any(wanted) else None
+        if maps is None:
+            return [Answer(prediction, None) for prediction in predictions]
+        shown = (_as_picture(own) if wants else None for own, wants in zip(maps, wanted))
+        return list(map(Answer, predictions, shown))
 
 
 class FirstMaps:
@@ -71,5 +69,4 @@ class FirstMaps:
 def _as_picture(maps: Array) -> Grey:
     """All maps of an image on one scale: black is zero (or the lowest, if that is negative)."""
     low, high = min(0.0, float(maps.min())), float(maps.max())
-    scaled: Grey = np.rint((maps - low) * (255 / max(high - low, 1e-9))).astype(np.uint8)
-    return scaled
+    return np.asarray(np.rint((maps - low) * (255 / max(high - low, 1e-9))), np.uint8)

@@ -38,9 +38,8 @@ class Metrics:
             buckets=LATENCIES, registry=self.registry,
         )  # fmt: skip
         self.batches = Histogram(
-            "mnist_batch_size", "Images predicted together",
-            buckets=BATCHES, registry=self.registry,
-        )  # fmt: skip
+            "mnist_batch_size", "Images predicted together", buckets=BATCHES, registry=self.registry
+        )
         self.waiting = Gauge(
             "mnist_queue_depth", "Images that wait for the model", registry=self.registry
         )

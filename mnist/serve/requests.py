@@ -68,7 +68,7 @@ class Pictures(BaseModel):
 async def read(request: Request, max_bytes: int, max_images: int) -> Body:
     """Read a request's body; no more than ``max_bytes`` of it are ever held."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != MULTIPART and kind not in (JSON, BINARY) and not kind.startswith("image/"):
+    if kind not in (MULTIPART, JSON, BINARY) and not kind.startswith("image/"):
         raise HTTPException(
             415, f"content-type {kind[:80] or 'missing'}: send image/*, {MULTIPART} or {JSON}"
         )
