@@ -92,8 +92,7 @@ def run(command: click.Command) -> NoReturn:
         # The reader of our output (`| head`) has gone; there is nobody to tell.
         code = 1
     except Exception as error:
-        message = f"{_summary(error)} (add --debug for the traceback)"
-        code = _report(message, 1, debug)
+        code = _report(f"{_summary(error)} (add --debug for the traceback)", 1, debug)
     if code:
         for call in _at_failure:
             call(code)

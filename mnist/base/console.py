@@ -28,17 +28,15 @@ def make_console(stderr: bool = False) -> Console:
     """
     stream = sys.stderr if stderr else sys.stdout
     can_draw = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-    console = Console(
+    return Console(
         stderr=stderr,
         force_terminal=can_draw,
         highlight=False,
         markup=False,
         emoji=False,
         soft_wrap=True,
+        width=None if can_draw else _PLAIN_WIDTH,
     )
-    if not can_draw:
-        console.width = _PLAIN_WIDTH
-    return console
 
 
 def make_table(*headings: str) -> Table:

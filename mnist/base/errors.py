@@ -33,8 +33,6 @@ class InputError(MnistError):
 class Failure(MnistError):
     """The input was good, but the work could not be done (disk full, loss is NaN…)."""
 
-    exit_code = 1
-
 
 class Interrupted(MnistError):
     """SIGINT or SIGTERM ended the work in good order; exit code 128 + the signal."""

@@ -223,9 +223,8 @@ class ConvNet(Model):
             for before, after, size, padding, pool in shapes
         ]
         self.convolutions = fluid.dygraph.LayerList(convolutions)
-        self.norms = fluid.dygraph.LayerList(
-            [fluid.dygraph.BatchNorm(width, act=config.activation) for width in config.filters]
-        )
+        norms = [fluid.dygraph.BatchNorm(width, act=config.activation) for width in config.filters]
+        self.norms = fluid.dygraph.LayerList(norms)
         self.fc = linear(widths[-1] * 3 * 3, OUTPUTS[config.loss], seeds)
 
     def convolutions_and_norms(self) -> List[Pair]:

@@ -20,9 +20,6 @@ _BATCH = 250
 _ACTIVATIONS = ("relu", "sigmoid", "tanh", "softmax")
 
 
-# --- the graph -------------------------------------------------------------------------
-
-
 def trace(model: Model) -> Any:
     """The model as a static ``Program``, its operators in name scopes of its layers.
 
@@ -95,9 +92,6 @@ def _name_after_layers(program: Any, model: Model) -> None:
         block._rename_var(parameter.name, f"{layer}/{own}")
     block._rename_var("feed_0", "tokens" if isinstance(model, PixelEmbedding) else "images")
     block._rename_var("fetch_0", "outputs")
-
-
-# --- arrays ----------------------------------------------------------------------------
 
 
 def first_filters(model: Model) -> Optional[Array]:

@@ -22,9 +22,8 @@ def compute(loss: str, outputs: Any, labels: Any, smoothing: float = 0.0) -> Any
     (Szegedy et al. 2016), for cross-entropy only.
     """
     if loss == "softmax_cross_entropy" and smoothing:
-        weights = fluid.layers.label_smooth(
-            fluid.layers.one_hot(labels, CLASSES), epsilon=smoothing
-        )
+        certain = fluid.layers.one_hot(labels, CLASSES)
+        weights = fluid.layers.label_smooth(certain, epsilon=smoothing)
         each = fluid.layers.softmax_with_cross_entropy(outputs, weights, soft_label=True)
     elif loss == "softmax_cross_entropy":
         each = fluid.layers.softmax_with_cross_entropy(outputs, labels)

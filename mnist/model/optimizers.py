@@ -45,9 +45,6 @@ def build(
     )
 
 
-# --- learning rate ---------------------------------------------------------------------
-
-
 def learning_rate(config: OptimizerConfig, total_steps: int, steps_per_epoch: int) -> Any:
     """A float, or a ``LearningRateDecay`` if the rate changes from step to step."""
     rate = float(config.learning_rate)
@@ -56,9 +53,8 @@ def learning_rate(config: OptimizerConfig, total_steps: int, steps_per_epoch: in
     steps = max(total_steps - warmup, 1)
     after: Any = rate
     if isinstance(schedule, PolynomialSchedule):
-        after = fluid.dygraph.PolynomialDecay(
-            rate, steps, float(schedule.end_learning_rate), float(schedule.power)
-        )
+        end, power = float(schedule.end_learning_rate), float(schedule.power)
+        after = fluid.dygraph.PolynomialDecay(rate, steps, end, power)
     elif isinstance(schedule, PiecewiseSchedule):
         boundaries = [round(epoch * steps_per_epoch) - warmup for epoch in schedule.boundaries]
         values = [rate * factor for factor in schedule.factors]
@@ -101,9 +97,6 @@ def rate_at(optimizer: Any, step: int) -> float:
     rate = schedule.step()
     schedule.step_num = under_way
     return float(rate if isinstance(rate, float) else rate.numpy()[0])
-
-
-# --- state -----------------------------------------------------------------------------
 
 
 def create_state(optimizer: Any, parameters: Iterable[Any]) -> None:
