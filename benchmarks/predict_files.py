@@ -24,10 +24,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 DECODE = """
 import sys
-from mnist.pictures import files
-from mnist.predict import output
+from mnist.pictures import decode, files
 names = files.find(sys.argv[1:])
-with files.reading(names, output.read_one) as results:
+with files.reading(names, decode.read_digit) as results:
     print(sum(1 for _ in results))
 """
 

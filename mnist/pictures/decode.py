@@ -41,16 +41,18 @@ UPRIGHT = {
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
-def read_digit(path: PathLike) -> Grey:
-    """The digit on a picture file in MNIST's form: uint8 ``[28, 28]``, light ink on black.
+def read_digit(source: Union[PathLike, bytes]) -> Grey:
+    """The digit on a picture (a file, or its bytes): uint8 ``[28, 28]``, light ink on black.
 
     Raises InputError, naming the path, for a file that cannot be read or has no ink on it.
     """
-    grey = load_image(path)
+    grey = load_image(source)
     try:
         return to_mnist(grey)
     except InputError as error:
-        raise type(error)(f"{os.fspath(path)}: {error}") from error
+        if isinstance(source, bytes):
+            raise
+        raise type(error)(f"{os.fspath(source)}: {error}") from error
 
 
 def load_image(source: Union[PathLike, bytes], max_pixels: int = MAX_PIXELS) -> Grey:

@@ -43,7 +43,7 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
     """Predict every picture and return the exit code: 2 if any could not be read."""
     names = files.find(paths)
     targets = _targets(names, options) if options.many else {}
-    read = read_many if options.many else read_one
+    read = read_many if options.many else decode.read_digit
     with files.reading(names, read) as results:
         from mnist.model.predictor import Predictor
 
@@ -54,13 +54,6 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
         with make_progress(make_console(stderr=True), *columns, wanted=takes_time) as bar:
             counted = iter(bar.track(results, total=len(names)))
             return _predict_all(counted, model, options, writer, targets)
-
-
-def read_one(source: Source) -> Any:
-    """A picture with one digit: uint8 ``[28, 28]``."""
-    if isinstance(source, str):
-        return decode.read_digit(source)
-    return decode.to_mnist(decode.load_image(source))
 
 
 def read_many(source: Source) -> Any:

@@ -53,12 +53,12 @@ def _reading(prediction) -> Reading:
 def read(files: List[bytes], checkpoint: str = PRETRAINED) -> List[Reading]:
     """Each file read as ``mnist.predict`` reads it."""
     from mnist.base.errors import InputError
-    from mnist.predict.output import read_one
+    from mnist.pictures.decode import read_digit
 
     forms, readings = [], []
     for file in files:
         try:
-            forms.append(read_one(file))
+            forms.append(read_digit(file))
             readings.append(None)
         except InputError as error:
             readings.append(Reading(None, False, -1.0, str(error)))
