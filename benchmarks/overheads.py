@@ -18,6 +18,7 @@ from functools import partial
 from itertools import repeat
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from common import (
@@ -39,18 +40,19 @@ for _name in set(os.environ) - set(environment()):
 
 from stepping import Stepper, without_collector  # noqa: E402
 
-from mnist.config import LogConfig  # noqa: E402
+from mnist import config as configs  # noqa: E402
+from mnist.checkpoints.records import RunState  # noqa: E402
 from mnist.data import dataset  # noqa: E402
 from mnist.data.dataset import Dataset  # noqa: E402
 from mnist.fluid import environment  # noqa: E402
 from mnist.fluid.door import fluid  # noqa: E402
 from mnist.model.evaluation import evaluate  # noqa: E402
 from mnist.tensorboard.writer import Tracker  # noqa: E402
-from mnist.train.output import Reporter  # noqa: E402
+from mnist.train.output import Telling  # noqa: E402
 
 DISTORTIONS = ("shift=2", "rotation=10", "scaling=0.1", "shear=0.1", "elastic=1")
 AUGMENTED = tuple(f"data.augmentation.{distortion}" for distortion in DISTORTIONS)
-LOG_EVERY = LogConfig().every_steps
+LOG_EVERY = configs.default().log.every_steps
 IMAGE = ROOT / "data" / "samples" / "five-blue-ink.png"
 
 Timed = Dict[str, float]
@@ -108,17 +110,22 @@ def time_logged(steps: Iterator[Any], seconds: float, terminal: bool) -> Timed:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(output_discarded(terminal))
         tracker = stack.enter_context(closing(Tracker(Path(folder))))
-        reporter = stack.enter_context(Reporter(1, 10**6, LOG_EVERY))
-        reporter.begin_epoch(1, 0)
-        return time_steps(logged(steps, reporter, tracker), seconds)
+        state = RunState(config={}, epoch_seconds=1.0)
+        learner: Any = SimpleNamespace(
+            config=configs.default(), state=state, model=None, steps_per_epoch=10**6,
+            last_rate=lambda: 0.001,
+        )  # fmt: skip
+        telling = stack.enter_context(Telling(learner, None, tracker))
+        telling.begin_epoch()
+        return time_steps(logged(steps, telling, state), seconds)
 
 
-def logged(steps: Iterator[Any], reporter: Reporter, tracker: Tracker) -> Iterator[None]:
-    names = ("train/loss", "train/accuracy", "train/learning_rate", "train/images_per_second")
-    for number, (loss, accuracy) in enumerate(steps, start=1):
-        reporter.step(1, number, loss, 1000.0)
-        if number % LOG_EVERY == 0:
-            tracker.scalars(dict(zip(names, (loss, accuracy, 0.001, 1000.0))), number)
+def logged(steps: Iterator[Any], telling: Telling, state: RunState) -> Iterator[None]:
+    for loss, accuracy in steps:
+        state.step += 1
+        state.step_in_epoch += 1
+        state.samples += 100
+        telling.step(loss, accuracy)
         yield
 
 

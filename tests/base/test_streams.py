@@ -158,21 +158,24 @@ def plain(drawn):
 
 
 CLOSING = """
-import sys
+from types import SimpleNamespace as Of
+from mnist import config as configs
 from mnist.base import notes
-from mnist.checkpoints.records import EpochRecord
-from mnist.train.output import Reporter
-records = [
+from mnist.checkpoints.records import EpochRecord, RunState
+from mnist.train.output import Telling
+history = [
     EpochRecord(
         epoch=epoch, step=5, train_loss=1, train_accuracy=0.9, valid_loss=12.25, valid_accuracy=1,
         learning_rate=1e-7, seconds=1234.5, images_per_second=30000,
     )
     for epoch in (1, 100)
 ]
-with Reporter(2, 3, 1) as reporter:
-    reporter.begin_epoch(1, 0)
+state = RunState(config={}, history=history, data_path="p", data_fallback="x" * 100)
+learner = Of(config=configs.default(), state=state, model=None, steps_per_epoch=3)
+with Telling(learner, None, Of()) as telling:
+    telling.begin_epoch()
     notes.warn("not to be missed")
-    reporter.closing_table(records, [("eval", "x" * 100)])
+    telling.close(None, Of(accuracy=1, loss=0), Of(folder="c", pointers=list), False)
 """
 
 
@@ -185,7 +188,7 @@ def test_the_closing_table_is_whole_on_any_terminal(tmp_path, columns):
         "          train     train    valid     valid  learning  images           ",
         "  epoch    loss  accuracy     loss  accuracy      rate   per s  seconds  ",
         "    1 *  1.0000    90.00%  12.2500   100.00%     1e-07  30,000   1234.5  ",
-        "eval  " + "x" * 100,
+        "DATA         p: " + "x" * 100,
     ):
         assert row in drawn.splitlines()
 
