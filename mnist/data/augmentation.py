@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from mnist.base.arrays import Array
-from mnist.config import AugmentationConfig
+from mnist.config.schema import AugmentationConfig
 from mnist.data.digits import PIXELS, SIDE
 
 _CENTRE = (SIDE - 1) / 2

@@ -43,6 +43,14 @@ _BLOCK = 16 << 10
 # What a connection may end with. requests hands on some of urllib3's errors as they are.
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError)
 
+# The first that an error is.
+_REASONS = (
+    (requests.Timeout, "no answer"),
+    (requests.exceptions.SSLError, "no safe connection (TLS)"),
+    (requests.ConnectionError, "cannot be reached"),
+    (urllib3.exceptions.HTTPError, "the connection broke off"),
+)
+
 _WAY_OUT = "fetch the four files on another machine and give their folder with --source DIR"
 
 Say = Callable[[str], None]
@@ -209,17 +217,9 @@ def _progress(
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, requests.Timeout):
-        return "no answer"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "no safe connection (TLS)"
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"HTTP status {error.response.status_code}"
-    if isinstance(error, requests.ConnectionError):
-        return "cannot be reached"
-    if isinstance(error, urllib3.exceptions.HTTPError):
-        return "the connection broke off"
-    return str(error)
+    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), str(error))
 
 
 def _listed(faults: Dict[str, str]) -> str:

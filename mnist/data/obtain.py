@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, Optional, Sequence, Tuple
 
 from filelock import FileLock, Timeout
 
@@ -18,14 +18,12 @@ from mnist.data.digits import SPLIT_NAMES, Samples
 
 if TYPE_CHECKING:  # ``prepare`` needs neither, and both take long to import.
     from mnist.checkpoints.records import Checkpoint
-    from mnist.config import DataConfig
-
-Say = Callable[[str], None]
+    from mnist.config.schema import DataConfig
 
 BUNDLED_DIGITS = "data/digits.json.gz"
 MADE = "mnist.json.gz"
 
-_print: Say = partial(print, flush=True)
+say = partial(print, flush=True)
 
 
 def obtain(config: "DataConfig") -> Tuple[dataset.Dataset, Optional[str]]:
@@ -100,39 +98,37 @@ def prepare(
     pixels: str = "floats",
     force: bool = False,
     mirrors: Optional[Sequence[str]] = None,
-    say: Say = _print,
 ) -> None:
     """Make the data file ``output`` and its cache.
 
     The first five sixths of the training images (50,000 of MNIST's 60,000) become
     train, the rest valid, and the test images eval. They come from the folder
-    ``source``, or are downloaded. ``pixels`` is "floats" or "integers". ``say`` is
-    called with each line that a user may want to see.
+    ``source``, or are downloaded. ``pixels`` is "floats" or "integers".
 
     A whole data set that is there already is kept unless ``force``. Raises InputError
     for bad source files and for an ``output`` that is something else, and Failure
     where a download or the disk fails; ``output`` is then as it was.
     """
     target = Path(output)
-    if _is_there(target, force, say):
+    if _is_there(target, force):
         return
     if source is not None:
-        _convert(Path(source), target, pixels, say)
+        _convert(Path(source), target, pixels)
         return
     # Imported here, as requests takes long to import and is seldom needed.
     from mnist.data import download
 
     folder = target.parent / ".download"
-    with _only_one(folder, say):
-        if _is_there(target, force, say):
+    with _only_one(folder):
+        if _is_there(target, force):
             return
         download.fetch(folder, mirrors or download.default_mirrors(), say=say)
-        _convert(folder, target, pixels, say)
+        _convert(folder, target, pixels)
         for file in idx.OFFICIAL_FILES:
             (folder / f"{file.name}.gz").unlink()
 
 
-def _is_there(target: Path, force: bool, say: Say) -> bool:
+def _is_there(target: Path, force: bool) -> bool:
     """Whether to keep what is there; InputError if it is no data set of ours."""
     if force or not os.path.lexists(target):
         return False
@@ -145,7 +141,7 @@ def _is_there(target: Path, force: bool, say: Say) -> bool:
     return True
 
 
-def _convert(folder: Path, target: Path, pixels: str, say: Say) -> None:
+def _convert(folder: Path, target: Path, pixels: str) -> None:
     started = time.monotonic()
     say(f"reading the IDX files in {folder}")
     images, labels = _read_pair(folder, idx.TRAIN_IMAGES, idx.TRAIN_LABELS)
@@ -182,7 +178,7 @@ def _read_pair(folder: Path, images: idx.IdxFile, labels: idx.IdxFile) -> Sample
 
 
 @contextmanager
-def _only_one(folder: Path, say: Say) -> Iterator[None]:
+def _only_one(folder: Path) -> Iterator[None]:
     """Wait until no other process downloads into ``folder``, and keep others out."""
     lock = FileLock(str(folder / "lock"))
     with failing_as(f"{folder}: cannot be written"):

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from mnist.base.console import make_console, make_table, percent, print_table
 from mnist.checkpoints.records import Checkpoint
-from mnist.config import LoaderConfig
+from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Dataset
 from mnist.data.obtain import data_set_of
 from mnist.fluid.door import fluid

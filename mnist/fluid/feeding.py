@@ -11,7 +11,7 @@ import numpy as np
 
 from mnist.base import seeding
 from mnist.base.arrays import Array
-from mnist.config import DataConfig, LoaderConfig
+from mnist.config.schema import DataConfig, LoaderConfig
 from mnist.data import augmentation
 from mnist.data.dataset import Split
 from mnist.fluid.door import fluid, paddle, to_variable

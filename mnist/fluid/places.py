@@ -4,7 +4,7 @@ from typing import Any, Optional
 
 from mnist.base import notes
 from mnist.base.errors import InputError
-from mnist.config import DeviceConfig
+from mnist.config.schema import DeviceConfig
 from mnist.fluid.door import fluid
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from mnist import kernels
 from mnist.base.arrays import Array
 from mnist.base.errors import InputError
-from mnist.config import DeviceConfig
+from mnist.config.schema import DeviceConfig
 from mnist.fluid import gradients
 from mnist.fluid.door import fluid, to_variable
 

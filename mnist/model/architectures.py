@@ -10,10 +10,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from mnist import config as configs
 from mnist.base import seeding
 from mnist.base.arrays import Array
-from mnist.config import ModelConfig
+from mnist.config import schema
+from mnist.config.schema import ModelConfig
 from mnist.data.digits import PIXELS
 from mnist.fluid import gradients
 from mnist.fluid.door import fluid, to_variable
@@ -138,7 +138,7 @@ def _linears(sizes: List[int], seeds: Iterator[int], activation: str) -> Any:
 class FullyConnected(Model):
     """``fc``: flattened pixels through ``Linear`` layers (``FC`` left Paddle before 1.8)."""
 
-    def __init__(self, config: configs.FcConfig, seed: int) -> None:
+    def __init__(self, config: schema.FcConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         self._input_range = config.input_range
@@ -156,7 +156,7 @@ class FullyConnected(Model):
 class LeNet(Model):
     """``lenet``: the course's network, its widths in the config."""
 
-    def __init__(self, config: configs.LenetConfig, seed: int) -> None:
+    def __init__(self, config: schema.LenetConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         self._input_range = config.input_range
@@ -187,7 +187,7 @@ class LeNet5(Model):
     the second convolution seeing all six of the first, and a softmax for the RBF outputs.
     """
 
-    def __init__(self, config: configs.Lenet5Config, seed: int) -> None:
+    def __init__(self, config: schema.Lenet5Config, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         activation = config.activation
@@ -212,7 +212,7 @@ class ConvNet(Model):
     every third is computed without padding.
     """
 
-    def __init__(self, config: configs.ConvNetConfig, seed: int) -> None:
+    def __init__(self, config: schema.ConvNetConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         widths = [1, *config.filters]
@@ -243,7 +243,7 @@ class PixelEmbedding(Model):
     others.
     """
 
-    def __init__(self, config: configs.EmbeddingConfig, seed: int) -> None:
+    def __init__(self, config: schema.EmbeddingConfig, seed: int) -> None:
         super().__init__(config, seed)
         seeds = seeding.layer_seeds(seed)
         self._ink_levels = config.levels - 1

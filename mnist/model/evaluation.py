@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from mnist.base.arrays import Array
-from mnist.config import LoaderConfig
+from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Split
 from mnist.data.digits import CLASSES
 from mnist.fluid.feeding import Batches, feed

@@ -9,7 +9,7 @@ from typing import Any, Iterator, List, Optional, Tuple
 import numpy as np
 
 from mnist.base.arrays import Array
-from mnist.config import EmbeddingConfig
+from mnist.config.schema import EmbeddingConfig
 from mnist.data.digits import PIXELS, SIDE
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input

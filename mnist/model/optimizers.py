@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable, Tuple
 import numpy as np
 
 from mnist.base.arrays import Array, Arrays
-from mnist.config import OptimizerConfig, PiecewiseSchedule, PolynomialSchedule
+from mnist.config.schema import OptimizerConfig, PiecewiseSchedule, PolynomialSchedule
 from mnist.fluid.door import fluid
 
 # {parameter's structured name: {accumulator: array}}; the form in which a state travels.

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from mnist import config as configs
 from mnist.base.errors import InputError
 from mnist.checkpoints.records import STATE, Checkpoint
-from mnist.config import DeviceConfig, ModelConfig
+from mnist.config.schema import DeviceConfig, ModelConfig
 from mnist.fluid.door import fluid
 from mnist.kernels.engine import choose as choose_engine
 from mnist.model import architectures

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnist.base import seeding
 from mnist.base.arrays import Array
-from mnist.config import LoaderConfig
+from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Dataset, Split
 from mnist.fluid.door import fluid
 from mnist.model import calibration

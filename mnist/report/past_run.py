@@ -8,11 +8,11 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from pydantic import BaseModel, ValidationError
 
-from mnist import config as configs
 from mnist.base.errors import InputError
 from mnist.base.files import find_input, read_input
 from mnist.checkpoints import course_pairs, reading, records
 from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState
+from mnist.config.schema import dotted
 from mnist.model import calibration, opening
 from mnist.tensorboard import reader
 
@@ -88,7 +88,7 @@ class Run:
         values = self.state.config if self.state else {"model": self.source.model}
         return {
             key: value if isinstance(value, str) else json.dumps(value)
-            for key, value in configs.dotted(values)
+            for key, value in dotted(values)
         }
 
 

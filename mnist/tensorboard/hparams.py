@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from mnist import config as configs
 from mnist.config import Config
+from mnist.config.schema import sections_in
 
 Value = Union[bool, float, str]
 # The type of a key's values, or the words that it may be.
@@ -62,7 +63,7 @@ def _keys(
     """Every key with its JSON schema; one that several choices have comes several times."""
     for name, field in section.model_fields.items():
         key = f"{path}.{name}" if path else name
-        kinds = configs.sections_in(field)
+        kinds = sections_in(field)
         for kind in kinds:
             yield from _keys(kind, key, schemas)
         if not kinds:

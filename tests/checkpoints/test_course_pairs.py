@@ -262,7 +262,7 @@ def test_the_course_size_of_lenet_and_one_with_a_hidden_layer():
 
 
 def test_every_inferred_model_is_one_that_our_config_accepts():
-    from mnist.config import FcConfig, LenetConfig
+    from mnist.config.schema import FcConfig, LenetConfig
 
     lenet = zeros((2, 1, 5, 5), (2,), (3, 2, 5, 5), (3,), (147, 10), (10,))
     assert LenetConfig(**course_pairs.infer_model(lenet)).filters == [2, 3]

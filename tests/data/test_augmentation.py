@@ -6,7 +6,7 @@ from helpers import digits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist.config import AugmentationConfig
+from mnist.config.schema import AugmentationConfig
 from mnist.data import augmentation
 
 STRENGTHS = st.fixed_dictionaries(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnist.base.errors import Failure, InputError
-from mnist.config import DataConfig
+from mnist.config.schema import DataConfig
 from mnist.data import course_json, obtain
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist import config as configs
-from mnist.config import LoaderConfig
+from mnist.config.schema import LoaderConfig
 from mnist.fluid.feeding import Batches, TrainingBatches, feed
 from mnist.fluid.processes import ALONE, Group
 
@@ -175,7 +175,7 @@ from contextlib import closing
 from itertools import chain
 from helpers import dygraph, numbered
 from mnist import config as configs
-from mnist.config import LoaderConfig
+from mnist.config.schema import LoaderConfig
 from mnist.fluid.feeding import Batches, feed
 with dygraph() as fluid:
     for _ in range(10):

@@ -15,7 +15,7 @@ from helpers import PROJECT, dygraph, environment, small
 from mnist import config as configs
 from mnist.base.errors import Interrupted
 from mnist.checkpoints.records import RunState
-from mnist.config import LogConfig
+from mnist.config.schema import LogConfig
 from mnist.fluid.door import fluid, to_variable
 from mnist.model import architectures
 from mnist.model.evaluation import evaluate

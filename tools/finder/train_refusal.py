@@ -26,7 +26,7 @@ from train import TRAIN, VALID, WarmCosine, load_digits
 
 from mnist.base.files import atomic_write, sha256_of
 from mnist.checkpoints import pickles
-from mnist.config import AugmentationConfig
+from mnist.config.schema import AugmentationConfig
 from mnist.data import augmentation
 from mnist.fluid.door import fluid, to_variable
 
