@@ -52,7 +52,6 @@ from mnist.train.output import Telling  # noqa: E402
 
 DISTORTIONS = ("shift=2", "rotation=10", "scaling=0.1", "shear=0.1", "elastic=1")
 AUGMENTED = tuple(f"data.augmentation.{distortion}" for distortion in DISTORTIONS)
-LOG_EVERY = configs.default().log.every_steps
 IMAGE = ROOT / "data" / "samples" / "five-blue-ink.png"
 
 Timed = Dict[str, float]
