@@ -36,9 +36,9 @@ class Stepper:
         file: Optional[Path] = None,
     ) -> None:
         self.config = configs.load(file, settings) if file else configs.default(settings)
-        place = fluid.CPUPlace()
-        state = resuming.initial_state(self.config, data, None, place, None)
-        self._learner = Learner(self.config, place, state, len(data.train), group)
+        self.data, self.place = data, fluid.CPUPlace()
+        state = resuming.initial_state(self.config, data, None, self.place, None)
+        self._learner = Learner(self.config, self.place, state, len(data.train), group)
         saving, telling = Saving(self._learner, None), Telling(self._learner, data, None)
         self._loop = Loop(self._learner, data, StopRequest(), saving, telling)
         self.model = self._learner.model
