@@ -160,6 +160,20 @@ def test_the_first_commands_are_what_continuous_integration_runs_in_a_fresh_clon
     assert steps[-2:] == commands and len(commands) == 2
 
 
+HEAD = re.compile(r"^# Eval: ([\d.]+(?: ± [\d.]+)?) %.*; n = (\d+), (.+)\.$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/*.yaml")), ids=lambda path: path.stem)
+def test_the_figure_in_a_configs_head_is_that_of_the_results(path):
+    results = (ROOT / "docs" / "results.md").read_text().replace("(R)", "")
+    ((figure, seeds, machine),) = HEAD.findall(path.read_text())
+    rows = [line.split(" | ") for line in results.splitlines() if f"`configs/{path.name}`" in line]
+    # A row with settings of its own is of another run.
+    rows = [row for row in rows if not any("--set" in cell for cell in row)]
+    assert any(figure in row and seeds in row for row in rows)
+    assert machine in results
+
+
 # --- docs/config.md --------------------------------------------------------------------
 
 
