@@ -192,15 +192,21 @@ class _Piece:
         return max(self.ink.shape)
 
 
+def in_use(network: Callable[[], Any], weights: Dict[str, Array]) -> Any:
+    """A network with its weights, in evaluation mode, on the CPU."""
+    with fluid.dygraph.guard(fluid.CPUPlace()), fluid.unique_name.guard():
+        made = network()
+        made.set_dict({name: values.astype(np.float32) for name, values in weights.items()})
+        made.eval()
+    return made
+
+
 class Finder:
     """The network with its weights, in evaluation mode, on the CPU."""
 
     def __init__(self, weights: Dict[str, Array]) -> None:
         self._place = fluid.CPUPlace()
-        with fluid.dygraph.guard(self._place), fluid.unique_name.guard():
-            self._network = Network()
-            self._network.set_dict({n: v.astype(np.float32) for n, v in weights.items()})
-            self._network.eval()
+        self._network = in_use(Network, weights)
 
     def find(self, picture: Array) -> List[FoundDigit]:
         """The digits on a picture, uint8 ``[H, W, 3]`` or ``[H, W]``, in no order."""

@@ -9,6 +9,7 @@ or none. The threshold lies beside its weights; it was fitted on MNIST's valid d
 from typing import Any, Dict
 
 import numpy as np
+from finder import in_use
 from numpy.typing import NDArray
 
 from mnist.base import seeding
@@ -31,7 +32,10 @@ class Network(fluid.dygraph.Layer):
         seeds = seeding.layer_seeds(0)
         sizes = ((1, 20), (20, 40), (40, WIDTH))
         self.convolutions = fluid.dygraph.LayerList(
-            [Convolution(i, o, 3, seeds, 1, pool=o < WIDTH, activation="relu") for i, o in sizes]
+            [
+                Convolution(i, o, 3, seeds, 1, pool="max" if o < WIDTH else None, activation="relu")
+                for i, o in sizes
+            ]
         )
         self.fc = linear(WIDTH * 7 * 7, 3, seeds)
 
@@ -46,10 +50,7 @@ class Refusal:
 
     def __init__(self, weights: Dict[str, Array]) -> None:
         self._place = fluid.CPUPlace()
-        with fluid.dygraph.guard(self._place), fluid.unique_name.guard():
-            self._network = Network()
-            self._network.set_dict({n: v.astype(np.float32) for n, v in weights.items()})
-            self._network.eval()
+        self._network = in_use(Network, weights)
 
     def logits(self, images: Array) -> Array:
         """uint8 ``[N, 28, 28]``, light ink on black → float32 ``[N, 3]``."""
