@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from mnist.__main__ import VERBS
+
 RUN = Path(__file__).resolve().parents[1] / "run"
 
 # What ./run calls besides Python. Nothing else is on its PATH here, so that no Python 3.8 of
 # the machine can be found.
-TOOLS = ["bash", "cat", "cp", "cut", "df", "dirname", "echo", "env", "grep", "mkdir", "mv"]
+TOOLS = ["bash", "cat", "chmod", "cp", "cut", "df", "dirname", "echo", "env", "grep", "mkdir", "mv"]
 TOOLS += ["readlink", "rm", "rmdir", "sh", "sleep", "tail", "true", "uname"]
 
 # Does in a moment what Python does in half a minute, and writes down what it was asked.
@@ -155,7 +157,8 @@ def test_alone_it_shows_the_usual_commands_and_makes_nothing(project, arguments)
     result = project.run(*arguments)
     assert result.returncode == 0
     assert "usage: ./run COMMAND" in result.stdout
-    assert "python -m mnist.train" in result.stdout
+    for verb in VERBS:
+        assert f"python -m mnist.{verb}" in result.stdout
     assert not project.venv.exists()
 
 
@@ -302,13 +305,107 @@ def test_an_empty_folder_is_nobodys(project):
     assert project.run("true").returncode == 0
 
 
+def names_the_three_ways(line):
+    assert "no Python 3.8 found" in line and "docs/setup.md" in line
+    return all(
+        way in line for way in ("pyenv install 3.8", "conda create", "uv python install 3.8")
+    )
+
+
 def test_no_python_says_how_to_get_one(bare):
     result = bare.run("true")
     assert result.returncode == 2
-    line = one_line(result)
-    assert "no Python 3.8 found" in line
-    for way in ("pyenv install 3.8", "conda create", "uv python install 3.8"):
-        assert way in line
+    assert names_the_three_ways(one_line(result))
+
+
+# Any Python 3 with pip, which can install one thing: a uv that gets a Python 3.8 like STAND_IN.
+PIP_STAND_IN = """\
+#!/bin/sh
+case "$*" in
+    *ensurepip*) exit 3 ;;
+    *'-m pip --version') ;;
+    *'-m pip install'*) echo "pip of another Python" >>"$CALLS"
+        [ -z "$NO_NETWORK" ] || { echo "ERROR: No matching distribution found"; exit 1; }
+        while [ "$1" != --target ]; do shift; done
+        mkdir -p "$2/bin" && cp "$UV" "$2/bin/uv" ;;
+    *) exec "$REAL_PYTHON" "$@" ;;
+esac
+"""
+UV_STAND_IN = """\
+#!/bin/sh
+case "$(pwd) $*" in
+    *--version) exit 0 ;;
+    '/ python find 3.8') exit 2 ;;
+    '/ python install 3.8') echo "uv install" >>"$CALLS"
+        [ -z "$NO_DOWNLOAD" ] || { printf 'error: no luck\\n  Caused by: HTTP 404\\n' >&2; exit 1; }
+        root=${UV_PYTHON_INSTALL_DIR:-$HOME/.local/share/uv/python}/cpython-3.8.20-linux/bin
+        mkdir -p "$root" && cp "$STAND_IN" "$root/python3.8" ;;
+esac
+"""
+
+
+@pytest.fixture
+def without(bare):
+    """A project on a machine without Python 3.8 and with what can get one."""
+    for name, text in (("UV", UV_STAND_IN), ("STAND_IN", STAND_IN)):
+        bare.env[name] = str(write_program(bare.root / "stand-ins" / name, text))
+    return bare
+
+
+def test_where_there_is_no_python_38_any_other_gets_one_once(without):
+    without.add_to_path("python3", PIP_STAND_IN)
+    first = without.run("echo", "hello")
+    assert (first.returncode, first.stdout) == (0, "hello\n"), first.stderr
+    getting, making = first.stderr.splitlines()[:2]
+    assert "no Python 3.8 found" in getting and f"into {without.folder}/.python" in getting
+    assert f"making .venv with {without.folder}/.python/cpython-3.8.20-linux" in making
+    assert without.count("uv") == 1 and not (without.folder / ".venv.log").exists()
+    shutil.rmtree(str(without.venv))
+    again = without.run("true")
+    assert again.returncode == 0 and "getting one" not in again.stderr
+    assert without.count("uv") == 1
+
+
+def test_the_uv_that_is_there_is_used_and_keeps_its_own_place(without):
+    without.add_to_path("python3", PIP_STAND_IN)
+    without.add_to_path("uv", UV_STAND_IN)
+    result = without.run("true")
+    assert result.returncode == 0, result.stderr
+    assert "uv gets one" in result.stderr and f"{without.home}/.local/share/uv" in result.stderr
+    assert without.calls.read_text().split("\n")[0] == "uv install"
+    assert not (without.folder / ".python").exists()
+
+
+def test_a_shim_that_is_no_uv_is_passed_over(without):
+    without.add_to_path("uv", BROKEN_SHIM)
+    without.add_to_path("python3", PIP_STAND_IN)
+    assert without.run("true").returncode == 0
+
+
+def test_another_python_without_pip_gets_nothing(without):
+    without.add_to_path("python3", '#!/bin/sh\necho "No module named pip" >&2; exit 1\n')
+    result = without.run("true")
+    assert result.returncode == 2 and names_the_three_ways(one_line(result))
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("NO_NETWORK", "ERROR: No matching distribution"), ("NO_DOWNLOAD", "Caused by: HTTP 404")],
+)
+def test_what_cannot_be_got_is_one_line_with_the_reason_and_the_three_ways(without, fault, reason):
+    without.add_to_path("python3", PIP_STAND_IN)
+    result = without.run("true", **{fault: "1"})
+    _, line = result.stderr.splitlines()
+    assert result.returncode == 2 and reason in line and names_the_three_ways(line)
+    assert without.run("true").returncode == 0
+
+
+def test_two_at_once_get_one_python(without):
+    without.add_to_path("python3", PIP_STAND_IN)
+    processes = [without.start("echo", "hello", PIP_SECONDS="0.5") for _ in range(2)]
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [output for output, _ in outputs] == ["hello\n", "hello\n"], outputs
+    assert without.calls.read_text().count("pip of another Python") == 1
 
 
 def test_a_shim_that_is_no_interpreter_is_passed_over(bare):
@@ -375,10 +472,11 @@ def test_another_kind_of_machine_is_refused_first(project, machine):
     assert project.calls.read_text() == ""
 
 
-def test_a_missing_libgomp_is_named_before_the_installation(project):
+def test_a_missing_libgomp_is_named_before_the_installation_with_what_to_type(project):
     result = project.run("true", NO_LIBGOMP="1")
     assert result.returncode == 2
-    assert "libgomp1" in one_line(result)
+    sudo = "sudo " if os.geteuid() else ""
+    assert f"'{sudo}apt-get update && {sudo}apt-get install -y libgomp1'" in one_line(result)
     assert not project.venv.exists()
 
 
@@ -451,3 +549,11 @@ def test_with_a_real_python_the_package_is_found_from_any_folder(bare, tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"{bare.venv}\n"
     assert list(package.glob("__pycache__/hello.*.pyc"))
+    # The command `mnist` takes nothing from the working directory.
+    (package / "__main__.py").write_text("import sys\ndef main():\n    print(sys.argv[1:])\n")
+    (tmp_path / "mnist.py").write_text("raise SystemExit('not ours')\n")
+    assert bare.run("mnist", "a b", cwd=tmp_path).stdout == "['a b']\n"
+    (bare.venv / "bin" / "mnist").unlink()
+    assert bare.run("mnist", "again", cwd=tmp_path).stdout == "['again']\n"
+    hiding = bare.run("mnist", "x", PYTHONPATH=str(tmp_path))
+    assert hiding.returncode == 2 and "hides the package mnist" in one_line(hiding)
