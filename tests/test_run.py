@@ -1,10 +1,14 @@
 """./run: a copy of the script in a folder of its own, with a stand-in for Python 3.8."""
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -12,7 +16,8 @@ import pytest
 
 from mnist.__main__ import VERBS
 
-RUN = Path(__file__).resolve().parents[1] / "run"
+ROOT = Path(__file__).resolve().parents[1]
+RUN = ROOT / "run"
 
 # What ./run calls besides Python. Nothing else is on its PATH here, so that no Python 3.8 of
 # the machine can be found.
@@ -557,3 +562,122 @@ def test_with_a_real_python_the_package_is_found_from_any_folder(bare, tmp_path)
     assert bare.run("mnist", "again", cwd=tmp_path).stdout == "['again']\n"
     hiding = bare.run("mnist", "x", PYTHONPATH=str(tmp_path))
     assert hiding.returncode == 2 and "hides the package mnist" in one_line(hiding)
+
+
+# --- a real Python 3.8 by a real uv, of mirrors in folders -------------------------------
+
+RELEASE = "20240107"
+ARCHIVE = f"cpython-3.8.18+{RELEASE}-x86_64-unknown-linux-gnu-install_only.tar.gz"
+DOWNLOADS = "https://github.com/astral-sh/python-build-standalone/releases/download"
+NOT_NEEDED = {"test", "site-packages", "__pycache__", "idlelib", "tkinter", "lib2to3"}
+
+
+@pytest.fixture(scope="module")
+def python_mirror(tmp_path_factory):
+    """The running Python as uv would find it on a mirror; returns uv's settings for that."""
+    folder = tmp_path_factory.mktemp("mirror of Pythons")
+    base = Path(os.path.realpath(sys.base_prefix))
+    archive = folder / RELEASE / ARCHIVE
+    archive.parent.mkdir()
+
+    def needed(entry):
+        return None if NOT_NEEDED & set(entry.name.split("/")) else entry
+
+    with tarfile.open(str(archive), "w:gz", compresslevel=1) as file:
+        for path in [base / "bin/python3.8", base / "lib/python3.8", *base.glob("lib/libpython3*")]:
+            file.add(str(path), f"python/{path.relative_to(base)}", filter=needed)
+    entry = {
+        "name": "cpython", "arch": {"family": "x86_64", "variant": None}, "os": "linux",
+        "libc": "gnu", "major": 3, "minor": 8, "patch": 18, "prerelease": "", "variant": None,
+        "url": f"{DOWNLOADS}/{RELEASE}/{ARCHIVE.replace('+', '%2B')}", "build": RELEASE,
+        "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
+    }  # fmt: skip
+    (folder / "downloads.json").write_text(json.dumps({"cpython-3.8.18-linux-x86_64-gnu": entry}))
+    return {
+        "UV_PYTHON_INSTALL_MIRROR": folder.as_uri(),
+        "UV_PYTHON_DOWNLOADS_JSON_URL": str(folder / "downloads.json"),
+    }
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """The pinned uv in a package index of its own; returns pip's setting for that."""
+    folder = tmp_path_factory.mktemp("index") / "simple"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--quiet"]
+    command += ["-r", str(ROOT / "requirements-uv.lock"), "-d", str(folder / "uv")]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        pytest.skip(f"the package index cannot be reached: {done.stderr.splitlines()[-1]}")
+    (wheel,) = (folder / "uv").iterdir()
+    (folder / "uv" / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    return {"PIP_INDEX_URL": folder.as_uri()}
+
+
+@pytest.fixture
+def other(bare):
+    """A machine whose one Python is another, with pip; everything else is hidden."""
+    works = "import sys, pip; sys.exit(sys.version_info[:2] == (3, 8))"
+    places = [Path("/usr/bin/python3"), *Path.home().glob(".pyenv/versions/3.*/bin/python3")]
+    found = [
+        path
+        for path in places
+        if path.exists()
+        and not subprocess.run([str(path), "-c", works], stderr=subprocess.DEVNULL).returncode
+    ]
+    if not found:
+        pytest.skip("there is no other Python 3 with pip here")
+    bare.add_to_path("python3", f'#!/bin/sh\nexec "{found[0]}" "$@"\n')
+    shutil.copy(str(ROOT / "requirements-uv.lock"), str(bare.folder))
+    return bare
+
+
+@pytest.mark.slow
+def test_a_real_uv_from_a_mirror_gets_a_real_python_from_a_mirror(other, index, python_mirror):
+    there = sorted(other.home.rglob("*"))
+    result = other.run("python", "-c", "import ssl, sys; print(sys.version, sys.base_prefix)",
+                       **index, **python_mirror)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("3.8.") and f"{other.folder}/.python/" in result.stdout
+    assert sorted(other.home.rglob("*")) == there  # Nothing is left outside the project's folder.
+    shutil.rmtree(str(other.venv))
+    assert "getting one" not in other.run("true").stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wall", ["no index", "no mirror", "another file"])
+def test_behind_a_wall_it_says_what_was_refused(other, index, python_mirror, wall, tmp_path):
+    settings = {**index, **python_mirror}
+    if wall == "no index":
+        settings["PIP_INDEX_URL"] = "http://127.0.0.1:9/simple"
+    elif wall == "no mirror":
+        settings["UV_PYTHON_INSTALL_MIRROR"] = "http://127.0.0.1:9"
+    else:
+        settings["UV_PYTHON_INSTALL_MIRROR"] = tmp_path.as_uri()
+        (tmp_path / RELEASE).mkdir()
+        (tmp_path / RELEASE / ARCHIVE).write_bytes(b"something else")
+    result = other.run("true", **settings)
+    _, line = result.stderr.splitlines()
+    assert result.returncode == 2 and names_the_three_ways(line)
+    assert re.search(r"and none could be got \((ERROR|error|Caused by): .+\)", line)
+    assert not other.venv.exists()
+
+
+@pytest.mark.slow
+def test_the_readmes_first_command_trains_where_there_is_no_python_38(other, index, python_mirror):
+    """All of the project as Git has it, its real locks, and a training."""
+    files = subprocess.check_output(["git", "ls-files", "-z"], cwd=str(ROOT), text=True)
+    for name in filter(None, files.split("\0")):
+        (other.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(str(ROOT / name), str(other.folder / name))
+    # uv from the folder, the packages from the index of this machine, if need be from pip's cache.
+    cache = subprocess.check_output([sys.executable, "-m", "pip", "cache", "dir"], text=True)
+    settings = {"PIP_EXTRA_INDEX_URL": index["PIP_INDEX_URL"], "PIP_CACHE_DIR": cache.strip()}
+    settings.update({name: value for name, value in os.environ.items() if name.startswith("PIP_")})
+    command = re.search(r"^\$ \./run (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE).group(
+        1
+    )
+    process = other.start(*command.split(), cwd=other.folder, **settings, **python_mirror)
+    output, errors = process.communicate(timeout=900)
+    assert process.returncode == 0, errors
+    assert "no Python 3.8 found" in errors and "best on valid" in output
+    assert (other.folder / "checkpoints" / "best").exists()
