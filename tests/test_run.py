@@ -669,6 +669,8 @@ def test_the_readmes_first_command_trains_where_there_is_no_python_38(other, ind
     for name in filter(None, files.split("\0")):
         (other.folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(str(ROOT / name), str(other.folder / name))
+    for tool in ("awk", "ldd"):  # with which Paddle's import asks for glibc's version
+        (other.root / "tools" / tool).symlink_to(shutil.which(tool))
     # uv from the folder, the packages from the index of this machine, if need be from pip's cache.
     cache = subprocess.check_output([sys.executable, "-m", "pip", "cache", "dir"], text=True)
     settings = {"PIP_EXTRA_INDEX_URL": index["PIP_INDEX_URL"], "PIP_CACHE_DIR": cache.strip()}
