@@ -69,9 +69,8 @@ def properties(schema: Dict[str, Any], path: Any, choice: str) -> Iterator[Dict[
         if number + 1 < len(path):
             at = [found for key in at for found in sections_of(schema, key)]
             dotted = ".".join(path[: number + 1])
-            if choice and dotted in CHOICES:
-                chosen = CHOICES[dotted].get(choice)
-                at = [section for section in at if chosen and section["title"] == chosen.__name__]
+            chosen = CHOICES.get(dotted, {}).get(choice)
+            at = [found for found in at if chosen is None or found["title"] == chosen.__name__]
     yield from at
 
 
