@@ -111,7 +111,7 @@ def _interval(ends: Tuple[float, float]) -> str:
 
 def _breakable(text: str) -> Markup:
     """A key or a value of a config that goes on in the next line between words, not inside one."""
-    return Markup(re.sub(r"([_.])(?=[a-z])", r"\1<wbr>", escape(text)))
+    return Markup(re.sub(r"([_.])(?=[a-z])", r"\1<wbr>", str(escape(text))))
 
 
 def _png(image: Array) -> str:
