@@ -106,7 +106,10 @@ def test_every_module_that_is_named_exists(document):
         assert not name or name in names_in(path), f"mnist.{dotted}"
 
 
-LINE_OF_OURS = re.compile(r"\[`(mnist/[\w/]+\.py)`\]\([^)]*\)\s+`([A-Za-z_][\w.]*)`:\s+`([^`]+)`")
+LINE_OF_OURS = re.compile(
+    r"\[`(mnist/[\w/]+\.py)`\]\([^)]*\)\s+`([A-Za-z_][\w.]*)`"  # a name in a file
+    r"(?::\s+|：)`([^`]+)`"  # and the line itself
+)
 
 
 @pytest.mark.parametrize("name", ["course.md", "course.zh-CN.md"])

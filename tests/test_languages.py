@@ -100,3 +100,11 @@ def test_the_pictures_and_tables_are_the_same(english):
         for text in (ours, theirs)
     ]
     assert rows[0] == rows[1]
+
+
+@each_pair
+def test_no_line_of_chinese_is_broken(english):
+    """A browser shows a break inside a paragraph as a space, which Chinese has none of."""
+    _, theirs = read(english)
+    broken = re.findall(r"^[^|#>\n].*\n(?![-*|#>!\n]|\d+\. |\*\[).+", BLOCK.sub("", theirs), re.M)
+    assert not broken

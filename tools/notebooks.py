@@ -1,11 +1,12 @@
 """Makes the notebooks in docs/course of docs/course.md and docs/course.zh-CN.md, and runs them.
 
-    ./run python tools/notebooks.py              # all of them, which takes some minutes
-    ./run python tools/notebooks.py 07 embed     # those with one of these in their names
+    ./run python tools/notebooks.py             # those whose code has changed are run
+    ./run python tools/notebooks.py 07 embed    # those that are called so are run in any case
 
 The pages are the source: each section becomes the notebook that it links to, behind the cells that
 all begin with. A code block tagged ``raises-exception`` fails as the course's own code does; the
-message that stands under it on the page is the cell's output in the notebook.
+message that stands under it on the page is the cell's output in the notebook. Where only words have
+changed, the output that is stored stays.
 """
 
 import os
@@ -13,7 +14,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, List, Sequence
 
 import jupytext
 from nbclient import NotebookClient
@@ -77,9 +78,8 @@ def execute(notebook: NotebookNode) -> None:
         client = NotebookClient(notebook, timeout=300, record_timing=False, resources=resources)
         client.execute(env={**os.environ, **_ENVIRONMENT})
     notebook.metadata = described
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [_told(each) for each in cell.outputs if each.get("name") != "stderr"]
+    for cell in _code_cells(notebook):
+        cell.outputs = [_told(each) for each in cell.outputs if each.get("name") != "stderr"]
 
 
 def _told(output: NotebookNode) -> NotebookNode:
@@ -92,14 +92,31 @@ def _told(output: NotebookNode) -> NotebookNode:
     return output
 
 
+def take_output(notebook: NotebookNode, stored: Path) -> bool:
+    """Give a notebook the output that is stored with the same code; whether there was such."""
+    if not stored.exists():
+        return False
+    before, after = (_code_cells(each) for each in (jupytext.read(stored), notebook))
+    if [cell.source for cell in before] != [cell.source for cell in after]:
+        return False
+    for old, new in zip(before, after):
+        new.outputs, new.execution_count = old.outputs, old.execution_count
+    return True
+
+
+def _code_cells(notebook: NotebookNode) -> List[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
 def main(words: Sequence[str]) -> None:
-    """Make the notebooks that have one of ``words`` in their names, or all."""
+    """Make all notebooks; run those with one of ``words`` in their names, or with other code."""
     for page in PAGES:
         for name, notebook in notebooks_of(page).items():
-            if not words or any(word in name for word in words):
+            named = any(word in name for word in words)
+            if named or not take_output(notebook, FOLDER / name):
+                print(f"running {name}", flush=True)
                 execute(notebook)
-                jupytext.write(notebook, FOLDER / name)
-                print(FOLDER / name)
+            jupytext.write(notebook, FOLDER / name)
 
 
 if __name__ == "__main__":
