@@ -116,7 +116,8 @@ LINE_OF_OURS = re.compile(
 def test_the_course_names_a_line_of_ours_for_each_question(name):
     text = (ROOT / "docs" / name).read_text()
     questions = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
-    assert len(questions) == 19  # 17, the place and the first model
+    numbers = [int(number) for number in re.findall(r"^## (\d+)\.", text, re.MULTILINE)]
+    assert numbers == list(range(1, 18)) and len(questions) == 19  # and place and first model
     for question in questions:
         lines = LINE_OF_OURS.findall(question)
         assert lines or question.startswith("1. "), question.splitlines()[0]
