@@ -18,6 +18,7 @@ from mnist.data.dataset import Dataset
 from mnist.fluid import environment
 from mnist.kernels import engine
 from mnist.model import architectures
+from mnist.model.calibration import FEWEST
 from mnist.model.evaluation import Evaluation
 from mnist.tensorboard import writer
 from mnist.tensorboard.observer import Observer
@@ -195,6 +196,9 @@ class Telling:
             ("checkpoints", f"{store.folder}/ ({there}{RESULT} has the figures)"),
             ("curves", f"tensorboard --logdir {self._config.log.dir}"),
         ]
+        if len(self._data.valid) < FEWEST:
+            few = f"no temperature is fitted on fewer than {FEWEST:,} images of valid"
+            notes.insert(1, ("confidence", f"as the network gives it: {few}"))
         if state.data_fallback:
             notes.insert(0, ("DATA", f"{state.data_path}: {state.data_fallback}"))
         if stopped_early:
