@@ -12,8 +12,7 @@ window are parsed by simdjson (https://simdjson.org) at once and stored as bytes
 import gzip
 import io
 import re
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import simdjson
@@ -22,7 +21,7 @@ from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, atomic_write, open_input
 from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Samples
-from mnist.data.gunzip import GunzipReader, ReadAhead
+from mnist.data.gunzip import GunzipReader
 
 # The text of MAX_IMAGES images in each split at 5 KB an image, which is generous.
 _MAX_TEXT = 3 * MAX_IMAGES * 5_000
@@ -70,9 +69,9 @@ def read(path: PathLike, block_size: int = _BLOCK_SIZE) -> Content:
 
     Raises InputError, naming the file, the fault and mostly the image.
     """
-    with open_input(path) as file, ThreadPoolExecutor(1) as pool:
+    with open_input(path) as file:
         source = GunzipReader(path, file, _MAX_TEXT)
-        window = _Window(ReadAhead(source, pool), block_size)
+        window = _Window(io.BufferedReader(source, block_size), block_size)
         try:
             return Content(_Parser(window).document(), source.sha256())
         except _Fault as fault:
@@ -82,7 +81,7 @@ def read(path: PathLike, block_size: int = _BLOCK_SIZE) -> Content:
 class _Window:
     """The part of the JSON text that is in memory, and a place in it."""
 
-    def __init__(self, source: ReadAhead, block_size: int) -> None:
+    def __init__(self, source: BinaryIO, block_size: int) -> None:
         self._source = source
         self._block_size = block_size
         self._text = b""

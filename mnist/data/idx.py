@@ -21,7 +21,6 @@ from mnist.base.files import PathLike, read_input
 from mnist.data import gunzip
 from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE
 
-_BLOCK = 1 << 20
 _MAX_BYTES = 16 + MAX_IMAGES * PIXELS
 # What does not pack becomes a little larger.
 _GZIP_OVERHEAD = 1 << 20
@@ -102,8 +101,7 @@ def _payload(path: PathLike, max_bytes: int) -> bytes:
     content = read_input(path, max_bytes + _GZIP_OVERHEAD)
     if not content.startswith(gunzip.MAGIC):
         return content
-    reader = gunzip.GunzipReader(path, io.BytesIO(content), max_bytes)
-    return b"".join(iter(lambda: reader.read(_BLOCK), b""))
+    return gunzip.GunzipReader(path, io.BytesIO(content), max_bytes).read()
 
 
 def _read(path: PathLike, item: Tuple[int, ...]) -> Values:
