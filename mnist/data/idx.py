@@ -109,10 +109,8 @@ def _read(path: PathLike, item: Tuple[int, ...]) -> Values:
     content = _payload(path, _MAX_BYTES)
     start = 4 + 4 * (1 + len(item))
     length, found = _announced(path, content[:start], item), len(content) - start
-    if found < length:
+    if found != length:
         raise InputError(f"{path}: {found:,} bytes of values instead of {length:,}")
-    if found > length:
-        raise InputError(f"{path}: more than the {length:,} bytes of values it announces")
     sha256 = hashlib.sha256(content).hexdigest()
     return Values(np.frombuffer(content, np.uint8, offset=start), sha256)
 

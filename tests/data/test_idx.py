@@ -90,7 +90,7 @@ def header(*sizes, magic=b"\0\0\x08"):
         (header(0, 28, 28), "announces 0 items"),
         (header(4_000_000_000, 28, 28), "announces 4,000,000,000 items"),
         (header(3, 28, 28) + bytes(3 * 784 - 1), "2,351 bytes of values instead of 2,352"),
-        (header(3, 28, 28) + bytes(3 * 784 + 1), "more than the 2,352 bytes"),
+        (header(3, 28, 28) + bytes(3 * 784 + 1), "2,353 bytes of values instead of 2,352"),
         (gzip.compress(idx_bytes(IMAGES))[:-9], "cut short"),
         (gzip.compress(idx_bytes(IMAGES))[:-8] + bytes(8), "CRC check failed"),
         (gzip.compress(idx_bytes(IMAGES)) + b"more", "something that is not gzip follows"),
