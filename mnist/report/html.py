@@ -108,9 +108,9 @@ def _interval(ends: Tuple[float, float]) -> str:
     return f"{100 * ends[0]:.2f}–{100 * ends[1]:.2f}%"
 
 
-def _breakable(key: str) -> Markup:
-    """A config's key that goes on in the next line between its words, not inside one."""
-    return escape(key).replace("_", Markup("_<wbr>")).replace(".", Markup(".<wbr>"))
+def _breakable(text: str) -> Markup:
+    """A key or a value of a config that goes on in the next line between words, not inside one."""
+    return escape(text).replace("_", Markup("_<wbr>")).replace(".", Markup(".<wbr>"))
 
 
 def _png(image: Array) -> str:

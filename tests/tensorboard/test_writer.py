@@ -264,3 +264,18 @@ for event in EventFileLoader(str(path)).Load():
     found = {row[0]: row[1:] for row in map(json.loads, done.stdout.splitlines())}
     assert found["a/grey"] == [7, 5, grey.tolist()]
     assert found["a/colours"] == [4, 6, colours.tolist()]
+
+
+def test_the_table_of_runs_calls_each_run_as_its_curves_are_called(tmp_path):
+    """Runs with a name for their group would be averaged where two have the same."""
+    from tb_paddle.proto.plugin_data_pb2 import HParamsPluginData
+
+    tracker = Tracker(tmp_path)
+    tracker.hyperparameters({"optimizer.name": "sgd"})
+    tracker.close()
+    (path,) = reader.event_files(tmp_path)
+    values = [v for _, event in reader.records(path.read_bytes()) for v in event.summary.value]
+    (start,) = [v for v in values if v.tag == "_hparams_/session_start_info"]
+    content = HParamsPluginData.FromString(start.metadata.plugin_data.content)
+    assert content.session_start_info.hparams["optimizer.name"].string_value == "sgd"
+    assert content.session_start_info.group_name == ""
