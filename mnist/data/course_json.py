@@ -285,7 +285,7 @@ class _PixelStore:
             return values.astype(np.uint8)
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = values * self._scale
-            levels = np.rint(scaled)
+            levels: Array = np.rint(scaled)
             is_near = np.abs(scaled - levels) <= _TOLERANCES[self._scale]
         wrong = (levels < 0) | (levels > 255) | ~is_near
         if wrong.any():
