@@ -4,7 +4,6 @@ The trainer says where it is (begin, a step, valid, the end), and what is due by
 cadences is drawn. Nothing here changes a number of the training.
 """
 
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, Optional
@@ -54,9 +53,7 @@ class Observer:
         """Before the first step: hyperparameters, graph, charts, the parameters as drawn."""
         self.tracker.charts(_CHARTS)
         if self.config.log.hparams:
-            # The table cuts a name off, and the rest of the config has columns.
-            name = self.config.optimizer.name + time.strftime(" %H:%M:%S, %Y-%m-%d")
-            self.tracker.hyperparameters(hparams.values(self.config), name)
+            self.tracker.hyperparameters(hparams.values(self.config))
         if self.config.log.graph:
             self._draw_graph()
         self._draw_model(0, self.state.step)

@@ -97,12 +97,13 @@ class Tracker:
         """Draw several curves in one chart (``add_custom_scalars`` of tb-paddle)."""
         self._add(summary.custom_scalars(layout).value, 0)
 
-    def hyperparameters(self, values: Dict[str, hparams.Value], name: str) -> None:
-        """Make the run a row, called ``name``, of TensorBoard's table of runs."""
+    def hyperparameters(self, values: Dict[str, hparams.Value]) -> None:
+        """Make the run a row of TensorBoard's table of runs, called as its curves are."""
         columns = [HParam(key, _domain(column)) for key, column in hparams.columns().items()]
         metrics = [Metric(tag) for tag in hparams.METRICS]
         self._add(hparams_summary.hparams_config_pb(columns, metrics).value, 0)
-        self._add(hparams_summary.hparams_pb(values, trial_id=name).value, 0)
+        # Runs with one name for their group would be averaged; without, each is its own.
+        self._add(hparams_summary.hparams_pb(values, trial_id="").value, 0)
 
     def finished(self, step: int) -> None:
         """Note in the table of runs that the run came to its end."""
