@@ -9,7 +9,6 @@ import platform
 import sys
 from contextlib import suppress
 from datetime import datetime, timezone
-from functools import lru_cache
 from itertools import combinations
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -79,7 +78,6 @@ def _page(template: str, **values: Any) -> str:
     return f"{MARK}>\n{text}\n"
 
 
-@lru_cache(maxsize=None)
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("mnist.report"),

@@ -152,12 +152,9 @@ class Observer:
 
     def _draw_precision_recall(self, split: str, result: Evaluation, step: int) -> None:
         scores = np.nan_to_num(result.probabilities)
-        names = [f"{split}_precision_recall/{digit}" for digit in range(10)]
-        self.tracker.precision_recall(
-            {name: result.labels == digit for digit, name in enumerate(names)},
-            {name: scores[:, digit] for digit, name in enumerate(names)},
-            step,
-        )
+        for digit in range(10):
+            name = f"{split}_precision_recall/{digit}"
+            self.tracker.precision_recall(name, result.labels == digit, scores[:, digit], step)
 
     def _draw_vectors(self, result: Evaluation, points: int) -> None:
         digits = projector.digit_vectors(self.model, self.data.eval, result, points)

@@ -256,11 +256,11 @@ def test_what_is_exported_reads_as_the_plain_net_did(pairs, tmp_path):
     plain = NETS[-1]
     verb("export", "--data", DIGITS, "--checkpoint", folder / plain.name, *plain.options,
          cwd=tmp_path, check=0)  # fmt: skip
-    from mnist.export.onnx_model import OnnxModel
+    from mnist.export.onnx_model import in_onnxruntime
     from mnist.fluid.feeding import as_model_input
 
-    exported = OnnxModel(tmp_path / "exported" / "model.onnx")
-    probabilities = exported.probabilities(as_model_input(digits().eval.images))
+    exported = in_onnxruntime(tmp_path / "exported" / "model.onnx")
+    probabilities = exported(as_model_input(digits().eval.images))
     assert np.abs(probabilities - found[plain.name]).max() < 1e-4
 
 
