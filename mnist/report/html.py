@@ -10,7 +10,6 @@ import re
 import sys
 from contextlib import suppress
 from datetime import datetime, timezone
-from functools import lru_cache
 from itertools import combinations
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -80,7 +79,6 @@ def _page(template: str, **values: Any) -> str:
     return f"{MARK}>\n{text}\n"
 
 
-@lru_cache(maxsize=None)
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("mnist.report"),

@@ -85,6 +85,8 @@ class Telling:
         computing = engine.describe(learner.model.engine, self._config.device)
         about = [state.device, computing, learner.group.describe(), environment.describe()]
         self._print(f"device  {'; '.join(filter(None, about))}")
+        for teacher, digest in zip(self._config.train.teachers, state.teachers):
+            self._print(f"teacher {teacher} (SHA-256 {digest[:12]}…)")
         for note in notes:
             self._print(f"note    {note}")
         self._print_model()
