@@ -8,7 +8,8 @@ import numpy as np
 
 from mnist.base.errors import Failure
 from mnist.base.files import atomic_write
-from mnist.pictures.normalize import Grey
+from mnist.pictures.decode import Pixels
+from mnist.pictures.normalize import Box, FoundDigit, Grey
 
 # Colours (RGB): sure, less sure, no digit.
 SURE, UNSURE, NONE = (0, 140, 60), (214, 120, 0), (130, 130, 130)
@@ -16,21 +17,21 @@ SURE_FROM = 0.9
 MAX_SIDE = 2000
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
-Box = Tuple[int, int, int, int]
 
-
-def write(path: Path, pixels: Grey, boxes: Sequence[Box], predictions: Sequence[Any]) -> None:
-    """Write ``pixels`` (uint8 grey or RGB) with a box and a label for each prediction.
+def write(path: Path, pixels: Pixels, pairs: Sequence[Tuple[FoundDigit, Any]]) -> None:
+    """Write a picture with a box and a label for each digit, which has its prediction.
 
     A very large picture is made smaller, to 2,000 pixels. The file appears whole or not at all.
     """
-    factor = min(1.0, MAX_SIDE / max(pixels.shape[:2]))
-    picture = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels.copy()
+    picture = pixels.values
+    factor = min(1.0, MAX_SIDE / max(picture.shape[:2]))
+    picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB) if picture.ndim == 2 else picture.copy()
     if factor < 1:
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    usual = float(np.median([box[3] for box in boxes])) * factor
-    for box, prediction in zip(boxes, predictions):
-        left, top, width, height = (round(factor * side) for side in box)
+    factor /= pixels.reduced
+    usual = float(np.median([digit.box[3] for digit, _ in pairs])) * factor
+    for digit, prediction in pairs:
+        left, top, width, height = (round(factor * side) for side in digit.box)
         _draw(picture, (left, top, width, height), prediction, usual)
     good, data = cv2.imencode(".png", picture[..., ::-1])
     if not good:

@@ -1,0 +1,229 @@
+"""From a picture to the digits on it in MNIST's form: one way for one digit and for many."""
+
+import os
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from typing import Iterator, List, NamedTuple, Optional, Tuple, Union
+
+import cv2
+import numpy as np
+
+from mnist.base.files import PathLike
+from mnist.data.digits import SIDE
+from mnist.pictures import decode, refusal, weights
+from mnist.pictures.decode import Pixels
+from mnist.pictures.finder import LEAST_SIDE, Finder
+from mnist.pictures.normalize import (
+    BOX,
+    FoundDigit,
+    Grey,
+    NotOneDigit,
+    form_of,
+    is_mnist_form,
+    stroke_width,
+)  # fmt: skip
+
+Source = Union[PathLike, bytes]
+
+# What is doubted more is left out where one digit is wanted, and where many are; and what is so
+# little like one is not even refused: it is no writing.
+MOST_DOUBT, MOST_DOUBT_ON_PAGES, NO_WRITING = 0.5, 0.95, 0.9999
+# A digit smaller than this, on the picture as it was looked at, is looked at again, larger.
+SMALL = 32
+# If only one is wanted, what has less than this part of the largest one's side is a mark, too.
+LEAST_PART = 0.45
+# On plain paper brightness differs by no more than this, and ink by at least that.
+EVEN, CLEAR = 8, 60
+# A stroke's width in pixels of the 20×20 box; of an outline it is less.
+LEAST_STROKE = 1.6
+
+
+class Reader:
+    """What finds digits and what refuses them."""
+
+    def __init__(self, folder: str = weights.FOLDER) -> None:
+        self._finder = Finder(weights.load("finder", folder)[0])
+        self._refusal = refusal.shared(folder)
+
+    def digit(self, picture: Grey) -> Grey:
+        """The one digit on a picture, uint8 ``[28, 28]``; NotOneDigit where there is not one.
+
+        ``picture``: uint8 ``[H, W]`` or RGB ``[H, W, 3]``. What has MNIST's form comes back as it
+        is, black on white turned into white on black.
+        """
+        grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        inverted = cv2.bitwise_not(grey)
+        for image in (grey, inverted):
+            if is_mnist_form(image):
+                return image.copy()
+        plain = drawn_in_one_piece(grey)
+        if plain and plain.is_certain and self._is_digit(plain.image):
+            return plain.image
+        found = self._found(picture, many=False)
+        if len(found) == 1 and self._is_digit(found[0].image):
+            return found[0].image
+        # The finder may miss the finest lines, and what has no more than MNIST's pixels.
+        others = [plain.image] if plain else []
+        others += [grey, inverted] if grey.shape == (SIDE, SIDE) else []
+        for image in others:
+            if self._is_digit(image):
+                return image
+        return _the_one(found)
+
+    def digits(self, picture: Grey) -> List[FoundDigit]:
+        """The digits on a picture in reading order: by line, from the left."""
+        found = self._found(picture, many=True)
+        if not found:
+            raise _nothing()
+        return [
+            replace(digit, line=number)
+            for number, line in enumerate(in_lines(found))
+            for digit in line
+        ]
+
+    def _found(self, picture: Grey, many: bool) -> List[FoundDigit]:
+        """What is like a digit; without any, what is most like one, for others to refuse.
+
+        The picture is looked at again, larger, as long as nothing is found or what is, is small.
+        If only one digit is wanted, what is far smaller than the largest is a mark.
+        """
+        most = MOST_DOUBT_ON_PAGES if many else MOST_DOUBT
+        kept: List[FoundDigit] = []
+        small: List[FoundDigit] = []
+        least, doubtful = NO_WRITING, kept
+        for look in self._finder.looks(picture):
+            new = [digit for digit in look if not _any_at(digit, kept)]
+            doubts = self._doubts([digit.image for digit in new])
+            for digit, doubt in zip(new, doubts):
+                if most <= doubt < least:
+                    least, doubtful = doubt, [digit]
+            likely = [digit for digit, doubt in zip(new, doubts) if doubt < most]
+            likely = [digit for digit in likely if not _is_ring(digit, likely)]
+            small = [digit for digit in small if not _any_at(digit, likely)]
+            small += [digit for digit in likely if digit.seen < SMALL]
+            kept += [digit for digit in likely if digit.seen >= SMALL]
+            if kept and not (many and small):
+                break
+        kept += small
+        largest = max((digit.side for digit in kept), default=0)
+        return [d for d in kept if many or d.side > LEAST_PART * largest] or doubtful
+
+    def _is_digit(self, image: Grey) -> bool:
+        return self._doubts([image])[0] < MOST_DOUBT
+
+    def _doubts(self, images: List[Grey]) -> List[float]:
+        return list(self._refusal.judge(np.array(images))[0]) if images else []
+
+
+@lru_cache(maxsize=1)
+def reader() -> Reader:
+    """The one that a process needs; InputError if its files are missing or damaged."""
+    return Reader()
+
+
+def read_digit(source: Source, max_pixels: int = decode.MAX_PIXELS) -> Grey:
+    """The digit on a picture (a file, or its bytes): uint8 ``[28, 28]``, light ink on black.
+
+    Raises InputError, naming the path, for a file that cannot be read, and of these NotOneDigit
+    for a picture with none or several on it.
+    """
+    pixels = decode.load_pixels(source, max_pixels)
+    with _naming(source):
+        return reader().digit(pixels.values)
+
+
+def read_digits(source: Source) -> Tuple[Pixels, List[FoundDigit]]:
+    """A picture, and the digits on it in reading order; raises as ``read_digit`` does."""
+    pixels = decode.load_pixels(source)
+    with _naming(source):
+        found = reader().digits(pixels.values)
+    return pixels, [digit.on_larger(pixels.reduced) for digit in found]
+
+
+@contextmanager
+def _naming(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except NotOneDigit as error:
+        if isinstance(source, bytes):
+            raise
+        raise NotOneDigit(f"{os.fspath(source)}: {error}", error.reason) from error
+
+
+class Plain(NamedTuple):
+    """What is drawn in one piece, in MNIST's form; not certain if it may be an outline."""
+
+    image: Grey
+    is_certain: bool
+
+
+def drawn_in_one_piece(grey: Grey) -> Optional[Plain]:
+    """The only thing that is drawn on paper of one colour; None of all other pictures.
+
+    There is nothing to find then, and even the finest line keeps its place.
+    """
+    rim = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    if int(np.ptp(rim)) > EVEN:
+        return None
+    difference = cv2.absdiff(grey, np.full_like(grey, np.median(rim)))
+    full = int(difference.max())
+    mask = (difference > full // 2).astype(np.uint8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    left, top, width, height, _ = (int(value) for value in stats[-1])
+    if full < CLEAR or count != 2 or max(width, height) < LEAST_SIDE:
+        return None
+    reach = 2 + max(width, height) // 20
+    around = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) == 0
+    if cv2.minMaxLoc(difference, around.astype(np.uint8))[1] > EVEN:
+        return None
+    window = slice(top - 1, top + height + 1), slice(left - 1, left + width + 1)
+    ink = difference[window].astype(np.float32) / full
+    regions, _ = cv2.connectedComponents(1 - mask, connectivity=4)
+    stroke = stroke_width(mask[window] > 0) * BOX / max(width, height)
+    return Plain(form_of(ink), regions == 2 or stroke >= LEAST_STROKE)
+
+
+def _any_at(digit: FoundDigit, others: List[FoundDigit]) -> bool:
+    """Whether one of the others lies where a digit lies: over half of the smaller of both."""
+    return any(digit.shared_with(o) > 0.5 * min(digit.area, o.area) for o in others)
+
+
+def _is_ring(digit: FoundDigit, others: List[FoundDigit]) -> bool:
+    """Whether what was taken for a digit is around another one."""
+    return any(
+        digit.side > 1.2 * other.side and digit.shared_with(other) > 0.9 * other.area
+        for other in others
+    )
+
+
+def _the_one(found: List[FoundDigit]) -> Grey:
+    if not found:
+        raise _nothing()
+    if len(found) > 1:
+        number = f"several digits on the picture ({len(found)}); --many reads them all"
+        raise NotOneDigit(number, refusal.REASONS[refusal.SEVERAL])
+    return found[0].image
+
+
+def _nothing() -> NotOneDigit:
+    return NotOneDigit("no ink found on the picture", "no writing")
+
+
+def in_lines(found: List[FoundDigit]) -> List[List[FoundDigit]]:
+    """Digits by line of writing, from the top, each from the left.
+
+    A line is followed from digit to digit, so it may rise or fall, as on a photo held askew.
+    """
+    lines: List[List[FoundDigit]] = []
+    for digit in sorted(found, key=lambda digit: digit.box[0]):
+        near = [line for line in lines if _continues(line[-1], digit)]
+        if near:
+            min(near, key=lambda line: abs(line[-1].middle - digit.middle)).append(digit)
+        else:
+            lines.append([digit])
+    return sorted(lines, key=lambda line: float(np.mean([digit.middle for digit in line])))
+
+
+def _continues(last: FoundDigit, digit: FoundDigit) -> bool:
+    return abs(last.middle - digit.middle) < 0.5 * max(last.box[3], digit.box[3])
