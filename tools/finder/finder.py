@@ -10,7 +10,7 @@ The network is trained by ``tools/finder/train.py`` on scenes drawn by a program
 """
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -38,8 +38,6 @@ MAPS, VOTES = 5, 3
 INK = slice(0, 4)
 # A vote is for so many by so many pixels.
 VOTE_CELL = 4
-# A digit smaller than this, on the picture as it is looked at, is looked at again, larger.
-SMALL = 34
 LEAST_SIDE = 8
 # Connected ink of fewer pixels is none, and what has more pieces is no page of digits.
 LEAST_AREA, MOST_PARTS = 6, 2000
@@ -170,12 +168,13 @@ class FoundDigit:
     """A digit on a picture: left, top, width and height in the picture's pixels.
 
     ``image`` is the digit in MNIST's form, uint8 ``[28, 28]``; ``score`` how sure the network is
-    of the ink, 0–1.
+    of the ink, 0–1; ``side`` its longer side in pixels as it was looked at.
     """
 
     box: Box
     image: Array
     score: float
+    side: int
 
 
 @dataclass
@@ -208,23 +207,20 @@ class Finder:
         self._place = fluid.CPUPlace()
         self._network = in_use(Network, weights)
 
-    def find(self, picture: Array) -> List[FoundDigit]:
-        """The digits on a picture, uint8 ``[H, W, 3]`` or ``[H, W]``, in no order."""
+    def looks(self, picture: Array) -> Iterator[List[FoundDigit]]:
+        """What may be digits on a picture, uint8 ``[H, W, 3]`` or ``[H, W]``, in no order.
+
+        Again and again, each time looking at the picture larger, as long as more is asked for.
+        """
         if picture.ndim == 2:
             picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
         times = max(1, min(*picture.shape[:2], max(picture.shape[:2]) // SIDES[-1]))
         larger = fewer(picture, times)
         longest = max(larger.shape[:2])
-        found: List[FoundDigit] = []
         for side in SIDES:
-            pieces = pieces_of(self.look(resized(larger, side)))
-            if pieces:
-                found = [_found(piece, side / longest / times) for piece in pieces]
-            # What is small is looked at again, larger, and so is a picture that seems empty.
-            small = sum(piece.side < SMALL for piece in pieces)
-            if 2 * small < len(pieces) or side * 1.2 >= longest:
-                break
-        return found
+            if side == SIDES[0] or side < 1.5 * longest:
+                pieces = pieces_of(self.look(resized(larger, side)))
+                yield [_found(piece, side / longest / times) for piece in pieces]
 
     def look(self, picture: Array) -> Maps:
         """What the network says of a picture, uint8 RGB ``[H, W, 3]``, at its own size."""
@@ -367,7 +363,7 @@ def _found(piece: _Piece, factor: float) -> FoundDigit:
     height, width = piece.ink.shape
     # A piece has a rim of a pixel.
     box = (piece.left / factor, piece.top / factor, (width - 2) / factor, (height - 2) / factor)
-    return FoundDigit(tuple(round(side) for side in box), form_of(piece.ink), piece.score)  # type: ignore[arg-type]
+    return FoundDigit(tuple(round(side) for side in box), form_of(piece.ink), piece.score, piece.side - 2)  # type: ignore[arg-type]
 
 
 def form_of(ink: Array) -> Array:

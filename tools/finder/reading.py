@@ -3,7 +3,7 @@
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 import cv2
 import numpy as np
@@ -21,6 +21,10 @@ Array = NDArray[Any]
 FOLDER = "data/pretrained-finder"
 # Where many digits are wanted, so much more doubt (a logit) is put up with before one is left out.
 MORE_ON_PAGES = 3.0
+# A digit smaller than this, on the picture as it was looked at, is looked at again, larger.
+SMALL = 34
+# What is doubted more than this is not even refused: it is no writing.
+NO_DIGIT = 12.0
 
 
 class Several(InputError):
@@ -44,6 +48,7 @@ class Reader:
         self._refusal = Refusal(_weights(path / "refusal.pdparams"))
         state = json.loads(read_input(path / "refusal.json", 1 << 20))
         self._threshold = float(state["threshold"])
+        self._alone = float(state["threshold_alone"])
 
     def digit(self, picture: Array) -> Array:
         """The one digit on a picture, uint8 ``[28, 28]``; NoInk or Several where there is not one.
@@ -73,28 +78,68 @@ class Reader:
         ]
 
     def found(self, picture: Array, many: bool) -> List[FoundDigit]:
-        """What may be a digit; of several things that may be, those that are like digits.
+        """What is like a digit; without any, what is most like one, for others to refuse.
 
-        If only one is wanted, what is far smaller than the largest is a mark, too. Nothing like a
-        digit among several: the surest of them, for others to refuse.
+        The picture is looked at again, larger, as long as nothing is found or what is, is small.
+        If only one digit is wanted, what is far smaller than the largest is a mark.
         """
-        found = self._finder.find(picture)
-        if len(found) < 2:
-            return found
-        doubts = doubt(self._refusal.logits(np.stack([digit.image for digit in found])))
-        limit = self._threshold + (MORE_ON_PAGES if many else 0)
-        likely = [digit for digit, value in zip(found, doubts) if value < limit]
-        largest = max((max(digit.box[2:]) for digit in likely), default=0)
-        if not many:
-            likely = [digit for digit in likely if max(digit.box[2:]) > 0.45 * largest]
-        return likely or [max(found, key=lambda digit: digit.score * max(digit.box[2:]))]
+        kept: List[FoundDigit] = []
+        small: List[FoundDigit] = []
+        doubtful: List[Tuple[float, FoundDigit]] = []
+        for look in self._finder.looks(picture):
+            new = [digit for digit in look if not _any_at(digit, kept)]
+            doubts = self._doubts(new)
+            limit = self._alone + (MORE_ON_PAGES if many else 0)
+            likely = [digit for digit, value in zip(new, doubts) if value < limit]
+            doubtful += [(v, digit) for digit, v in zip(new, doubts) if limit <= v < NO_DIGIT]
+            likely = [digit for digit in likely if not _is_ring(digit, likely)]
+            small = [digit for digit in small if not _any_at(digit, likely)]
+            small += [digit for digit in likely if digit.side < SMALL]
+            kept += [digit for digit in likely if digit.side >= SMALL]
+            if kept and not (many and small):
+                break
+        kept += small
+        if not kept:
+            return [min(doubtful, key=lambda pair: pair[0])[1]] if doubtful else []
+        largest = max(max(digit.box[2:]) for digit in kept)
+        return [d for d in kept if many or max(d.box[2:]) > 0.45 * largest]
 
-    def refused(self, images: Array, threshold: float = 0.0) -> List[str]:
-        """Why each of uint8 ``[N, 28, 28]`` is no digit, in words; "" for a digit."""
+    def _doubts(self, found: List[FoundDigit]) -> Array:
+        return doubt(self._refusal.logits(np.array([digit.image for digit in found])))
+
+    def refused(self, images: Array, confidences: Array, threshold: float = 0.0) -> List[str]:
+        """Why each of uint8 ``[N, 28, 28]`` is no digit, in words; "" for a digit.
+
+        ``confidences``: the classifier's, ``[N]``.
+        """
         logits = self._refusal.logits(images)
         reasons = np.where(logits[:, 1] > logits[:, 2], REASONS[1], REASONS[2])
-        doubtful = doubt(logits) > self._threshold + threshold
+        doubtful = doubt(logits, confidences) > self._threshold + threshold
         return [str(reason) if bad else "" for reason, bad in zip(reasons, doubtful)]
+
+
+def _any_at(digit: FoundDigit, others: List[FoundDigit]) -> bool:
+    """Whether one of the others lies where a digit lies: over half of the smaller of both."""
+    for other in others:
+        smaller = min(digit.box[2] * digit.box[3], other.box[2] * other.box[3])
+        if _common(digit.box, other.box) > 0.5 * smaller:
+            return True
+    return False
+
+
+def _is_ring(digit: FoundDigit, others: List[FoundDigit]) -> bool:
+    """Whether what was taken for a digit is around another one."""
+    return any(
+        max(digit.box[2:]) > 1.2 * max(other.box[2:])
+        and _common(digit.box, other.box) > 0.9 * other.box[2] * other.box[3]
+        for other in others
+    )
+
+
+def _common(a: Box, b: Box) -> int:
+    """The area that two boxes share."""
+    width, height = (min(a[i] + a[i + 2], b[i] + b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
+    return max(0, width) * max(0, height)
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,8 @@ DIGIT, SEVERAL, NONE = range(3)
 REASONS = {SEVERAL: "several digits", NONE: "not like a digit"}
 BATCH = 256
 WIDTH = 56
+# What the classifier's doubt counts for, -ln of its confidence, in logits.
+UNSURE = 4.0
 
 
 class Network(fluid.dygraph.Layer):
@@ -62,7 +64,11 @@ class Refusal:
         return np.concatenate(rows)
 
 
-def doubt(logits: Array) -> Array:
-    """How much speaks against one digit: float ``[N]``, the logit of its odds."""
+def doubt(logits: Array, confidence: Any = 1.0) -> Array:
+    """How much speaks against one digit: float ``[N]``, the logit of its odds.
+
+    ``confidence`` is the classifier's, the largest of its probabilities, ``[N]``: what it is not
+    sure of is more likely none.
+    """
     against: Array = np.logaddexp(logits[:, SEVERAL], logits[:, NONE]) - logits[:, DIGIT]
-    return against
+    return against - UNSURE * np.log(np.maximum(confidence, 1e-6))

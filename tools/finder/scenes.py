@@ -1883,6 +1883,8 @@ def figure(c: Canvas, digits: Digits, box: Box) -> Array:
         text = c.pick(LETTERS if which == "letter" else SYMBOLS)
         c.symbol = f"{which} {text}"
         shape = glyph(c.pick(names), text)
+        if which == "letter" and text.isascii() and c.p(0.4):
+            shape = plotted(c, text)
         if which == "letter" and c.p(0.7):
             shape = as_by_hand(c, shape)
         stamp(c, mask, shape, box.x, box.y, s, c.r.normal(0, 0.15), c.u(0.75, 1.3))
@@ -2018,6 +2020,17 @@ def figure(c: Canvas, digits: Digits, box: Box) -> Array:
                 mask * np.clip(0.6 + 0.4 * c.texture(c.pick(["clouds", "grain"])), 0, 1)
             ).astype(np.uint8)
     return mask
+
+
+def plotted(c: Canvas, text: str) -> Array:
+    """A letter drawn with a pen by the plotter's fonts of A. V. Hershey that OpenCV has."""
+    face = c.pick([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
+                   cv2.FONT_HERSHEY_SCRIPT_COMPLEX, cv2.FONT_HERSHEY_COMPLEX])  # fmt: skip
+    face |= cv2.FONT_ITALIC if c.p(0.3) else 0
+    whole = np.zeros((220, 220), np.uint8)
+    cv2.putText(whole, text, (50, 150), face, 4, 255, c.n(3, 16), cv2.LINE_AA)
+    left, top, width, height = cv2.boundingRect(whole)
+    return whole[top : top + height, left : left + width]
 
 
 def as_by_hand(c: Canvas, shape: Array) -> Array:
