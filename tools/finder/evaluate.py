@@ -101,7 +101,13 @@ def main() -> None:
                 continue
             wanted += 1
             if nothing:
-                kept = [f for f in found if not reader.refused(f.image[None], np.array([predictor.predict(f.image[None])[0].confidence]))[0]]
+                kept = [
+                    f
+                    for f in found
+                    if not reader.refused(
+                        f.image[None], np.array([predictor.predict(f.image[None])[0].confidence])
+                    )[0]
+                ]
                 ok = not kept
                 right += ok
                 wrong += len(kept) == 1
@@ -116,7 +122,9 @@ def main() -> None:
                 several += len(found) > 1
                 bad = len(found) == 1 and not ok
                 wrong += bad
-                refused = bool(found) and bool(reader.refused(found[0].image[None], np.array([answers[0].confidence]))[0])
+                refused = bool(found) and bool(
+                    reader.refused(found[0].image[None], np.array([answers[0].confidence]))[0]
+                )
                 sure += bad and not refused and answers[0].confidence > 0.5
                 doubted += ok and refused
             if not ok:

@@ -363,7 +363,9 @@ def _found(piece: _Piece, factor: float) -> FoundDigit:
     height, width = piece.ink.shape
     # A piece has a rim of a pixel.
     box = (piece.left / factor, piece.top / factor, (width - 2) / factor, (height - 2) / factor)
-    return FoundDigit(tuple(round(side) for side in box), form_of(piece.ink), piece.score, piece.side - 2)  # type: ignore[arg-type]
+    return FoundDigit(
+        tuple(round(side) for side in box), form_of(piece.ink), piece.score, piece.side - 2
+    )  # type: ignore[arg-type]
 
 
 def form_of(ink: Array) -> Array:

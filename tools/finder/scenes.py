@@ -316,7 +316,9 @@ def soft(values: Array, sigma: float) -> Array:
         return cv2.GaussianBlur(values, (0, 0), sigma)
     size = values.shape[1::-1]
     few = cv2.resize(values, (size[0] // 4, size[1] // 4), interpolation=cv2.INTER_AREA)
-    return cv2.resize(cv2.GaussianBlur(few, (0, 0), sigma / 4), size, interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(
+        cv2.GaussianBlur(few, (0, 0), sigma / 4), size, interpolation=cv2.INTER_LINEAR
+    )
 
 
 def brightness(colour: Any) -> float:
@@ -990,9 +992,7 @@ def thing(c: Canvas, which: str) -> None:
             [np.stack([np.array(edge) - inwards * 40 * u, tip]).astype(np.float32)],
             c.u(10, 22) * u,
         )
-        shadow = soft(
-            np.roll(body, (int(2 * u), int(3 * u)), (0, 1)), 2 * u + 0.5
-        )
+        shadow = soft(np.roll(body, (int(2 * u), int(3 * u)), (0, 1)), 2 * u + 0.5)
         c.paint(shadow, c.img.mean((0, 1)) * 0.4, 0.5)
         shade = soft(body, 3 * u + 0.5)[..., None] / 255.0
         alpha = body[..., None] / 255.0
@@ -1015,9 +1015,7 @@ def thing(c: Canvas, which: str) -> None:
         path = [np.array([(x, y), end], np.float32)]
         width = c.u(3, 8) * u
         body = lines(c, path, width)
-        c.paint(
-            soft(np.roll(body, int(2 * u), 0), 1.5 * u + 0.4), (30, 30, 30), 0.4
-        )
+        c.paint(soft(np.roll(body, int(2 * u), 0), 1.5 * u + 0.4), (30, 30, 30), 0.4)
         c.mark(body, any_colour(c))
         c.mark(lines(c, path, width * 0.3), any_colour(c))
     elif which == "clip":
@@ -1117,7 +1115,16 @@ def affine(c: Canvas, box: Box, turn: float, shear: float) -> Array:
     return np.concatenate([matrix, shift[:, None]], 1)
 
 
-def raster(c: Canvas, image: Array, matrix: Array, unit: float, hard: bool = False) -> Tool:
+def of_few_pixels(c: Canvas, image: Array) -> Array:
+    """A digit as a scanner of 8×8 pixels would see it, enlarged: uint8 ``[28, 28]``."""
+    few = cv2.resize(image[4:24, 4:24], (8, 8), interpolation=cv2.INTER_AREA).astype(np.float32)
+    method = c.pick([cv2.INTER_CUBIC, cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_NEAREST])
+    large = cv2.resize(few * (255 / max(1.0, float(few.max()))), (20, 20), interpolation=method)
+    return np.pad(np.clip(large, 0, 255), 4).astype(np.uint8)
+
+
+def raster(c: Canvas, image: Array, matrix: Array, unit: float, hard: bool = False,
+           soft_share: float = 0.15) -> Tool:  # fmt: skip
     """MNIST's own pixels, enlarged, with an edge as sharp as a pen's."""
     values = cv2.warpAffine(image, matrix, (c.w, c.h), flags=cv2.INTER_CUBIC).astype(np.float32)
     if hard:
@@ -1126,8 +1133,8 @@ def raster(c: Canvas, image: Array, matrix: Array, unit: float, hard: bool = Fal
     gain = max(1.0, unit * c.u(0.4, 1.3))
     threshold = c.u(90, 150)
     meant = np.clip((values - threshold) * gain + 127, 0, 255).astype(np.uint8)
-    if c.p(0.15):
-        return Tool(values.astype(np.uint8), meant)
+    if c.p(soft_share):
+        return Tool(np.clip(values, 0, 255).astype(np.uint8), meant)
     return Tool(meant, meant)
 
 
@@ -1191,10 +1198,21 @@ def worn(c: Canvas, seen: Array, kind: str, amount: float) -> Array:
 
 TOOLS = ("pen", "pen", "pen", "raster", "raster", "raster", "marker", "hairline", "hairline", "nib",
          "chalk", "dry", "dry", "pencil", "pencil", "dotted", "outline", "outline", "hard", "brush",
-         "thick", "double")  # fmt: skip
+         "thick", "double", "coarse")  # fmt: skip
 
 
-EVERYDAY = ("pen", "pen", "raster", "raster", "raster", "marker", "nib", "pencil", "brush")
+EVERYDAY = (
+    "pen",
+    "pen",
+    "raster",
+    "raster",
+    "raster",
+    "marker",
+    "nib",
+    "pencil",
+    "brush",
+    "coarse",
+)
 
 
 def write(
@@ -1205,7 +1223,7 @@ def write(
     if tool in ("font", "segments"):
         return printed(c, box, tool, turn)
     by_strokes = tool in ("hairline", "dotted", "nib", "double") or (
-        tool not in ("raster",) and c.p(0.5)
+        tool not in ("raster", "coarse") and c.p(0.5)
     )
     index = c.n(0, len(digits.strokes) - 1 if by_strokes else len(digits.images) - 1)
     matrix = affine(c, box, turn, shear)
@@ -1215,7 +1233,12 @@ def write(
         paths = path_points(c, digits.strokes[index], matrix, shake)
         made = by_pen(c, paths, tool, side)
     else:
-        made = raster(c, digits.images[index], matrix, side / 20, tool in ("hard",))
+        image = digits.images[index]
+        if tool == "coarse":
+            image = of_few_pixels(c, image)
+        made = raster(
+            c, image, matrix, side / 20, tool == "hard", 0.5 if tool == "coarse" else 0.15
+        )
         if tool == "thick":
             size = max(1, int(side * c.u(0.02, 0.07))) * 2 + 1
             kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
@@ -1493,19 +1516,7 @@ def camera(c: Canvas, blur: float, noise: float, quality: int) -> Array:
     """Focus, exposure, noise and compression: uint8 RGB."""
     img = c.img
     if blur > 0.2:
-        if c.p(0.3):
-            k = max(3, int(blur * 3) | 1)
-            kernel = np.zeros((k, k), np.float32)
-            angle = c.u(0, np.pi)
-            way = np.array([np.cos(angle), np.sin(angle)]) * (k // 2)
-            cv2.line(
-                kernel,
-                tuple(int(round(v)) for v in k // 2 - way),
-                tuple(int(round(v)) for v in k // 2 + way),
-                1.0,
-            )
-            img = cv2.filter2D(img, -1, kernel / kernel.sum())
-        elif c.p(0.3):
+        if c.p(0.35):
             k = max(3, int(blur * 2.5) | 1)
             disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (k, k)).astype(np.float32)
             img = cv2.filter2D(img, -1, disc / disc.sum())
@@ -1573,6 +1584,7 @@ KINDS: Dict[str, Dict[str, Any]] = {
     "dotted": {"surface": "paper", "tool": "dotted"},
     "outline": {"surface": "flat", "tool": "outline"},
     "thick": {"surface": "flat", "tool": "thick"},
+    "coarse": {"surface": "flat", "tool": "coarse"},
     "segments": {"tool": "segments"},
     "font": {"tool": "font"},
     "small drawing": {"surface": "flat", "clean": True, "size": (26, 60)},
@@ -1587,7 +1599,7 @@ KINDS: Dict[str, Dict[str, Any]] = {
 
 # Kinds that are drawn more often than others: what is hard to tell from ink, and what all have.
 OFTEN = {
-    "plain": 4, "paper": 3, "photo": 4, "ruled": 2, "sheet": 2, "screen": 3, "form": 3, "ring": 4,
+    "plain": 4, "paper": 3, "coarse": 2, "photo": 4, "ruled": 2, "sheet": 2, "screen": 3, "form": 3, "ring": 4,
     "boxed": 3, "underline": 2, "brackets": 3, "text beside": 2, "tight": 3, "tiny": 3,
     "mnist-like": 2, "small drawing": 2, "hairline": 2, "outline": 2, "blank": 4, "several": 3,
     "touching": 3, "hand's shadow": 2, "sharp shadow": 2,

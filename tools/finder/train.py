@@ -161,8 +161,7 @@ def draw_batches(job: Tuple[int, int, int, float, int]) -> List[List[Any]]:
         max(64, shape[1] * longest // 160 // 32 * 32),
     )
     drawn = [
-        scenes.draw(_digits, seed, number * BATCH + i, "", shape, plain_share)
-        for i in range(BATCH)
+        scenes.draw(_digits, seed, number * BATCH + i, "", shape, plain_share) for i in range(BATCH)
     ]
     found = [packed([sample(scene, shape) for scene in drawn])]
     for _ in range(uses - 1):
@@ -183,7 +182,7 @@ def batches(pool: Any, args: argparse.Namespace) -> Iterator[List[Any]]:
     count = -(-args.steps // args.uses)
     jobs = [
         (args.seed, args.first + number, 96 if number < args.small * count else 160,
-         1 - 0.6 * min(1.0, number / (args.plain * count + 1e-6)), args.uses)
+         1 - 0.5 * min(1.0, number / (args.plain * count + 1e-6)), args.uses)
         for number in range(count)
     ]  # fmt: skip
     ahead: List[Any] = []
@@ -328,7 +327,9 @@ if __name__ == "__main__":
     parser.add_argument("--traced", type=int, default=6000)
     parser.add_argument("--small", type=float, default=0.3, help="share of steps with 96 pixels")
     parser.add_argument("--uses", type=int, default=2, help="batches made of a batch of scenes")
-    parser.add_argument("--plain", type=float, default=0.4, help="share of steps to full difficulty")
+    parser.add_argument(
+        "--plain", type=float, default=0.4, help="share of steps to full difficulty"
+    )
     parser.add_argument("--keep", help="a file for what --start takes")
     parser.add_argument("--start", help="what --keep wrote, to go on from")
     train(parser.parse_args())

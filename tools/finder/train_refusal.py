@@ -184,7 +184,9 @@ def what_is(scene: scenes.Scene, piece: finder.FoundDigit) -> "int | None":
     return refusal.SEVERAL if len(whole) > 1 else None
 
 
-def collect(function: Callable[[Tuple[int, int]], Samples], seed: int, jobs: int, workers: int) -> Samples:
+def collect(
+    function: Callable[[Tuple[int, int]], Samples], seed: int, jobs: int, workers: int
+) -> Samples:
     cv2.setNumThreads(1)
     with multiprocessing.get_context("fork").Pool(workers) as pool:
         parts = pool.map(function, [(seed, number) for number in range(jobs)], 1)
@@ -248,7 +250,9 @@ def learnt(pools: Sequence[Any], args: argparse.Namespace) -> Dict[str, Any]:
     return mean
 
 
-def report(judge: refusal.Refusal, predictor: Predictor, digits: scenes.Digits) -> Tuple[float, float]:
+def report(
+    judge: refusal.Refusal, predictor: Predictor, digits: scenes.Digits
+) -> Tuple[float, float]:
     """The thresholds without and with the classifier, fitted on digits; prints what is refused."""
 
     def both(images: Any) -> Tuple[Any, Any]:
@@ -272,7 +276,9 @@ def main() -> None:
     global _digits, _finder
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mnist", default="../shared/mnist")
-    parser.add_argument("--out", default="data/pretrained-finder", help="where the finder lies, too")
+    parser.add_argument(
+        "--out", default="data/pretrained-finder", help="where the finder lies, too"
+    )
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--drawn", type=int, default=60_000, help="pictures drawn")
     parser.add_argument("--scenes", type=int, default=6_000, help="scenes looked at")
