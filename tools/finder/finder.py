@@ -360,7 +360,7 @@ def _piece(ink: Array, rows: Array, columns: Array) -> _Piece:
 
 
 def _found(piece: _Piece, factor: float) -> FoundDigit:
-    height, width = piece.ink.shape
+    rows, columns = piece.ink.shape
     # A piece has a rim of a pixel.
     box = (piece.left / factor, piece.top / factor, (width - 2) / factor, (height - 2) / factor)
     return FoundDigit(

@@ -1,4 +1,4 @@
-# ruff: noqa: D103, E501, RUF005, RUF046
+# ruff: noqa: D103, E501, RUF005
 """Scenes for training the finder: everyday pictures with digits, drawn by a program.
 
 A scene is a surface (paper, desk, board, screen…), marks that are no digits, digits written with

@@ -327,9 +327,7 @@ if __name__ == "__main__":
     parser.add_argument("--traced", type=int, default=6000)
     parser.add_argument("--small", type=float, default=0.3, help="share of steps with 96 pixels")
     parser.add_argument("--uses", type=int, default=2, help="batches made of a batch of scenes")
-    parser.add_argument(
-        "--plain", type=float, default=0.4, help="share of steps to full difficulty"
-    )
+    parser.add_argument("--plain", type=float, default=0.4, help="share of steps to all difficulty")
     parser.add_argument("--keep", help="a file for what --start takes")
     parser.add_argument("--start", help="what --keep wrote, to go on from")
     train(parser.parse_args())
