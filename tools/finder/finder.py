@@ -362,10 +362,10 @@ def _piece(ink: Array, rows: Array, columns: Array) -> _Piece:
 def _found(piece: _Piece, factor: float) -> FoundDigit:
     rows, columns = piece.ink.shape
     # A piece has a rim of a pixel.
-    box = (piece.left / factor, piece.top / factor, (width - 2) / factor, (height - 2) / factor)
-    return FoundDigit(
-        tuple(round(side) for side in box), form_of(piece.ink), piece.score, piece.side - 2
-    )  # type: ignore[arg-type]
+    left, top, width, height = (
+        round(side / factor) for side in (piece.left, piece.top, columns - 2, rows - 2)
+    )
+    return FoundDigit((left, top, width, height), form_of(piece.ink), piece.score, piece.side - 2)
 
 
 def form_of(ink: Array) -> Array:

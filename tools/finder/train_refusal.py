@@ -1,4 +1,4 @@
-# ruff: noqa: D103, E501
+# ruff: noqa: D103
 """Train what refuses: ``python tools/finder/train_refusal.py --mnist ../shared/mnist``.
 
 Digits of MNIST's train split, as they are and as the finder puts them into MNIST's form, against
