@@ -27,7 +27,7 @@ Layers = Callable[[int, int], Any]
 
 WIDTHS = (16, 32, 48, 64, 48)
 # The longer sides at which a picture is looked at, the smallest first.
-SIDES = (160, 320, 640)
+SIDES = (160, 288, 576)
 # The network halves four times, and its own input is folded by two.
 MULTIPLE = 32
 # Offsets to a digit's middle are told in these pixels, a digit's size in octaves of these.

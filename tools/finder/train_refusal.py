@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import sys
 import time
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
@@ -153,8 +154,9 @@ def on_scenes(job: Tuple[int, int]) -> Samples:
     labels: List[int] = []
     seed, number = job
     for index in range(100):
-        scene = scenes.draw(_digits, seed, number * 100 + index, "", None, 0.5)
-        for piece in next(_finder.looks(scene.picture)):
+        kind = "blank" if index % 3 == 0 else ""
+        scene = scenes.draw(_digits, seed, number * 100 + index, kind, None, 0.5)
+        for piece in chain.from_iterable(islice(_finder.looks(scene.picture), 2)):
             label = what_is(scene, piece)
             if label is not None and piece.image.any():
                 images.append(piece.image)
