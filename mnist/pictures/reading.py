@@ -60,7 +60,7 @@ class Reader:
         plain = drawn_in_one_piece(grey)
         if plain and plain.is_certain and self._is_digit(plain.image):
             return plain.image
-        found = self._found(picture, many=False)
+        found = self.found(picture, many=False)
         if len(found) == 1 and self._is_digit(found[0].image):
             return found[0].image
         # The finder may miss the finest lines, and what has no more than MNIST's pixels.
@@ -73,7 +73,7 @@ class Reader:
 
     def digits(self, picture: Grey) -> List[FoundDigit]:
         """The digits on a picture in reading order: by line, from the left."""
-        found = self._found(picture, many=True)
+        found = self.found(picture, many=True)
         if not found:
             raise _nothing()
         return [
@@ -82,7 +82,7 @@ class Reader:
             for digit in line
         ]
 
-    def _found(self, picture: Grey, many: bool) -> List[FoundDigit]:
+    def found(self, picture: Grey, many: bool) -> List[FoundDigit]:
         """What is like a digit; without any, what is most like one, for others to refuse.
 
         The picture is looked at again, larger, as long as nothing is found or what is, is small.
