@@ -41,6 +41,9 @@ OTHERS = (
 )
 
 
+Source = Union[PathLike, bytes]
+
+
 class TooLarge(InputError):
     """A picture has more pixels than are decoded."""
 
@@ -52,17 +55,20 @@ class Pixels(NamedTuple):
     reduced: int
 
 
-def load_pixels(source: Union[PathLike, bytes], max_pixels: int = MAX_PIXELS) -> Pixels:
+def name_of(source: Source) -> str:
+    """What a picture is called in a message."""
+    return "picture" if isinstance(source, bytes) else os.fspath(source)
+
+
+def load_pixels(source: Source, max_pixels: int = MAX_PIXELS) -> Pixels:
     """A picture (a file, or a file's bytes), upright.
 
     Transparent parts become paper. Of an animation the frame with most ink is taken, and said.
     Raises InputError, naming the path, for whatever cannot be decoded, or is larger than 64 MiB
     or ``max_pixels`` (at the most 50 million), which is seen before anything is decoded.
     """
-    if isinstance(source, bytes):
-        name, data = "picture", source
-    else:
-        name, data = os.fspath(source), read_input(source, MAX_FILE_BYTES)
+    name = name_of(source)
+    data = source if isinstance(source, bytes) else read_input(source, MAX_FILE_BYTES)
     if not data:
         raise InputError(f"{name}: the file is empty")
     if len(data) > MAX_FILE_BYTES:
@@ -108,18 +114,17 @@ def _decode(name: str, data: bytes, max_pixels: int) -> Pixels:
 
 def _reduce(picture: Any, max_pixels: int) -> None:
     """Have a large JPEG decoded at a part of its size, and refuse what is larger than allowed."""
-    is_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile)
-    _check_pixels(picture.size, max_pixels * (JPEG_TIMES if is_jpeg else 1), max_pixels)
-    if is_jpeg:
+    if isinstance(picture, JpegImagePlugin.JpegImageFile):
+        _check_pixels(picture.size, max_pixels, JPEG_TIMES)
         factor = JPEG_SIDE / max(picture.size)
         picture.draft(None, tuple(max(1, int(factor * side)) for side in picture.size))
-        _check_pixels(picture.size, max_pixels, max_pixels)
+    _check_pixels(picture.size, max_pixels)
 
 
-def _check_pixels(size: Tuple[int, int], most: int, told: int) -> None:
+def _check_pixels(size: Tuple[int, int], max_pixels: int, times: int = 1) -> None:
     width, height = size
-    if width * height > most:
-        raise _too_large(told, f" ({width}×{height})")
+    if width * height > times * max_pixels:
+        raise _too_large(max_pixels, f" ({width}×{height})")
     if width < 1 or height < 1:
         raise InputError(f"a picture without pixels ({width}×{height})")
 

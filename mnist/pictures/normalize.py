@@ -76,11 +76,15 @@ class FoundDigit:
 
 
 class NotOneDigit(InputError):
-    """There is no digit on a picture, or more than the one that was asked for."""
+    """There is no digit on a picture, or more than the one that was asked for; ``reason`` says so.
 
-    def __init__(self, message: str, reason: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+    ``reason`` is "no writing" or "several digits".
+    """
+
+    def __init__(self, name: str, count: int) -> None:
+        several = f"several digits on the picture ({count}); --many reads them all"
+        super().__init__(f"{name}: {several if count else 'no ink found on the picture'}")
+        self.reason = "several digits" if count else "no writing"
 
 
 def form_of(ink: Floats) -> Grey:

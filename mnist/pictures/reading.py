@@ -1,30 +1,17 @@
 """From a picture to the digits on it in MNIST's form: one way for one digit and for many."""
 
-import os
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
-from typing import Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import List, Tuple
 
 import cv2
 import numpy as np
 
-from mnist.base.files import PathLike
 from mnist.data.digits import SIDE
-from mnist.pictures import decode, refusal, weights
-from mnist.pictures.decode import Pixels
+from mnist.pictures import decode, normalize, refusal, weights
+from mnist.pictures.decode import Pixels, Source
 from mnist.pictures.finder import LEAST_SIDE, Finder
-from mnist.pictures.normalize import (
-    BOX,
-    FoundDigit,
-    Grey,
-    NotOneDigit,
-    form_of,
-    is_mnist_form,
-    stroke_width,
-)  # fmt: skip
-
-Source = Union[PathLike, bytes]
+from mnist.pictures.normalize import FoundDigit, Grey, NotOneDigit, is_mnist_form
 
 # What is doubted more is left out where one digit is wanted, and where many are; and what is so
 # little like one is not even refused: it is no writing.
@@ -39,6 +26,28 @@ EVEN, CLEAR = 8, 60
 LEAST_STROKE = 1.6
 
 
+def read_digit(source: Source, max_pixels: int = decode.MAX_PIXELS) -> Grey:
+    """The digit on a picture (a file, or its bytes): uint8 ``[28, 28]``, light ink on black.
+
+    Raises InputError, naming the path, for a file that cannot be read, and of these NotOneDigit
+    for a picture with none or several on it.
+    """
+    found = reader().one(decode.load_pixels(source, max_pixels).values)
+    if len(found) != 1:
+        raise NotOneDigit(decode.name_of(source), len(found))
+    return found[0]
+
+
+def read_digits(source: Source) -> Tuple[Pixels, List[FoundDigit]]:
+    """A picture, and the digits on it in reading order; raises as ``read_digit`` does."""
+    pixels = decode.load_pixels(source)
+    found = reader().found(pixels.values, many=True)
+    if not found:
+        raise NotOneDigit(decode.name_of(source), 0)
+    lines = enumerate(in_lines([digit.on_larger(pixels.reduced) for digit in found]))
+    return pixels, [replace(digit, line=number) for number, line in lines for digit in line]
+
+
 class Reader:
     """What finds digits and what refuses them."""
 
@@ -46,41 +55,25 @@ class Reader:
         self._finder = Finder(weights.load("finder", folder)[0])
         self._refusal = refusal.shared(folder)
 
-    def digit(self, picture: Grey) -> Grey:
-        """The one digit on a picture, uint8 ``[28, 28]``; NotOneDigit where there is not one.
+    def one(self, picture: Grey) -> List[Grey]:
+        """The one digit on a picture, uint8 ``[28, 28]``, or none or several, if so many are there.
 
         ``picture``: uint8 ``[H, W]`` or RGB ``[H, W, 3]``. What has MNIST's form comes back as it
         is, black on white turned into white on black.
         """
         grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-        inverted = cv2.bitwise_not(grey)
-        for image in (grey, inverted):
+        as_it_is = [grey.copy(), cv2.bitwise_not(grey)] if grey.shape == (SIDE, SIDE) else []
+        for image in as_it_is:
             if is_mnist_form(image):
-                return image.copy()
-        plain = drawn_in_one_piece(grey)
-        if plain and plain.is_certain and self._is_digit(plain.image):
-            return plain.image
-        found = self.found(picture, many=False)
-        if len(found) == 1 and self._is_digit(found[0].image):
-            return found[0].image
+                return [image]
+        plain, is_certain = drawn_in_one_piece(grey)
+        if is_certain and self._is_digit(plain):
+            return plain
+        found = [digit.image for digit in self.found(picture, many=False)]
+        if len(found) == 1 and self._is_digit(found):
+            return found
         # The finder may miss the finest lines, and what has no more than MNIST's pixels.
-        others = [plain.image] if plain else []
-        others += [grey, inverted] if grey.shape == (SIDE, SIDE) else []
-        for image in others:
-            if self._is_digit(image):
-                return image
-        return _the_one(found)
-
-    def digits(self, picture: Grey) -> List[FoundDigit]:
-        """The digits on a picture in reading order: by line, from the left."""
-        found = self.found(picture, many=True)
-        if not found:
-            raise _nothing()
-        return [
-            replace(digit, line=number)
-            for number, line in enumerate(in_lines(found))
-            for digit in line
-        ]
+        return next(([other] for other in plain + as_it_is if self._is_digit([other])), found)
 
     def found(self, picture: Grey, many: bool) -> List[FoundDigit]:
         """What is like a digit; without any, what is most like one, for others to refuse.
@@ -109,8 +102,8 @@ class Reader:
         largest = max((digit.side for digit in kept), default=0)
         return [d for d in kept if many or d.side > LEAST_PART * largest] or doubtful
 
-    def _is_digit(self, image: Grey) -> bool:
-        return self._doubts([image])[0] < MOST_DOUBT
+    def _is_digit(self, images: List[Grey]) -> bool:
+        return self._doubts(images)[0] < MOST_DOUBT
 
     def _doubts(self, images: List[Grey]) -> List[float]:
         return list(self._refusal.judge(np.array(images))[0]) if images else []
@@ -122,66 +115,31 @@ def reader() -> Reader:
     return Reader()
 
 
-def read_digit(source: Source, max_pixels: int = decode.MAX_PIXELS) -> Grey:
-    """The digit on a picture (a file, or its bytes): uint8 ``[28, 28]``, light ink on black.
+def drawn_in_one_piece(grey: Grey) -> Tuple[List[Grey], bool]:
+    """The only thing that is drawn on paper of one colour, in MNIST's form; else nothing.
 
-    Raises InputError, naming the path, for a file that cannot be read, and of these NotOneDigit
-    for a picture with none or several on it.
-    """
-    pixels = decode.load_pixels(source, max_pixels)
-    with _naming(source):
-        return reader().digit(pixels.values)
-
-
-def read_digits(source: Source) -> Tuple[Pixels, List[FoundDigit]]:
-    """A picture, and the digits on it in reading order; raises as ``read_digit`` does."""
-    pixels = decode.load_pixels(source)
-    with _naming(source):
-        found = reader().digits(pixels.values)
-    return pixels, [digit.on_larger(pixels.reduced) for digit in found]
-
-
-@contextmanager
-def _naming(source: Source) -> Iterator[None]:
-    try:
-        yield
-    except NotOneDigit as error:
-        if isinstance(source, bytes):
-            raise
-        raise NotOneDigit(f"{os.fspath(source)}: {error}", error.reason) from error
-
-
-class Plain(NamedTuple):
-    """What is drawn in one piece, in MNIST's form; not certain if it may be an outline."""
-
-    image: Grey
-    is_certain: bool
-
-
-def drawn_in_one_piece(grey: Grey) -> Optional[Plain]:
-    """The only thing that is drawn on paper of one colour; None of all other pictures.
-
-    There is nothing to find then, and even the finest line keeps its place.
+    There is nothing to find then, and even the finest line keeps its place. And whether that is
+    certain: it may be an outline.
     """
     rim = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     if int(np.ptp(rim)) > EVEN:
-        return None
+        return [], False
     difference = cv2.absdiff(grey, np.full_like(grey, np.median(rim)))
     full = int(difference.max())
     mask = (difference > full // 2).astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     left, top, width, height, _ = (int(value) for value in stats[-1])
     if full < CLEAR or count != 2 or max(width, height) < LEAST_SIDE:
-        return None
+        return [], False
     reach = 2 + max(width, height) // 20
     around = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) == 0
     if cv2.minMaxLoc(difference, around.astype(np.uint8))[1] > EVEN:
-        return None
+        return [], False
     window = slice(top - 1, top + height + 1), slice(left - 1, left + width + 1)
     ink = difference[window].astype(np.float32) / full
     regions, _ = cv2.connectedComponents(1 - mask, connectivity=4)
-    stroke = stroke_width(mask[window] > 0) * BOX / max(width, height)
-    return Plain(form_of(ink), regions == 2 or stroke >= LEAST_STROKE)
+    stroke = normalize.stroke_width(mask[window] > 0) * normalize.BOX / max(width, height)
+    return [normalize.form_of(ink)], regions == 2 or stroke >= LEAST_STROKE
 
 
 def _any_at(digit: FoundDigit, others: List[FoundDigit]) -> bool:
@@ -195,19 +153,6 @@ def _is_ring(digit: FoundDigit, others: List[FoundDigit]) -> bool:
         digit.side > 1.2 * other.side and digit.shared_with(other) > 0.9 * other.area
         for other in others
     )
-
-
-def _the_one(found: List[FoundDigit]) -> Grey:
-    if not found:
-        raise _nothing()
-    if len(found) > 1:
-        number = f"several digits on the picture ({len(found)}); --many reads them all"
-        raise NotOneDigit(number, refusal.REASONS[refusal.SEVERAL])
-    return found[0].image
-
-
-def _nothing() -> NotOneDigit:
-    return NotOneDigit("no ink found on the picture", "no writing")
 
 
 def in_lines(found: List[FoundDigit]) -> List[List[FoundDigit]]:

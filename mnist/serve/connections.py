@@ -17,7 +17,7 @@ BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close
 
 
 def bounds() -> Tuple[int, int]:
-    """How many connections there may be, and how many may wait to be accepted at once.
+    """How many connections there may be, and how many are accepted in one go.
 
     Without a free descriptor asyncio would write a traceback for each that waits. Some rounds of
     accepting pass before one too many is closed, so there is room for as many again.

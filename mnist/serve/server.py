@@ -91,6 +91,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: Optional[List[socket.socket]] = None) -> None:
         await super().startup(sockets)
+        # The few that asyncio accepts in one go are not the number that may wait.
+        for listener in sockets or []:
+            listener.listen(socket.SOMAXCONN)
         print(f"{self._greeting} (its interface: /docs; Ctrl-C stops)", flush=True)
 
     def handle_exit(self, sig: int, frame: Optional[FrameType]) -> None:
