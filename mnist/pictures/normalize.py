@@ -39,12 +39,14 @@ class FoundDigit:
     """A digit on a picture: left, top, width and height in the picture's pixels.
 
     ``image`` is the digit in MNIST's form, uint8 ``[28, 28]``; ``seen`` its longer side in pixels
-    as it was looked at; ``line`` the line of writing that it is in, from 0.
+    as it was looked at; ``doubt`` (0–1) how much speaks against its being one; ``line`` the line
+    of writing that it is in, from 0.
     """
 
     box: Box
     image: Grey
     seen: int
+    doubt: float = 0.0
     line: int = 0
 
     def on_larger(self, times: float) -> "FoundDigit":

@@ -16,10 +16,11 @@ from mnist.pictures.normalize import FoundDigit, Grey, NotOneDigit, is_mnist_for
 # What is doubted more is left out where one digit is wanted, and where many are; and what is so
 # little like one is not even refused: it is no writing.
 MOST_DOUBT, MOST_DOUBT_ON_PAGES, NO_WRITING = 0.5, 0.95, 0.9999
+# Where one is wanted, another is a second one if it is doubted less than this, and has more than
+# this part of the largest one's side.
+SURE, LEAST_PART = 0.05, 0.45
 # A digit smaller than this, on the picture as it was looked at, is looked at again, larger.
 SMALL = 32
-# If only one is wanted, what has less than this part of the largest one's side is a mark, too.
-LEAST_PART = 0.45
 # On plain paper brightness differs by no more than this, and ink by at least that.
 EVEN, CLEAR = 8, 60
 # A stroke's width in pixels of the 20×20 box; of an outline it is less.
@@ -79,28 +80,25 @@ class Reader:
         """What is like a digit; without any, what is most like one, for others to refuse.
 
         The picture is looked at again, larger, as long as nothing is found or what is, is small.
-        If only one digit is wanted, what is far smaller than the largest is a mark.
         """
         most = MOST_DOUBT_ON_PAGES if many else MOST_DOUBT
         kept: List[FoundDigit] = []
         small: List[FoundDigit] = []
-        least, doubtful = NO_WRITING, kept
+        unlikely: List[FoundDigit] = []
         for look in self._finder.looks(picture):
             new = [digit for digit in look if not _any_at(digit, kept)]
             doubts = self._doubts([digit.image for digit in new])
-            for digit, doubt in zip(new, doubts):
-                if most <= doubt < least:
-                    least, doubtful = doubt, [digit]
-            likely = [digit for digit, doubt in zip(new, doubts) if doubt < most]
+            new = [replace(digit, doubt=doubt) for digit, doubt in zip(new, doubts)]
+            unlikely += [digit for digit in new if most <= digit.doubt < NO_WRITING]
+            likely = [digit for digit in new if digit.doubt < most]
             likely = [digit for digit in likely if not _is_ring(digit, likely)]
             small = [digit for digit in small if not _any_at(digit, likely)]
             small += [digit for digit in likely if digit.seen < SMALL]
             kept += [digit for digit in likely if digit.seen >= SMALL]
             if kept and not (many and small):
                 break
-        kept += small
-        largest = max((digit.side for digit in kept), default=0)
-        return [d for d in kept if many or d.side > LEAST_PART * largest] or doubtful
+        found = kept + small or sorted(unlikely, key=lambda digit: digit.doubt)[:1]
+        return found if many else _main(found)
 
     def _is_digit(self, images: List[Grey]) -> bool:
         return self._doubts(images)[0] < MOST_DOUBT
@@ -140,6 +138,13 @@ def drawn_in_one_piece(grey: Grey) -> Tuple[List[Grey], bool]:
     regions, _ = cv2.connectedComponents(1 - mask, connectivity=4)
     stroke = normalize.stroke_width(mask[window] > 0) * normalize.BOX / max(width, height)
     return [normalize.form_of(ink)], regions == 2 or stroke >= LEAST_STROKE
+
+
+def _main(found: List[FoundDigit]) -> List[FoundDigit]:
+    """The digit where one is wanted, and of others those that surely are digits and no marks."""
+    best = min(found, key=lambda digit: digit.doubt, default=None)
+    least = LEAST_PART * max((digit.side for digit in found), default=0)
+    return [d for d in found if d is best or (d.doubt < SURE and d.side > least)]
 
 
 def _any_at(digit: FoundDigit, others: List[FoundDigit]) -> bool:

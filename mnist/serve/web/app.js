@@ -521,7 +521,8 @@ let speaking = null;
 
 function speakLater(message) {
   clearTimeout(speaking);
-  speaking = setTimeout(() => speak(message), SPEAK_AFTER);
+  // Not while a newer drawing is on its way: what is heard should be what is seen.
+  speaking = setTimeout(() => (busy ? speakLater(message) : speak(message)), SPEAK_AFTER);
 }
 
 function speak(message) {
