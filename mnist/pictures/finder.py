@@ -9,6 +9,7 @@ with its longer side 160 pixels, and larger ones again with more where digits ar
 The network is trained by ``tools/finder/train.py`` on scenes drawn by a program.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 
@@ -65,15 +66,8 @@ class Network(fluid.dygraph.Layer):
         plain = plain or (lambda i, o: Convolution(i, o, 1, seeds))
         layers = fluid.dygraph.LayerList
         a, b, c, d, e = WIDTHS
-        self.down = layers(
-            [
-                layers([block(16, a), block(a, a)]),
-                layers([block(a, b), block(b, b)]),
-                layers([block(b, c), block(c, c)]),
-                layers([block(c, d), block(d, d)]),
-                layers([block(d, e), block(e, e)]),
-            ]
-        )
+        pairs = ((16, a), (a, b), (b, c), (c, d), (d, e))
+        self.down = layers([layers([block(i, o), block(o, o)]) for i, o in pairs])
         # 1×1 convolutions to four times the maps, each of them a pixel of 2×2.
         self.widen = layers([plain(i, 4 * o) for i, o in ((e, d), (d, c), (c, b), (b, a))])
         self.up = layers([block(o, o) for o in (d, c, b, a)])
@@ -190,13 +184,13 @@ class Part:
     votes: Array
 
     def __post_init__(self) -> None:
-        self.middle: Array = np.median(self.votes[:, :2], 0)
-        self.side = float(np.median(self.votes[:, 2]))
-        self.first, self.last = self.pixels.min(0), self.pixels.max(0)
+        # Of Python's own numbers, since every part is compared with many.
+        *self.middle, self.side = np.median(self.votes, 0).tolist()
+        self.first, self.last = self.pixels.min(0).tolist(), self.pixels.max(0).tolist()
 
     @property
     def extent(self) -> int:
-        return int((self.last - self.first).max()) + 1
+        return 1 + max(int(last - first) for first, last in zip(self.first, self.last))
 
     def joined(self, other: "Part") -> "Part":
         pixels = np.concatenate([self.pixels, other.pixels])
@@ -205,11 +199,10 @@ class Part:
     def belongs_to(self, other: "Part") -> bool:
         """Whether both see the same middle, and would make a digit of about the size they see."""
         side = max(self.side, other.side)
-        whole = np.maximum(self.last, other.last) - np.minimum(self.first, other.first)
-        return self.away_from(other) < 0.35 * side and int(whole.max()) < 1.5 * side
-
-    def away_from(self, other: "Part") -> float:
-        return float(np.linalg.norm(self.middle - other.middle))
+        if math.dist(self.middle, other.middle) > 0.35 * side:
+            return False
+        ends = zip(self.first, other.first, self.last, other.last)
+        return all(max(c, d) - min(a, b) < 1.5 * side for a, b, c, d in ends)
 
 
 def parts_of(maps: Maps) -> List[Part]:
@@ -225,7 +218,7 @@ def parts_of(maps: Maps) -> List[Part]:
     for part in sorted(parts, key=lambda part: -len(part.pixels)):
         near = [i for i, other in enumerate(whole) if part.belongs_to(other)]
         if near:
-            nearest = min(near, key=lambda i: part.away_from(whole[i]))
+            nearest = min(near, key=lambda i: math.dist(part.middle, whole[i].middle))
             whole[nearest] = whole[nearest].joined(part)
         else:
             whole.append(part)
@@ -269,10 +262,11 @@ def _peaks(part: Part) -> Array:
 
 def _found(ink: Array, part: Part) -> FoundDigit:
     """A part as a digit; ``ink`` has a rim of a pixel."""
-    (top, left), (height, width) = part.first, part.last - part.first + 1
+    (top, left), (bottom, right) = part.first, part.last
+    height, width = bottom - top + 1, right - left + 1
     # The rim is the digit's, too: below one half, but it says where the edge lies.
     mine = np.zeros((height + 2, width + 2), np.uint8)
-    mine[tuple((part.pixels - part.first + 1).T)] = 1
+    mine[tuple((part.pixels - (top - 1, left - 1)).T)] = 1
     own = ink[top : top + height + 2, left : left + width + 2]
     form = form_of(own * cv2.dilate(mine, np.ones((3, 3), np.uint8)))
     return FoundDigit((left, top, width, height), form, max(width, height))

@@ -59,22 +59,14 @@ class FoundDigit:
         return max(self.box[2:])
 
     @property
-    def middle(self) -> float:
-        return self.box[1] + self.box[3] / 2
+    def middle(self) -> Tuple[float, float]:
+        left, top, width, height = self.box
+        return left + width / 2, top + height / 2
 
-    @property
-    def area(self) -> int:
-        return self.box[2] * self.box[3]
-
-    def shared_with(self, other: "FoundDigit") -> int:
-        """The area that both boxes have in common."""
-        sides = (
-            min(self.box[i] + self.box[i + 2], other.box[i] + other.box[i + 2])
-            - max(self.box[i], other.box[i])
-            for i in (0, 1)
-        )
-        width, height = (max(0, side) for side in sides)
-        return width * height
+    def holds(self, other: "FoundDigit") -> bool:
+        """Whether the other's middle lies in this one's box."""
+        ends = zip(self.box[:2], self.box[2:], other.middle)
+        return all(first <= middle <= first + side for first, side, middle in ends)
 
 
 class NotOneDigit(InputError):

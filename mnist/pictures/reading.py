@@ -148,16 +148,12 @@ def _main(found: List[FoundDigit]) -> List[FoundDigit]:
 
 
 def _any_at(digit: FoundDigit, others: List[FoundDigit]) -> bool:
-    """Whether one of the others lies where a digit lies: over half of the smaller of both."""
-    return any(digit.shared_with(o) > 0.5 * min(digit.area, o.area) for o in others)
+    return any(digit.holds(other) or other.holds(digit) for other in others)
 
 
 def _is_ring(digit: FoundDigit, others: List[FoundDigit]) -> bool:
     """Whether what was taken for a digit is around another one."""
-    return any(
-        digit.side > 1.2 * other.side and digit.shared_with(other) > 0.9 * other.area
-        for other in others
-    )
+    return any(digit.side > 1.2 * other.side and digit.holds(other) for other in others)
 
 
 def in_lines(found: List[FoundDigit]) -> List[List[FoundDigit]]:
@@ -169,11 +165,11 @@ def in_lines(found: List[FoundDigit]) -> List[List[FoundDigit]]:
     for digit in sorted(found, key=lambda digit: digit.box[0]):
         near = [line for line in lines if _continues(line[-1], digit)]
         if near:
-            min(near, key=lambda line: abs(line[-1].middle - digit.middle)).append(digit)
+            min(near, key=lambda line: abs(line[-1].middle[1] - digit.middle[1])).append(digit)
         else:
             lines.append([digit])
-    return sorted(lines, key=lambda line: float(np.mean([digit.middle for digit in line])))
+    return sorted(lines, key=lambda line: float(np.mean([digit.middle[1] for digit in line])))
 
 
 def _continues(last: FoundDigit, digit: FoundDigit) -> bool:
-    return abs(last.middle - digit.middle) < 0.5 * max(last.box[3], digit.box[3])
+    return abs(last.middle[1] - digit.middle[1]) < 0.5 * max(last.box[3], digit.box[3])

@@ -42,7 +42,7 @@ def test_the_input_has_sides_that_the_network_can_halve(shape):
 
 def test_a_digit_is_found_where_it_is():
     (part,) = finder.parts_of(maps_of((80, 48, 20, 30)))
-    assert np.abs(part.middle - (80, 48)).max() < 2
+    assert np.abs(np.subtract(part.middle, (80, 48))).max() < 2
     assert abs(part.side - 60) < 2 and abs(part.extent - 65) <= 4
 
 
@@ -52,8 +52,8 @@ def test_digits_that_touch_come_apart(count):
     parts = finder.parts_of(maps_of(*digits, size=(96, 224)))
     assert len(parts) == count
     for part, (x, y, _, _) in zip(sorted(parts, key=lambda part: part.middle[0]), digits):
-        assert np.abs(part.middle - (x, y)).max() < 4
-        assert np.abs(part.last - part.first + 1 - (55, 37)).max() <= 6
+        assert np.abs(np.subtract(part.middle, (x, y))).max() < 4
+        assert np.abs(np.subtract(part.last, part.first) + 1 - (55, 37)).max() <= 6
 
 
 def test_a_small_digit_stays_apart_from_a_large_one():
