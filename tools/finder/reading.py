@@ -23,6 +23,8 @@ FOLDER = "data/pretrained-finder"
 MORE_ON_PAGES = 3.0
 # A digit smaller than this, on the picture as it was looked at, is looked at again, larger.
 SMALL = 34
+# Where one digit is wanted, so much less doubt makes another thing a second one.
+SURELY = 3.0
 # What is doubted more than this is not even refused: it is no writing.
 NO_DIGIT = 12.0
 
@@ -101,8 +103,22 @@ class Reader:
         kept += small
         if not kept:
             return [min(doubtful, key=lambda pair: pair[0])[1]] if doubtful else []
-        largest = max(max(digit.box[2:]) for digit in kept)
-        return [d for d in kept if many or max(d.box[2:]) > 0.45 * largest]
+        return kept if many else self._main(kept)
+
+    def _main(self, found: List[FoundDigit]) -> List[FoundDigit]:
+        """The digit of a picture that is to have one, and others only if they surely are digits.
+
+        What is far smaller than the largest is a mark.
+        """
+        doubts = self._doubts(found)
+        best = int(np.argmin(doubts))
+        largest = max(max(digit.box[2:]) for digit in found)
+        return [
+            digit
+            for i, digit in enumerate(found)
+            if i == best
+            or (doubts[i] < self._alone - SURELY and max(digit.box[2:]) > 0.45 * largest)
+        ]
 
     def _doubts(self, found: List[FoundDigit]) -> Array:
         return doubt(self._refusal.logits(np.array([digit.image for digit in found])))
