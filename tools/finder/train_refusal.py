@@ -9,6 +9,7 @@ are fitted on the valid split, so that 0.3% of it are refused.
 import argparse
 import json
 import multiprocessing
+import re
 import sys
 import time
 from itertools import chain, islice
@@ -164,6 +165,14 @@ def on_scenes(job: Tuple[int, int]) -> Samples:
     return np.array(images, np.uint8).reshape(-1, 28, 28), np.array(labels, np.int64)
 
 
+_glyph = scenes.glyph
+
+
+def without_numbers(name: str, text: str, size: int = 96) -> Any:
+    """Print that has no digits: what the finder takes for one there is none."""
+    return _glyph(name, re.sub(r"\d", "n", text) if len(text) > 1 else text, size)
+
+
 def what_is(scene: scenes.Scene, piece: finder.FoundDigit) -> "int | None":
     """DIGIT if a piece covers one digit well and nothing else, NONE if none; None: who knows."""
     left, top, width, height = (int(side) for side in piece.box)
@@ -294,10 +303,12 @@ def main() -> None:
     _finder = finder.Finder(pickles.load(out / "finder.pdparams"))
     scenes.textures()
     images, labels = collect(drawn, args.seed, args.drawn // JOB, args.workers)
+    scenes.glyph = without_numbers
     seen, seen_labels = collect(on_scenes, args.seed, args.scenes // 100, args.workers)
     pools = [_digits.images, *(images[labels == n] for n in range(3))]
     pools += [seen[seen_labels == n] for n in range(3)]
     weights = {n: v.astype(np.float16) for n, v in learnt(pools, args).items()}
+    scenes.glyph = _glyph
     digits = load_digits(args.mnist, VALID, 1500)
     alone, together = report(refusal.Refusal(weights), Predictor("data/pretrained"), digits)
     with atomic_write(out / "refusal.pdparams") as file:
