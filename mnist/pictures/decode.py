@@ -28,6 +28,8 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", TiffImagePlugin.TiffImageFile.for
 # A JPEG is decoded to a half, a quarter or an eighth of its sides as long as that leaves so many
 # pixels of the longer one; it may then have so many times the pixels of other pictures.
 JPEG_SIDE, JPEG_TIMES = 2000, 4
+# Pixels are counted below, before any is decoded.
+Image.MAX_IMAGE_PIXELS = None
 # Of an animation so many frames are looked at, evenly spread.
 MOST_FRAMES = 50
 ANIMATIONS = ("GIF", "PNG", "WEBP")
@@ -90,8 +92,6 @@ def load_pixels(source: Source, max_pixels: int = MAX_PIXELS) -> Pixels:
 def _decode(name: str, data: bytes, max_pixels: int) -> Pixels:
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError:
-        raise _too_large(max_pixels) from None
     except Image.UnidentifiedImageError:
         found = (f"it is {what}" for at, mark, what in OTHERS if data[at:].startswith(mark))
         why = next(found, f"known are {', '.join(FORMATS)}")
@@ -124,14 +124,12 @@ def _reduce(picture: Any, max_pixels: int) -> None:
 def _check_pixels(size: Tuple[int, int], max_pixels: int, times: int = 1) -> None:
     width, height = size
     if width * height > times * max_pixels:
-        raise _too_large(max_pixels, f" ({width}×{height})")
+        limit = max_pixels // 1_000_000
+        raise TooLarge(
+            f"too many pixels ({width}×{height}): the limit is {limit} million; make it smaller"
+        )
     if width < 1 or height < 1:
         raise InputError(f"a picture without pixels ({width}×{height})")
-
-
-def _too_large(max_pixels: int, size: str = "") -> InputError:
-    limit = max_pixels // 1_000_000
-    return TooLarge(f"too many pixels{size}: the limit is {limit} million; make it smaller")
 
 
 def _fullest_frame(picture: Any, max_pixels: int) -> Tuple[int, int]:
