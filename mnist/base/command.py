@@ -66,6 +66,14 @@ assume_option = click.option(
     " activation=relu|sigmoid|tanh, pooling=max|avg, input=-1..1 (a blank pixel..one full of"
     " ink). Repeatable.",
 )
+doubt_option = click.option(
+    "--doubt",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="How much may speak against a digit (0..1) before it is called none; more is refused"
+    " with less.",
+)
 split_option = click.option(
     "--split", type=click.Choice(["train", "valid", "eval"]), default="eval", show_default=True,
     help="The part of the data set.",

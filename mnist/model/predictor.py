@@ -7,13 +7,14 @@ import numpy as np
 
 from mnist.base.arrays import Array
 from mnist.base.files import PathLike
-from mnist.fluid.door import fluid, to_variable
+from mnist.fluid import places
+from mnist.fluid.door import to_variable
 from mnist.fluid.feeding import as_model_input
 from mnist.model import calibration, losses
 from mnist.model.architectures import Model
 from mnist.model.opening import find_reader, open_checkpoint
 from mnist.model.restore import load_model
-from mnist.pictures import plausible
+from mnist.pictures import refusal
 
 BATCH = 256
 
@@ -22,14 +23,19 @@ BATCH = 256
 class Prediction:
     """The likeliest digit, and every digit with its probability, the likeliest first.
 
-    ``is_digit`` is False where the picture is none by the rule of ``mnist.pictures.plausible``; the
-    other fields then say what it would be if it were one.
+    ``doubt`` (0–1) is how much speaks against the picture being one digit, ``reason`` says in
+    words what it is if that is too much; the other fields then say which digit it would be.
     """
 
     digit: int
     confidence: float
     ranking: List[Tuple[int, float]]
-    is_digit: bool
+    doubt: float = 0.0
+    reason: str = ""
+
+    @property
+    def is_digit(self) -> bool:
+        return not self.reason
 
 
 def probabilities(model: Model, images: Array) -> Array:
@@ -46,11 +52,13 @@ class Predictor:
     network itself, in evaluation mode.
     """
 
-    def __init__(self, name: Optional[PathLike], assume: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: Optional[PathLike], assume: Sequence[str] = (), doubt: float = 0.5
+    ) -> None:
         self.source = open_checkpoint(find_reader(name), assume)
         self.temperature = calibration.temperature_of(self.source) or 1.0
-        self._place = fluid.CPUPlace()
-        with fluid.dygraph.guard(self._place):
+        self._most_doubt = doubt
+        with places.inference():
             self.model = load_model(self.source)
 
     def probabilities(self, images: Array) -> Array:
@@ -64,13 +72,16 @@ class Predictor:
         order = np.argsort(-probabilities, axis=1, kind="stable")
         ranked = np.take_along_axis(probabilities, order, axis=1)
         rankings = [list(zip(*row)) for row in zip(order.tolist(), ranked.tolist())]
-        return [_prediction(ranking, image) for ranking, image in zip(rankings, images)]
+        confidences = probabilities.max(axis=1, initial=0)
+        doubts, reasons = refusal.shared().judge(images, confidences)
+        # What the model itself hardly believes is doubted, whatever it looks like.
+        doubts = np.maximum(doubts, 1 - confidences).tolist()
+        reasons = [why if doubt > self._most_doubt else "" for doubt, why in zip(doubts, reasons)]
+        return [
+            Prediction(*ranking[0], ranking, doubt, why)
+            for ranking, doubt, why in zip(rankings, doubts, reasons)
+        ]
 
     def _predict(self, images: Array) -> Array:
-        with fluid.dygraph.guard(self._place), fluid.dygraph.no_grad():
+        with places.inference():
             return calibration.at(probabilities(self.model, images), self.temperature)
-
-
-def _prediction(ranking: List[Tuple[int, float]], image: Array) -> Prediction:
-    digit, confidence = ranking[0]
-    return Prediction(digit, confidence, ranking, plausible.may_be_digit(image, confidence))

@@ -1,6 +1,6 @@
 """What ``mnist.predict`` prints: a line a picture (or a line of writing), for people or programs.
 
-Paddle is imported only after the first pictures are on their way to the workers that decode them.
+Paddle is imported only after the first pictures are on their way to the workers that read them.
 """
 
 import csv
@@ -18,9 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mnist.base.console import make_console, make_progress, percent
 from mnist.base.errors import InputError, one_line
-from mnist.pictures import annotation, decode, files, several
+from mnist.pictures import annotation, files
 from mnist.pictures.files import Read, Source
-from mnist.pictures.normalize import NoInk
+from mnist.pictures.normalize import NotOneDigit
 
 # Shorter runs are over before a progress bar could be read.
 LONG = 100
@@ -35,19 +35,24 @@ class Options:
     format: str = "text"
     top: int = 3
     batch_size: int = 256
+    doubt: float = 0.5
+    recursive: bool = False
     many: bool = False
     annotate: Optional[str] = None
 
 
 def print_predictions(paths: Sequence[str], options: Options) -> int:
     """Predict every picture and return the exit code: 2 if any could not be read."""
-    names = files.find(paths)
+    names = files.find(paths, options.recursive)
     targets = _targets(names, options) if options.many else {}
-    read = read_many if options.many else decode.read_digit
+    read = read_many if options.many else read_one
     with files.reading(names, read) as results:
         from mnist.model.predictor import Predictor
+        from mnist.pictures import reading
 
-        model = Predictor(options.checkpoint, options.assume)
+        model = Predictor(options.checkpoint, options.assume, options.doubt)
+        # What is missing is said once, and not of every picture.
+        reading.reader()
         writer = _WRITERS[options.format](options)
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
         takes_time = len(names) >= LONG
@@ -56,15 +61,18 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
             return _predict_all(counted, model, options, writer, targets)
 
 
+def read_one(source: Source) -> Any:
+    """The digit on a picture; in a worker, which imports Paddle with its first picture."""
+    from mnist.pictures import reading
+
+    return reading.read_digit(source)
+
+
 def read_many(source: Source) -> Any:
     """A picture with several digits: its pixels and what was found on it."""
-    pixels = decode.load_pixels(source)
-    try:
-        return pixels, several.find_digits(decode.grey_of(pixels))
-    except InputError as error:
-        if isinstance(source, str):
-            raise type(error)(f"{source}: {error}") from error
-        raise
+    from mnist.pictures import reading
+
+    return reading.read_digits(source)
 
 
 def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
@@ -102,8 +110,7 @@ def _predict_all(
             elif options.many:
                 pixels, places = found
                 pairs = list(zip(places, predictions))
-                boxes, found = [digit.box for digit in places], [p for _, p in pairs]
-                annotation.write(targets[name], pixels, boxes, found)
+                annotation.write(targets[name], pixels, pairs)
                 writer.many(name, pairs, targets[name])
             else:
                 writer.one(name, next(predictions))
@@ -121,7 +128,7 @@ class _Text:
 
     def one(self, name: str, prediction: Any) -> None:
         ranked = "  ".join(f"{d}: {percent(p, 1)}" for d, p in prediction.ranking[: self._top])
-        doubt = "" if prediction.is_digit else "  not a digit?"
+        doubt = "" if prediction.is_digit else f"  {prediction.reason}?"
         print(one_line(f"{name}: {prediction.digit}  ({ranked}){doubt}"))
 
     def many(self, name: str, pairs: Pairs, target: Path) -> None:
@@ -152,14 +159,15 @@ class _Json:
         self._show(path=name, lines=lines, digits=digits, annotated=str(target))
 
     def error(self, name: str, error: InputError) -> None:
-        nothing = {"is_digit": False} if isinstance(error, NoInk) else {}
-        self._show(path=name, **nothing, error=str(error))
+        self._show(path=name, **_told(error), error=str(error))
 
     def _values(self, prediction: Any) -> Dict[str, Any]:
         return {
             "digit": prediction.digit,
             "confidence": round(prediction.confidence, 6),
             "is_digit": prediction.is_digit,
+            "reason": prediction.reason,
+            "doubt": round(prediction.doubt, 6),
             "top": [[digit, round(p, 6)] for digit, p in prediction.ranking[: self._top]],
         }
 
@@ -179,7 +187,7 @@ class _Csv:
     def __init__(self, options: Options) -> None:
         self._top = options.top
         place = ["line", "left", "top", "width", "height"] if options.many else []
-        found = ["digit", "confidence", "is_digit"]
+        found = ["digit", "confidence", "is_digit", "reason", "doubt"]
         others = [f"{what}_{i}" for i in range(2, self._top + 1) for what in found[:2]]
         self._columns = ["path", *place, *found, *others, "error"]
         self._row(self._columns)
@@ -192,20 +200,30 @@ class _Csv:
             self._row([name, digit.line + 1, *digit.box, *self._values(prediction), ""])
 
     def error(self, name: str, error: InputError) -> None:
-        known = {"path": name, "error": str(error)}
-        if isinstance(error, NoInk):
-            known["is_digit"] = "false"
-        self._row([known.get(column, "") for column in self._columns])
+        known = {"path": name, "error": str(error), **_told(error)}
+        self._row([_cell(known.get(column, "")) for column in self._columns])
 
     def _values(self, prediction: Any) -> List[Any]:
         ranked = [value for d, p in prediction.ranking[: self._top] for value in (d, f"{p:.6f}")]
-        return [*ranked[:2], "true" if prediction.is_digit else "false", *ranked[2:]]
+        told = _cell(prediction.is_digit), prediction.reason, f"{prediction.doubt:.6f}"
+        return [*ranked[:2], *told, *ranked[2:]]
 
     def _row(self, values: Sequence[Any]) -> None:
         row = io.StringIO()
         # A line break of either kind has to be quoted, so both are in the terminator.
         csv.writer(row, lineterminator="\r\n").writerow(values)
         print(row.getvalue()[:-2])
+
+
+def _told(error: InputError) -> Dict[str, Any]:
+    """What is known of a picture that was read, and has no digit or several."""
+    if not isinstance(error, NotOneDigit):
+        return {}
+    return {"is_digit": False, "reason": error.reason}
+
+
+def _cell(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 _WRITERS: Dict[str, Any] = {"text": _Text, "json": _Json, "csv": _Csv}

@@ -32,8 +32,8 @@ class ExplainingPredictor:
     ``model_name`` is the architecture's name in a config.
     """
 
-    def __init__(self, path: PathLike, assume: Sequence[str] = ()) -> None:
-        self._predictor = Predictor(path, assume)
+    def __init__(self, path: PathLike, assume: Sequence[str] = (), doubt: float = 0.5) -> None:
+        self._predictor = Predictor(path, assume, doubt)
         self._first_maps = FirstMaps(self._predictor.model)
         self.model_name = self._predictor.model.config.name
 
