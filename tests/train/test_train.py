@@ -31,8 +31,8 @@ def quick(epochs):
 
 def test_quickstart_trains_from_any_folder_and_tells_where_things_are(trained):
     folder, done = trained
-    for expected in ("convnet: 61,850 parameters", "epoch 6/6", "valid loss", "eval", "tensorboard"):
-        assert expected in done.stdout
+    said = "convnet: 61,850 parameters", "epoch 6/6", "valid loss", "eval", "tensorboard"
+    assert all(expected in done.stdout for expected in said)
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoints", "log"]
     result = json.loads((folder / "checkpoints" / "result.json").read_text())
     assert result["eval"]["count"] == 300 and result["eval"]["accuracy"] > 0.85
