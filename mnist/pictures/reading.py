@@ -92,6 +92,9 @@ class Reader:
             unlikely += [digit for digit in new if most <= digit.doubt < NO_WRITING]
             likely = [digit for digit in new if digit.doubt < most]
             likely = [digit for digit in likely if not _is_ring(digit, likely)]
+            # What was like a digit is not given for what is less so, looked at larger.
+            sure = [digit for digit in small if digit.doubt < MOST_DOUBT]
+            likely = [d for d in likely if d.doubt < MOST_DOUBT or not _any_at(d, sure)]
             small = [digit for digit in small if not _any_at(digit, likely)]
             small += [digit for digit in likely if digit.seen < SMALL]
             kept += [digit for digit in likely if digit.seen >= SMALL]
