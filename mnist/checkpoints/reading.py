@@ -82,6 +82,11 @@ def newest(folder: Path) -> Path:
     )
 
 
+def is_any_in(folder: Path) -> bool:
+    """Whether there is a checkpoint, whole or not, or a pointer to one."""
+    return bool(checkpoints_in(folder)) or any(os.path.lexists(folder / name) for name in POINTERS)
+
+
 def copies_in(folder: Path) -> List[Path]:
     """Folders where pointers belong: what copying makes of symbolic links."""
     paths = [folder / name for name in POINTERS]
@@ -173,7 +178,7 @@ def _load_course_pair(prefix: Path) -> Checkpoint:
         model = course_pairs.infer_model(parameters)
     except InputError as error:
         raise InputError(f"{prefix}: {error}") from error
-    model = {**model, **conventions.usual_for(model).as_model()}
+    model = {**model, **conventions.usual_for(model)}
     done = course_pairs.epochs_done(prefix)
     return Checkpoint(prefix, prefix, parameters, accumulators, None, model, done, step)
 

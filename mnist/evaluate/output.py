@@ -70,7 +70,8 @@ def _print_tables(source: Checkpoint, data: Dataset, split: str, result: Evaluat
 def _describe(found: Dict[str, Any]) -> str:
     before = f"off by {percent(found['error_before'])} (expected calibration error)"
     if found["temperature"] is None:
-        return f"{before}; no temperature in this checkpoint"
+        fewest = f"one is fitted on {calibration.FEWEST:,} images of valid or more"
+        return f"{before}; no temperature in this checkpoint ({fewest})"
     return f"{before}, by {percent(found['error'])} at temperature {found['temperature']:.2f}"
 
 

@@ -23,6 +23,8 @@ from mnist.fluid.feeding import as_model_input
 from mnist.model import losses
 from mnist.model.restore import load_model
 
+PRETRAINED = PROJECT_ROOT / "data" / "pretrained"
+
 # Digits of other hands and pens than MNIST's, which nets that were trained on that know less well.
 _LABELLED = PROJECT_ROOT / "data" / "digits.json.gz"
 _CLEARLY = 0.05
@@ -31,6 +33,18 @@ _CLEARLY = 0.05
 def find_checkpoint(name: Optional[PathLike]) -> Path:
     """The checkpoint to use: the named one, else the best in ``checkpoints``, else its newest."""
     return reading.locate(name, find_input("checkpoints"))
+
+
+def find_reader(name: Optional[PathLike]) -> Path:
+    """As ``find_checkpoint``; as long as nothing is trained, the model that comes with the project.
+
+    For who reads pictures; what tells of a run is of one's own.
+    """
+    folder = find_input("checkpoints")
+    if name is None and PRETRAINED.exists() and not reading.is_any_in(folder):
+        notes.warn(f"no checkpoint in {folder}/ yet: the model in data/pretrained is used")
+        return PRETRAINED
+    return find_checkpoint(name)
 
 
 def open_checkpoint(name: Optional[PathLike], assume: Sequence[str] = ()) -> Checkpoint:
@@ -46,18 +60,19 @@ def open_checkpoint(name: Optional[PathLike], assume: Sequence[str] = ()) -> Che
             notes.warn(f"{source.named}: says itself what its model is; --assume is not used")
         return source
     source = meant_as(source, stated)
-    say_assumed(source, conventions.of_model(source.model).but(stated))
+    taken = conventions.of_model(source.model)
+    say_assumed(source, {key: value for key, value in taken.items() if key not in stated})
     try_on_digits(source)
     return source
 
 
 def meant_as(source: Checkpoint, stated: Conventions) -> Checkpoint:
     """A course pair with its net taken as stated; InputError for what such a net does not have."""
-    usual = conventions.usual_for(source.model).as_model()
-    for key in stated.as_model():
+    usual = conventions.usual_for(source.model)
+    for key in stated:
         if key not in usual:
             raise InputError(f"{source.path}: its net ({source.model['name']}) has no {key}")
-    return replace(source, model={**source.model, **stated.as_model()})
+    return replace(source, model={**source.model, **stated})
 
 
 def _expected_share(source: Checkpoint) -> float:
@@ -75,10 +90,10 @@ def _expected_share(source: Checkpoint) -> float:
 
 def say_assumed(source: Checkpoint, assumed: Conventions, way: str = "--assume KEY=VALUE") -> None:
     """Warn of what is taken for granted about a course pair, and how to state it."""
-    if assumed != conventions.NOTHING:
+    if assumed:
         notes.warn(
             f"{source.path}: a pair does not say how its net was meant; assumed:"
-            f" {' '.join(assumed.as_options())} ({way} says otherwise)"
+            f" {' '.join(conventions.as_options(assumed))} ({way} says otherwise)"
         )
 
 
@@ -98,8 +113,9 @@ def try_on_digits(source: Checkpoint) -> None:
     best = int(np.argmax(shares))
     hint = "it may be trained little, or be no net for digits"
     if shares[best] >= max(taken + _CLEARLY, expected / 2):
-        now = conventions.of_model(source.model).as_options()
-        other = [f"--assume {each}" for each in others[best].as_options() if each not in now]
+        now = conventions.as_options(conventions.of_model(source.model))
+        options = conventions.as_options(others[best])
+        other = [f"--assume {each}" for each in options if each not in now]
         hint = f"with {' '.join(other)} it reads {shares[best]:.1%}"
     notes.warn(f"{source.path}: reads only {taken:.1%} of {len(split)} labelled digits; {hint}")
 

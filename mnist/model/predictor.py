@@ -12,7 +12,7 @@ from mnist.fluid.door import to_variable
 from mnist.fluid.feeding import as_model_input
 from mnist.model import calibration, losses
 from mnist.model.architectures import Model
-from mnist.model.opening import open_checkpoint
+from mnist.model.opening import find_reader, open_checkpoint
 from mnist.model.restore import load_model
 from mnist.pictures import refusal
 
@@ -55,7 +55,7 @@ class Predictor:
     def __init__(
         self, name: Optional[PathLike], assume: Sequence[str] = (), doubt: float = 0.5
     ) -> None:
-        self.source = open_checkpoint(name, assume)
+        self.source = open_checkpoint(find_reader(name), assume)
         self.temperature = calibration.temperature_of(self.source) or 1.0
         self._most_doubt = doubt
         with places.inference():

@@ -6,17 +6,17 @@ Security Policy lets nothing in that slipped through.
 
 import base64
 import platform
+import re
 import sys
 from contextlib import suppress
 from datetime import datetime, timezone
-from functools import lru_cache
 from itertools import combinations
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from scipy.stats import binomtest
 
 from mnist import __version__
@@ -24,6 +24,7 @@ from mnist.base.arrays import Array
 from mnist.base.console import percent
 from mnist.checkpoints.records import best_record
 from mnist.fluid import environment
+from mnist.model.calibration import FEWEST
 from mnist.report import charts
 from mnist.report.charts import thin
 from mnist.report.figures import DARK, LIGHT, SERIES, css_variables
@@ -78,7 +79,6 @@ def _page(template: str, **values: Any) -> str:
     return f"{MARK}>\n{text}\n"
 
 
-@lru_cache(maxsize=None)
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("mnist.report"),
@@ -89,10 +89,11 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         percent=_percent_or_dash, interval=_interval, count="{:,}".format, svg=Markup, png=_png,
+        breakable=_breakable,
         tinted=_tinted, most_taken_for=_most_taken_for,
     )  # fmt: skip
     environment.globals.update(
-        version=__version__, charts=charts, best_record=best_record, mark=_mark,
+        version=__version__, charts=charts, best_record=best_record, mark=_mark, fewest=FEWEST,
         light=Markup(css_variables(LIGHT)), dark=Markup(css_variables(DARK)),
     )  # fmt: skip
     return environment
@@ -104,6 +105,11 @@ def _percent_or_dash(fraction: Optional[float], digits: int = 2) -> str:
 
 def _interval(ends: Tuple[float, float]) -> str:
     return f"{100 * ends[0]:.2f}–{100 * ends[1]:.2f}%"
+
+
+def _breakable(text: str) -> Markup:
+    """A key or a value of a config that goes on in the next line between words, not inside one."""
+    return Markup(re.sub(r"([_.])(?=[a-z])", r"\1<wbr>", str(escape(text))))
 
 
 def _png(image: Array) -> str:

@@ -4,10 +4,9 @@ The trainer says where it is (begin, a step, valid, the end), and what is due by
 cadences is drawn. Nothing here changes a number of the training.
 """
 
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterator, Optional
 
 import numpy as np
 
@@ -28,13 +27,13 @@ _INPUT_COLUMNS = 10
 _MISTAKES = 20
 _FILTERS = 20
 
-_CHARTS: Dict[str, Dict[str, Sequence[str]]] = {
+_CHARTS = {
     "train and valid": {
-        "loss": ("train/loss", "valid/loss"),
-        "accuracy": ("train/accuracy", "valid/accuracy"),
+        "loss": ["Multiline", ["train/loss", "valid/loss"]],
+        "accuracy": ["Multiline", ["train/accuracy", "valid/accuracy"]],
     },
     "valid, digit by digit": {
-        "accuracy": tuple(f"valid_accuracy_of_digit/{digit}" for digit in range(10))
+        "accuracy": ["Multiline", [f"valid_accuracy_of_digit/{digit}" for digit in range(10)]]
     },
 }
 
@@ -52,15 +51,12 @@ class Observer:
 
     def begin(self) -> None:
         """Before the first step: hyperparameters, graph, charts, the parameters as drawn."""
-        with self.tracker.together():
-            self.tracker.charts(_CHARTS)
-            if self.config.log.hparams:
-                # The table cuts a name off, and the rest of the config has columns.
-                name = self.config.optimizer.name + time.strftime(" %H:%M:%S, %Y-%m-%d")
-                self.tracker.hyperparameters(hparams.values(self.config), name)
-            if self.config.log.graph:
-                self._draw_graph()
-            self._draw_model(0, self.state.step)
+        self.tracker.charts(_CHARTS)
+        if self.config.log.hparams:
+            self.tracker.hyperparameters(hparams.values(self.config))
+        if self.config.log.graph:
+            self._draw_graph()
+        self._draw_model(0, self.state.step)
 
     @contextmanager
     def step(self, images: Any, labels: Any) -> Iterator[None]:
@@ -82,28 +78,25 @@ class Observer:
 
     def after_valid(self, result: Evaluation) -> None:
         """After an epoch's evaluation; ``state`` counts the epoch as finished."""
-        with self.tracker.together():
-            epoch, step = self.state.epoch, self.state.step
-            self.tracker.scalars(_accuracy_by_digit(result), step)
-            if _due(epoch, self.config.log.pictures_every_epochs):
-                self._draw_answers("valid", result, self.data.valid, step)
+        epoch, step = self.state.epoch, self.state.step
+        self.tracker.scalars(_accuracy_by_digit(result), step)
+        if _due(epoch, self.config.log.pictures_every_epochs):
+            self._draw_answers("valid", result, self.data.valid, step)
 
     def after_eval(self, result: Evaluation) -> None:
         """At the end, the model being the one that was evaluated."""
-        with self.tracker.together():
-            step = self.state.step
-            if self.config.log.pictures_every_epochs:
-                self._draw_answers("eval", result, self.data.eval, step)
-            if self.config.log.projector_points:
-                self._draw_vectors(result, self.config.log.projector_points)
-            if self.config.log.hparams:
-                self.tracker.finished(step)
+        step = self.state.step
+        if self.config.log.pictures_every_epochs:
+            self._draw_answers("eval", result, self.data.eval, step)
+        if self.config.log.projector_points:
+            self._draw_vectors(result, self.config.log.projector_points)
+        if self.config.log.hparams:
+            self.tracker.finished(step)
 
     def _after_last_step(self, epoch: int, step: int) -> None:
-        with self.tracker.together():
-            self._draw_model(epoch, step)
-            if _due(epoch, self.config.log.histograms_every_epochs):
-                self._draw_histograms("gradients", self._gradients(), step)
+        self._draw_model(epoch, step)
+        if _due(epoch, self.config.log.histograms_every_epochs):
+            self._draw_histograms("gradients", self._gradients(), step)
 
     def _draw_graph(self) -> None:
         try:
@@ -159,12 +152,9 @@ class Observer:
 
     def _draw_precision_recall(self, split: str, result: Evaluation, step: int) -> None:
         scores = np.nan_to_num(result.probabilities)
-        names = [f"{split}_precision_recall/{digit}" for digit in range(10)]
-        self.tracker.precision_recall(
-            {name: result.labels == digit for digit, name in enumerate(names)},
-            {name: scores[:, digit] for digit, name in enumerate(names)},
-            step,
-        )
+        for digit in range(10):
+            name = f"{split}_precision_recall/{digit}"
+            self.tracker.precision_recall(name, result.labels == digit, scores[:, digit], step)
 
     def _draw_vectors(self, result: Evaluation, points: int) -> None:
         digits = projector.digit_vectors(self.model, self.data.eval, result, points)

@@ -11,7 +11,9 @@ import click
 from mnist.base import command, streams
 
 
-@command.verb
+@command.verb(
+    "train --config configs/quickstart.yaml", "train --resume latest --set train.epochs=9"
+)
 @command.path_option(
     "--config", "config_path", metavar="FILE", help="What to train, e.g. configs/lenet5.yaml."
 )
@@ -26,6 +28,14 @@ from mnist.base import command, streams
     "--set", "overrides", metavar="KEY=VALUE", multiple=True,
     help="Override any key of the config, e.g. --set optimizer.learning_rate=0.01. Repeatable.",
 )  # fmt: skip
+@click.option(
+    "--model", type=click.Choice(["fc", "lenet", "lenet5", "convnet", "embedding"]),
+    help="Short for --set model.name=…",
+)  # fmt: skip
+@click.option(
+    "--optimizer", type=click.Choice(["sgd", "momentum", "adagrad", "adam"]),
+    help="Short for --set optimizer.name=…",
+)  # fmt: skip
 @click.option("--seed", type=int, help="Short for --set train.seed=N.")
 @command.assume_option
 @click.option(
@@ -37,21 +47,28 @@ def main(
     config_path: Optional[str],
     resume: Optional[str],
     overrides: Tuple[str, ...],
+    model: Optional[str],
+    optimizer: Optional[str],
     seed: Optional[int],
     assume: Tuple[str, ...],
     allow_changes: bool,
 ) -> None:
-    """Train a digit classifier; checkpoints, curves and result.json are left behind."""
+    """Train a model as a config says, or go on from a checkpoint.
+
+    Checkpoints, curves and result.json are left behind.
+    """
     if config_path is None and resume is None:
         raise click.UsageError("name a --config to train, or a checkpoint to --resume")
-    settings = (*overrides, f"train.seed={seed}") if seed is not None else overrides
+    shorts = {"model.name": model, "optimizer.name": optimizer, "train.seed": seed}
+    settings = [f"{key}={value}" for key, value in shorts.items() if value is not None]
     streams.outlive_output()
     from mnist.checkpoints import conventions
     from mnist.train import start
 
     if assume and resume is None:
         raise click.UsageError("--assume is for a course pair to --resume")
-    settings = (*settings, *conventions.parse(assume).as_settings())
+    stated = conventions.parse(assume)
+    settings += [*overrides, *(f"model.{key}={value}" for key, value in stated.items())]
 
     start.start(config_path, resume, settings, allow_changes)
 

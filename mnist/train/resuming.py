@@ -2,7 +2,7 @@
 
 import platform
 from dataclasses import dataclass
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from mnist.data.dataset import Dataset
 from mnist.fluid import places
 from mnist.fluid.door import fluid, paddle
 from mnist.fluid.feeding import count_batches
-from mnist.model import opening
+from mnist.model import distillation, opening
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ def initial_state(
         data_path=str(data.source),
         data_sha256=data.sha256,
         data_fallback=fallback,
+        teachers=distillation.digests(config),
         versions={
             "mnist": __version__,
             "paddle": paddle.__version__,
@@ -84,6 +85,9 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
             f"data: {saved.data_path} (SHA-256 {saved.data_sha256[:12]}…) in the checkpoint,"
             f" {fresh.data_path} ({fresh.data_sha256[:12]}…) now"
         )
+    if saved.teachers != fresh.teachers:
+        was, now = (_shown(state.teachers) for state in (saved, fresh))
+        changed.append(f"train.teachers: {was} in the checkpoint, {now} now")
     for name in ("paddle", "numpy"):
         if saved.versions.get(name) != fresh.versions[name]:
             changed.append(
@@ -94,6 +98,10 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
             f"{path}: going on would not be the same run: {'; '.join(changed)}"
             " (leave these as they were, or add --allow-changes to go on all the same)"
         )
+
+
+def _shown(digests: Sequence[str]) -> str:
+    return ", ".join(f"SHA-256 {digest[:12]}…" for digest in digests) or "none"
 
 
 def notes(source: Optional[Checkpoint], state: RunState, workers: int) -> List[str]:
@@ -121,7 +129,7 @@ def _after_course_pair(
 ) -> RunState:
     """Where a pair saved by the course's own code stands in our count of steps."""
     given = config.model.model_dump()
-    free = conventions.usual_for(source.model).as_model()
+    free = conventions.usual_for(source.model)
     shapes = {key: value for key, value in source.model.items() if key not in free}
     if any(given.get(key) != value for key, value in shapes.items()):
         raise InputError(

@@ -41,11 +41,21 @@ def test_the_graph_has_the_models_layers_and_nothing_else_changes(name):
         for parameter, _ in model.named_parameters():
             layer, _, own = parameter.rpartition(".")
             assert f"{layer}/{own}" in variables
-        assert ("tokens" if name == "embedding" else "images") in variables
+        assert "images" in variables
         scopes = {op.attr("op_namescope") for op in program.global_block().ops}
         layers = {n.rpartition(".")[0] for n, _ in model.named_parameters()}
         assert scopes <= {"/", *(f"/{layer}/" for layer in layers)}
         assert scopes >= {f"/{layer}/" for layer in layers}
+
+
+def test_in_the_graph_paddings_and_poolings_lie_outside_the_layers():
+    with dygraph():
+        outside = {
+            op.type
+            for op in inside.trace(build("lenet")).global_block().ops
+            if op.attr("op_namescope") == "/"
+        }
+    assert {"pad2d", "pool2d"} <= outside and not {"conv2d", "relu", "matmul"} & outside
 
 
 def test_a_trace_that_fails_leaves_nothing_switched_on():
