@@ -25,6 +25,9 @@ MORE_ON_PAGES = 3.0
 SMALL = 34
 # Where one digit is wanted, so much less doubt makes another thing a second one.
 SURELY = 3.0
+# Ink of which the finder is less sure than CLEAR is rather noise: so many logits of doubt (on
+# pages half as many) for each time that it is e times less sure.
+CLEAR, UNCLEAR = 0.88, 10.0
 # What is doubted more than this is not even refused: it is no writing.
 NO_DIGIT = 12.0
 
@@ -92,7 +95,10 @@ class Reader:
             new = [digit for digit in look if not _any_at(digit, kept)]
             doubts = self._doubts(new)
             limit = self._alone + (MORE_ON_PAGES if many else 0)
-            likely = [digit for digit, value in zip(new, doubts) if value < limit]
+            weight = UNCLEAR / 2 if many else UNCLEAR
+            clear = [v + weight * _unclear(digit) < limit for digit, v in zip(new, doubts)]
+            likely = [digit for digit, is_clear in zip(new, clear) if is_clear]
+            # What only its faint ink speaks against is no writing: others would not refuse it.
             doubtful += [(v, digit) for digit, v in zip(new, doubts) if limit <= v < NO_DIGIT]
             likely = [digit for digit in likely if not _is_ring(digit, likely)]
             small = [digit for digit in small if not _any_at(digit, likely)]
@@ -132,6 +138,12 @@ class Reader:
         reasons = np.where(logits[:, 1] > logits[:, 2], REASONS[1], REASONS[2])
         doubtful = doubt(logits, confidences) > self._threshold + threshold
         return [str(reason) if bad else "" for reason, bad in zip(reasons, doubtful)]
+
+
+def _unclear(digit: FoundDigit) -> float:
+    """How much less sure the finder is of a digit's ink than it mostly is, from 0 on."""
+    share = max(2 * digit.score - 1, 1e-3) / (2 * CLEAR - 1)
+    return max(0.0, -float(np.log(share)))
 
 
 def _any_at(digit: FoundDigit, others: List[FoundDigit]) -> bool:
