@@ -299,7 +299,7 @@ def main() -> None:
     parser.add_argument(
         "--out", default="data/pretrained-finder", help="where the finder lies, too"
     )
-    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--steps", type=int, default=16_000)
     parser.add_argument("--drawn", type=int, default=90_000, help="pictures drawn")
     parser.add_argument("--scenes", type=int, default=6_000, help="scenes looked at")
     parser.add_argument("--workers", type=int, default=2)
