@@ -73,9 +73,9 @@ class Predictor:
         ranked = np.take_along_axis(probabilities, order, axis=1)
         rankings = [list(zip(*row)) for row in zip(order.tolist(), ranked.tolist())]
         confidences = probabilities.max(axis=1, initial=0)
-        doubts, reasons = refusal.shared().judge(images, confidences)
+        beyond, reasons = refusal.shared().judge(images, confidences)
         # What the model itself hardly believes is doubted, whatever it looks like.
-        doubts = np.maximum(doubts, 1 - confidences).tolist()
+        doubts = np.maximum(1 / (1 + np.exp(-np.clip(beyond, -99, 99))), 1 - confidences).tolist()
         reasons = [why if doubt > self._most_doubt else "" for doubt, why in zip(doubts, reasons)]
         return [
             Prediction(*ranking[0], ranking, doubt, why)

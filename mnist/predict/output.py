@@ -187,9 +187,9 @@ class _Csv:
     def __init__(self, options: Options) -> None:
         self._top = options.top
         place = ["line", "left", "top", "width", "height"] if options.many else []
-        found = ["digit", "confidence", "is_digit", "reason", "doubt"]
+        found = ["digit", "confidence", "is_digit"]
         others = [f"{what}_{i}" for i in range(2, self._top + 1) for what in found[:2]]
-        self._columns = ["path", *place, *found, *others, "error"]
+        self._columns = ["path", *place, *found, *others, "reason", "doubt", "error"]
         self._row(self._columns)
 
     def one(self, name: str, prediction: Any) -> None:
@@ -205,8 +205,8 @@ class _Csv:
 
     def _values(self, prediction: Any) -> List[Any]:
         ranked = [value for d, p in prediction.ranking[: self._top] for value in (d, f"{p:.6f}")]
-        told = _cell(prediction.is_digit), prediction.reason, f"{prediction.doubt:.6f}"
-        return [*ranked[:2], *told, *ranked[2:]]
+        told = [prediction.reason, f"{prediction.doubt:.6f}"]
+        return [*ranked[:2], _cell(prediction.is_digit), *ranked[2:], *told]
 
     def _row(self, values: Sequence[Any]) -> None:
         row = io.StringIO()

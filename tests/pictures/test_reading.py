@@ -277,7 +277,7 @@ def refused(kind, count=10):
         except NotOneDigit:
             found += 1
         else:
-            found += int(refusal.shared().judge(digit[None])[0][0] > 0.5)
+            found += int(refusal.shared().judge(digit[None])[0][0] > 0)
     return found
 
 
