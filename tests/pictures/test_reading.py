@@ -288,7 +288,7 @@ def test_blank_paper_in_any_light_is_refused(kind):
 
 @pytest.mark.parametrize(
     "kind", ["noise", "checkerboard", "squared paper", "paragraph", "barcode", "code of squares",
-             "word", "filled page"],
+             "filled page"],
 )  # fmt: skip
 def test_what_is_built_like_no_digit_is_refused(kind):
     assert refused(kind) >= 8
