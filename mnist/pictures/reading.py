@@ -91,8 +91,9 @@ class Reader:
             new = [digit for digit in look if not _any_at(digit, kept)]
             doubts = self._doubts([digit.image for digit in new])
             new = [replace(digit, doubt=doubt) for digit, doubt in zip(new, doubts)]
-            unlikely += [digit for digit in new if most <= digit.doubt < NO_WRITING]
             # What only its faint ink speaks against is left out: others would not refuse it.
+            new = [d for d in new if d.doubt + faint * d.faintness < NO_WRITING]
+            unlikely += [digit for digit in new if digit.doubt >= most]
             likely = [digit for digit in new if digit.doubt + faint * digit.faintness < most]
             likely = [digit for digit in likely if not _is_ring(digit, likely)]
             # What was like a digit is not given for what is less so, looked at larger.
