@@ -31,12 +31,12 @@ def open_curves(logs: Path, state: RunState, goes_on: bool, name: str) -> Tuple[
 
     Of a run that ``goes_on`` those stay that it will not write again.
     """
+    moved = []
     if goes_on:
         writer.purge_after(logs, state.step, state.step_in_epoch == 0)
     elif writer.set_aside(logs, name):
-        moved = f"curves of an earlier run moved to a folder of their own in {logs}"
-        return Tracker(logs), [moved]
-    return Tracker(logs), []
+        moved = [f"curves of an earlier run moved to a folder of their own in {logs}"]
+    return Tracker(logs), moved
 
 
 class Telling:
@@ -96,7 +96,9 @@ class Telling:
         observer = self._observer
         if observer is not None and observer.tracker.is_new:
             observer.tracker.text("run/config", configs.to_yaml(self._config), state.step)
-            observer.tracker.text("run/data", self._describe_data(), state.step)
+            about_data = f"path: {state.data_path}\nsha256: {state.data_sha256}"
+            fallback = f"\nFALLBACK: {state.data_fallback}" if state.data_fallback else ""
+            observer.tracker.text("run/data", about_data + fallback, state.step)
             observer.begin()
 
     def _print_model(self) -> None:
@@ -107,11 +109,6 @@ class Telling:
             table.add_row(layer, shapes, f"{count:,}")
         title = f"{self._config.model.name}: {model.count_parameters():,} parameters"
         print_table(self._console, title, table)
-
-    def _describe_data(self) -> str:
-        fallback = self._state.data_fallback
-        lines = [f"path: {self._state.data_path}", f"sha256: {self._state.data_sha256}"]
-        return "\n".join([*lines, f"FALLBACK: {fallback}"] if fallback else lines)
 
     def begin_epoch(self) -> None:
         """An epoch starts, or goes on where it was left."""
