@@ -187,23 +187,21 @@ class Telling:
         pointers = store.pointers()
         there = ", ".join(pointers) + "; " if pointers else ""
         of_best = f" (the model of epoch {best.epoch}, best on valid)" if best else ""
-        notes = [
-            ("eval", f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}{of_best}"),
-            ("time", f"{seconds:.1f} s of training and validation"),
-            ("checkpoints", f"{store.folder}/ ({there}{RESULT} has the figures)"),
-            ("curves", f"tensorboard --logdir {self._config.log.dir}"),
-        ]
-        if len(self._data.valid) < FEWEST:
-            few = f"no temperature is fitted on fewer than {FEWEST:,} images of valid"
-            notes.insert(1, ("confidence", f"as the network gives it: {few}"))
-        if state.data_fallback:
-            notes.insert(0, ("DATA", f"{state.data_path}: {state.data_fallback}"))
-        if stopped_early:
-            notes.insert(0, ("stopped", "early: valid did not improve any more"))
+        fallback, few = state.data_fallback, len(self._data.valid) < FEWEST
+        untempered = f"no temperature is fitted on fewer than {FEWEST:,} images of valid"
+        notes = {
+            "stopped": "early: valid did not improve any more" if stopped_early else "",
+            "DATA": f"{state.data_path}: {fallback}" if fallback else "",
+            "eval": f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}{of_best}",
+            "confidence": f"as the network gives it: {untempered}" if few else "",
+            "time": f"{seconds:.1f} s of training and validation",
+            "checkpoints": f"{store.folder}/ ({there}{RESULT} has the figures)",
+            "curves": f"tensorboard --logdir {self._config.log.dir}",
+        }
         self._print_history()
-        width = max(len(name) for name, _ in notes)
-        for name, text in notes:
-            self._print(f"{name:<{width}}  {text}")
+        for name, text in notes.items():
+            if text:
+                self._print(f"{name:<11}  {text}")
 
     def _print_history(self) -> None:
         """Every epoch, the best one marked."""
