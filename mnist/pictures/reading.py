@@ -20,7 +20,7 @@ MORE_ON_PAGES, NO_WRITING = 3.0, 9.0
 FAINT, FAINT_ON_PAGES = 10.0, 5.0
 # Where one is wanted, another is a second one if it is doubted less than this, and has more than
 # this part of the largest one's side.
-SURE, LEAST_PART = -3.0, 0.45
+SURE, LEAST_PART = -1.0, 0.45
 # A digit smaller than this, on the picture as it was looked at, is looked at again, larger.
 SMALL = 32
 # On plain paper brightness differs by no more than this, and ink by at least that.
