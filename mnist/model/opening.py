@@ -32,7 +32,11 @@ _CLEARLY = 0.05
 
 def find_checkpoint(name: Optional[PathLike]) -> Path:
     """The checkpoint to use: the named one, else the best in ``checkpoints``, else its newest."""
-    return reading.locate(name, find_input("checkpoints"))
+    folder = find_input("checkpoints")
+    found = reading.locate(name, folder)
+    if name is None and found.name != "best":
+        notes.warn(f"no best in {folder}/: its newest is used, {found.resolve().name}")
+    return found
 
 
 def find_reader(name: Optional[PathLike]) -> Path:

@@ -5,8 +5,9 @@ from typing import Any, Sequence, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
-from mnist.base.files import atomic_write
+from mnist.base.files import atomic_write, open_input
 from mnist.pictures.decode import Pixels
 from mnist.pictures.normalize import FoundDigit
 
@@ -14,6 +15,16 @@ from mnist.pictures.normalize import FoundDigit
 SURE, UNSURE, NONE = (0, 140, 60), (214, 120, 0), (130, 130, 130)
 SURE_FROM = 0.9
 MAX_SIDE = 2000
+# Near a file's beginning: it was written here, and may be written over.
+MARK = "mnist.predict --many"
+
+
+def may_be_written(path: Path) -> bool:
+    """Whether nothing is there, or a picture that was annotated here."""
+    if not path.exists():
+        return True
+    with open_input(path) as file:
+        return MARK.encode() in file.read(256)
 
 
 def write(path: Path, pixels: Pixels, pairs: Sequence[Tuple[FoundDigit, Any]]) -> None:
@@ -27,8 +38,10 @@ def write(path: Path, pixels: Pixels, pairs: Sequence[Tuple[FoundDigit, Any]]) -
     usual = factor * float(np.median([digit.box[3] for digit, _ in pairs]))
     for digit, prediction in pairs:
         _draw(ImageDraw.Draw(picture), digit.on_larger(factor), prediction, usual)
+    about = PngInfo()
+    about.add_text("Software", MARK)
     with atomic_write(path) as file:
-        picture.save(file, "PNG")
+        picture.save(file, "PNG", pnginfo=about)
 
 
 def _draw(draw: Any, digit: FoundDigit, prediction: Any, usual: float) -> None:

@@ -72,7 +72,7 @@ def read(many: bool, source: Source) -> Any:
 
 
 def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
-    """Where the annotated picture of each input goes; never onto an input."""
+    """Where the annotated picture of each input goes; never onto what was not made here."""
     if options.annotate is not None and len(names) > 1:
         raise InputError(f"--annotate {options.annotate}: one file for {len(names)} pictures")
     taken = {os.path.realpath(name) for name in names}
@@ -81,9 +81,10 @@ def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
         stem = "stdin" if name == files.STDIN else Path(name).stem
         target = Path(options.annotate or f"{stem}-digits.png")
         numbered = (Path(f"{stem}-digits-{number}.png") for number in count(2))
-        while os.path.realpath(target) in taken:
+        while os.path.realpath(target) in taken or not annotation.may_be_written(target):
             if options.annotate is not None:
-                raise InputError(f"--annotate {target}: is the picture itself; name another file")
+                what = "the picture itself" if target.samefile(name) else "there already"
+                raise InputError(f"--annotate {target}: is {what}; name another file")
             target = next(numbered)
         taken.add(os.path.realpath(target))
         targets[name] = target

@@ -7,6 +7,7 @@ unbroken one computes.
 """
 
 import gc
+import shlex
 import time
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
@@ -192,7 +193,7 @@ class Loop:
             path = self._saving.save(must=True)
             raise Interrupted(
                 f"stopped by signal {self._stop_signal} at step {self.state.step}, saved;"
-                f" go on with: python -m mnist.train --resume {path}",
+                f" go on with: python -m mnist.train --resume {shlex.quote(str(path))}",
                 self._stop_signal,
             )
 

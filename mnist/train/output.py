@@ -3,6 +3,7 @@
 A progress bar with speed, loss and time to go on a terminal; plain lines elsewhere.
 """
 
+import shlex
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -196,7 +197,7 @@ class Telling:
             "confidence": f"as the network gives it: {untempered}" if few else "",
             "time": f"{seconds:.1f} s of training and validation",
             "checkpoints": f"{store.folder}/ ({there}{RESULT} has the figures)",
-            "curves": f"tensorboard --logdir {self._config.log.dir}",
+            "curves": f"tensorboard --logdir {shlex.quote(self._config.log.dir)}",
         }
         self._print_history()
         for name, text in notes.items():

@@ -38,7 +38,9 @@ OVERRIDES = (
     "data.augmentation.elastic=0.5",
     "data.batch_size=71",  # 1,197 = 16 × 71 + 61: shares of unequal size
     "checkpoint.every_steps=5",
-    "optimizer.schedule.name=constant",  # a longer run is then the same run
+    # A longer run is then the same run.
+    "optimizer.schedule.name=constant",
+    "optimizer.schedule.warmup_steps=0",
 )
 CONFIG = ("--config", str(ROOT / "configs" / "quickstart.yaml"))
 

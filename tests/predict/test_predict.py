@@ -306,3 +306,20 @@ def test_a_malicious_checkpoint_is_refused_before_anything_runs(trained, tmp_pat
     good = PICTURES[0]
     done = verb("predict", good, "--checkpoint", tmp_path / "evil", cwd=tmp_path, check=2)
     assert "evil.pdparams" in one_line(done.stderr) and not (tmp_path / "pwned").exists()
+
+
+def test_an_annotated_picture_never_takes_the_place_of_anything_else(tmp_path):
+    sheet = ROOT / "data" / "samples" / "sheets" / "ruled-paper.jpg"
+    sheet = sheet if sheet.exists() else next(iter(sorted(sheet.parent.iterdir())))
+    own = tmp_path / f"{sheet.stem}-digits.png"
+    own.write_bytes(b"mine")
+    first = verb("predict", "--many", sheet, cwd=tmp_path, check=0)
+    second = verb("predict", "--many", sheet, cwd=tmp_path, check=0)
+    assert own.read_bytes() == b"mine"
+    for done in (first, second):  # What was drawn here is drawn anew.
+        assert f"boxes drawn in {sheet.stem}-digits-2.png" in done.stdout
+    os.mkfifo(tmp_path / "pipe")
+    for taken, message in ((own.name, "is there already"), ("pipe", "not a regular file")):
+        refused = verb("predict", "--many", "--annotate", taken, sheet, cwd=tmp_path, check=2)
+        assert message in refused.stderr and refused.stderr.count("\n") == 1
+    assert own.read_bytes() == b"mine"
