@@ -63,8 +63,10 @@ class Predictor:
 
     def probabilities(self, images: Array) -> Array:
         """uint8 ``[N,28,28]``, light ink on black → float64 ``[N,10]``."""
-        rows = [self._predict(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
-        return np.concatenate(rows) if rows else np.zeros((0, 10))
+        batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
+        with places.inference():
+            rows = [np.zeros((0, 10)), *(probabilities(self.model, batch) for batch in batches)]
+        return calibration.at(np.concatenate(rows), self.temperature)
 
     def predict(self, images: Array) -> List[Prediction]:
         """uint8 ``[N,28,28]``, light ink on black → a Prediction each."""
@@ -73,15 +75,11 @@ class Predictor:
         ranked = np.take_along_axis(probabilities, order, axis=1)
         rankings = [list(zip(*row)) for row in zip(order.tolist(), ranked.tolist())]
         confidences = probabilities.max(axis=1, initial=0)
-        doubts, reasons = refusal.shared().judge(images, confidences)
+        beyond, reasons = refusal.shared().judge(images, confidences)
         # What the model itself hardly believes is doubted, whatever it looks like.
-        doubts = np.maximum(doubts, 1 - confidences).tolist()
+        doubts = np.maximum(1 / (1 + np.exp(-np.clip(beyond, -99, 99))), 1 - confidences).tolist()
         reasons = [why if doubt > self._most_doubt else "" for doubt, why in zip(doubts, reasons)]
         return [
             Prediction(*ranking[0], ranking, doubt, why)
             for ranking, doubt, why in zip(rankings, doubts, reasons)
         ]
-
-    def _predict(self, images: Array) -> Array:
-        with places.inference():
-            return calibration.at(probabilities(self.model, images), self.temperature)

@@ -64,8 +64,8 @@ def _pictures_in(folder: Path, recursive: bool) -> List[str]:
     found = sorted(str(path) for path in seen if path.suffix.lower() in SUFFIXES)
     if not found:
         folders = sum(path.is_dir() for path in seen)
-        hint = f"; {folders} folders (--recursive looks into them)" if folders else ""
-        raise InputError(f"{folder}: no pictures in it{'' if recursive else hint}")
+        hint = f"; {folders} folder{'s' * (folders > 1)} (--recursive looks into them)"
+        raise InputError(f"{folder}: no pictures in it{hint if folders and not recursive else ''}")
     return found
 
 

@@ -269,4 +269,5 @@ def _found(ink: Array, part: Part) -> FoundDigit:
     mine[tuple((part.pixels - (top - 1, left - 1)).T)] = 1
     own = ink[top : top + height + 2, left : left + width + 2]
     form = form_of(own * cv2.dilate(mine, np.ones((3, 3), np.uint8)))
-    return FoundDigit((left, top, width, height), form, max(width, height))
+    score = float(own[mine > 0].mean())
+    return FoundDigit((left, top, width, height), form, max(width, height), score)

@@ -9,6 +9,7 @@ paper is 0. In the 70,000 images the longer side of the ink measures 20 pixels a
 mass lies within half a pixel of the middle of pixel (14, 14), counted from 0.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Tuple
 
@@ -30,6 +31,8 @@ Box = Tuple[int, int, int, int]
 
 # The side of a digit while its strokes are looked at.
 WORK_SIDE = 96
+# Of ink the finder is mostly surer than this.
+CLEAR = 0.88
 # Mean stroke widths in pixels of the 20×20 box, around MNIST's median of 2.4.
 MIN_STROKE, MAX_STROKE = 2.0, 3.4
 
@@ -39,15 +42,21 @@ class FoundDigit:
     """A digit on a picture: left, top, width and height in the picture's pixels.
 
     ``image`` is the digit in MNIST's form, uint8 ``[28, 28]``; ``seen`` its longer side in pixels
-    as it was looked at; ``doubt`` (0–1) how much speaks against its being one; ``line`` the line
-    of writing that it is in, from 0.
+    as it was looked at; ``score`` how sure the finder is of its ink, 0–1; ``doubt`` how much
+    speaks against its being a digit, in logits; ``line`` the line of writing it is in, from 0.
     """
 
     box: Box
     image: Grey
     seen: int
+    score: float = 1.0
     doubt: float = 0.0
     line: int = 0
+
+    @property
+    def faintness(self) -> float:
+        """How much less sure the finder is of the ink than it mostly is: a logarithm, from 0 on."""
+        return max(0.0, -math.log(max(2 * self.score - 1, 1e-3) / (2 * CLEAR - 1)))
 
     def on_larger(self, times: float) -> "FoundDigit":
         """The digit as it lies on a picture that is so many times larger."""

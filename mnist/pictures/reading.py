@@ -13,12 +13,14 @@ from mnist.pictures.decode import Pixels, Source
 from mnist.pictures.finder import LEAST_SIDE, Finder
 from mnist.pictures.normalize import FoundDigit, Grey, NotOneDigit, is_mnist_form
 
-# What is doubted more is left out where one digit is wanted, and where many are; and what is so
-# little like one is not even refused: it is no writing.
-MOST_DOUBT, MOST_DOUBT_ON_PAGES, NO_WRITING = 0.5, 0.95, 0.9999
+# Doubts are in logits, from the refusal's threshold on. Where many digits are wanted so much more
+# is put up with; and what is so little like one is not even refused: it is no writing.
+MORE_ON_PAGES, NO_WRITING = 3.0, 9.0
+# Faint ink is rather noise: so much more is doubted where one digit is wanted, and where many are.
+FAINT, FAINT_ON_PAGES = 10.0, 5.0
 # Where one is wanted, another is a second one if it is doubted less than this, and has more than
 # this part of the largest one's side.
-SURE, LEAST_PART = 0.05, 0.45
+SURE, LEAST_PART = -1.0, 0.45
 # A digit smaller than this, on the picture as it was looked at, is looked at again, larger.
 SMALL = 32
 # On plain paper brightness differs by no more than this, and ink by at least that.
@@ -81,7 +83,7 @@ class Reader:
 
         The picture is looked at again, larger, as long as nothing is found or what is, is small.
         """
-        most = MOST_DOUBT_ON_PAGES if many else MOST_DOUBT
+        most, faint = (MORE_ON_PAGES, FAINT_ON_PAGES) if many else (0.0, FAINT)
         kept: List[FoundDigit] = []
         small: List[FoundDigit] = []
         unlikely: List[FoundDigit] = []
@@ -89,9 +91,14 @@ class Reader:
             new = [digit for digit in look if not _any_at(digit, kept)]
             doubts = self._doubts([digit.image for digit in new])
             new = [replace(digit, doubt=doubt) for digit, doubt in zip(new, doubts)]
-            unlikely += [digit for digit in new if most <= digit.doubt < NO_WRITING]
-            likely = [digit for digit in new if digit.doubt < most]
+            # What only its faint ink speaks against is left out: others would not refuse it.
+            new = [d for d in new if d.doubt + faint * d.faintness < NO_WRITING]
+            unlikely += [digit for digit in new if digit.doubt >= most]
+            likely = [digit for digit in new if digit.doubt + faint * digit.faintness < most]
             likely = [digit for digit in likely if not _is_ring(digit, likely)]
+            # What was like a digit is not given for what is less so, looked at larger.
+            sure = [digit for digit in small if digit.doubt < 0]
+            likely = [d for d in likely if d.doubt < 0 or not _any_at(d, sure)]
             small = [digit for digit in small if not _any_at(digit, likely)]
             small += [digit for digit in likely if digit.seen < SMALL]
             kept += [digit for digit in likely if digit.seen >= SMALL]
@@ -101,7 +108,7 @@ class Reader:
         return found if many else _main(found)
 
     def _is_digit(self, images: List[Grey]) -> bool:
-        return self._doubts(images)[0] < MOST_DOUBT
+        return self._doubts(images)[0] < 0
 
     def _doubts(self, images: List[Grey]) -> List[float]:
         return list(self._refusal.judge(np.array(images))[0]) if images else []

@@ -67,17 +67,17 @@ class Refusal:
         return np.concatenate(rows)
 
     def judge(self, images: Array, confidences: Optional[Array] = None) -> Tuple[Array, List[str]]:
-        """How much each of uint8 ``[N, 28, 28]`` is to be doubted, and what it would be then.
+        """How much speaks against each of uint8 ``[N, 28, 28]``, and what it would be then.
 
-        The doubt, float64 ``[N]``, lies in 0–1; at 0.5 is the threshold that was fitted on valid.
-        ``confidences`` are a classifier's, ``[N]``.
+        In logits, float64 ``[N]``, from the threshold that was fitted on valid. ``confidences``
+        are a classifier's, ``[N]``.
         """
         logits = self.logits(images)
         beyond = doubt(logits) - self._alone
         if confidences is not None:
             beyond = doubt(logits, confidences) - self._threshold
         reasons = [REASONS[SEVERAL if row[SEVERAL] > row[NONE] else NONE] for row in logits]
-        return 1 / (1 + np.exp(-np.clip(beyond, -700, 700))), reasons
+        return beyond, reasons
 
 
 def doubt(logits: Array, confidence: Any = 1.0) -> Array:

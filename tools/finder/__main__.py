@@ -9,7 +9,7 @@ FOLDER = Path(__file__).resolve().parent
 
 
 def run(script: str, *options: str) -> None:
-    """One of the scripts beside this one."""
+    """One of the scripts beside this one, with the options that this one was given."""
     subprocess.run([sys.executable, FOLDER / script, *options, *sys.argv[1:]], check=True)
 
 

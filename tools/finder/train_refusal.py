@@ -27,11 +27,14 @@ import refusal
 import scenes
 from train import TRAIN, VALID, WarmCosine, load_digits
 
+from mnist import kernels
 from mnist.base.files import atomic_write, sha256_of
 from mnist.checkpoints import pickles
 from mnist.config.schema import AugmentationConfig
 from mnist.data import augmentation
+from mnist.fluid import gradients
 from mnist.fluid.door import fluid, to_variable
+from mnist.kernels import engine
 from mnist.model.predictor import Predictor
 
 BATCH = 128
@@ -207,7 +210,7 @@ def collect(
 
 
 # A batch: MNIST's own digits, drawn digits, two, none, and on scenes digits, two and none.
-SHARES = (32, 16, 20, 36, 8, 2, 14)
+SHARES = (30, 16, 14, 44, 8, 2, 14)
 
 
 def batches(pools: Sequence[Any], steps: int, seed: int) -> Iterator[Samples]:
@@ -242,13 +245,19 @@ def learnt(pools: Sequence[Any], args: argparse.Namespace) -> Dict[str, Any]:
             WarmCosine(args.rate, args.steps), parameter_list=network.parameters()
         )
         network.train()
+        # The convolutions in C, three times as fast as Paddle's.
+        through = engine.Engine(kernels.load())
+        layers = [(convolution, None) for convolution in network.convolutions]
         told = []
         for step, (images, labels) in enumerate(batches(pools, args.steps, args.seed), 1):
-            output = network(to_variable(images[:, None].astype(np.float32) / 255))
-            loss = fluid.layers.reduce_mean(
-                fluid.layers.softmax_with_cross_entropy(output, to_variable(labels[:, None]))
-            )
-            loss.backward()
+            with gradients.cutting():
+                inputs = to_variable(images[:, None].astype(np.float32) / 255)
+                maps = through.forward(network, layers, inputs, True)
+                output = network.fc(fluid.layers.reshape(maps, [len(images), -1]))
+                loss = fluid.layers.reduce_mean(
+                    fluid.layers.softmax_with_cross_entropy(output, to_variable(labels[:, None]))
+                )
+                gradients.backward(loss)
             adam.minimize(loss)
             network.clear_gradients()
             told.append(float(loss.numpy()))
@@ -290,8 +299,8 @@ def main() -> None:
     parser.add_argument(
         "--out", default="data/pretrained-finder", help="where the finder lies, too"
     )
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--drawn", type=int, default=60_000, help="pictures drawn")
+    parser.add_argument("--steps", type=int, default=16_000)
+    parser.add_argument("--drawn", type=int, default=90_000, help="pictures drawn")
     parser.add_argument("--scenes", type=int, default=6_000, help="scenes looked at")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=2)
