@@ -44,6 +44,7 @@ MORE = {
     "momentum": Row("momentum"),
     "adagrad": Row("adagrad"),
     "adam_gpu": Row("adam_gpu"),
+    "tiny:taught": Row("tiny", ("train.epochs=30", "train.teachers=[data/pretrained]")),
     "fc:sgd": Row("sgd", ("model.name=fc",)),
     "fc:momentum": Row("momentum", ("model.name=fc",)),
     "fc:adagrad": Row("adagrad", ("model.name=fc",)),
