@@ -201,7 +201,14 @@ def test_a_run_stopped_in_its_first_epoch_says_so(copy):
 
 
 def test_a_temperature_is_shown_beside_the_plain_confidences(copy, monkeypatch):
-    monkeypatch.setattr(past_run.Run, "temperature", 1.5)
+    read = past_run.read
+
+    def tempered(*arguments):
+        run = read(*arguments)
+        run.state.temperature = 1.5
+        return run
+
+    monkeypatch.setattr(past_run, "read", tempered)
     output.write(["one"], False, "eval", None, "r.html")
     assert "temperature 1.500" in check(copy / "r.html").words_shown
 
