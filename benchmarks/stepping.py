@@ -1,6 +1,7 @@
 """The trainer's own steps, for benchmarks to time: the same code, nothing written or printed."""
 
-from contextlib import closing
+import gc
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence
 
@@ -15,14 +16,22 @@ from mnist.data.dataset import Dataset  # noqa: E402
 from mnist.fluid.door import fluid  # noqa: E402
 from mnist.fluid.feeding import feed  # noqa: E402
 from mnist.fluid.processes import ALONE, Group  # noqa: E402
-from mnist.train import loop, resuming  # noqa: E402
+from mnist.train import resuming  # noqa: E402
 from mnist.train.learner import Learner  # noqa: E402
 from mnist.train.loop import Loop  # noqa: E402
 from mnist.train.output import Telling  # noqa: E402
 from mnist.train.saving import Saving  # noqa: E402
 
-# What a worker holds while it measures, as the trainer does while it trains.
-without_collector = loop._old_objects_left_alone
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """What a worker holds while it measures, as the trainer does while it trains."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class Stepper:

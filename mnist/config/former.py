@@ -4,33 +4,26 @@ What was written for a run to come is told of, and refused where leaving the key
 something. A checkpoint goes on as it was: of its own config the keys are taken without a word.
 """
 
-from typing import Any, Callable, Dict, NamedTuple
+from typing import Any, Callable, Dict, Tuple
 
 from mnist.base.errors import InputError
 from mnist.base.notes import warn
 
 PICTURES = "pictures_every_epochs"
 
-
-class _Former(NamedTuple):
-    """A key's default at its time, and why there is none any more."""
-
-    default: Any
-    fate: str
-
-
 _IGNORED = "Paddle's DataLoader never heeded it in dygraph; leave it out"
 _ONE_CADENCE = f"all pictures have one cadence now, log.{PICTURES}"
 
-FORMER_KEYS: Dict[str, _Former] = {
-    "data.loader.feed_list": _Former(None, _IGNORED),
-    "data.loader.iterable": _Former(True, _IGNORED),
-    "data.loader.return_list": _Former(True, _IGNORED),
-    "log.confusion_every_epochs": _Former(1, _ONE_CADENCE),
-    "log.mistakes_every_epochs": _Former(1, _ONE_CADENCE),
-    "log.filters_every_epochs": _Former(1, _ONE_CADENCE),
-    "log.pr_curves_every_epochs": _Former(1, _ONE_CADENCE),
-    "log.inputs_every_epochs": _Former(5, _ONE_CADENCE),
+# A key's default at its time, and why there is none any more.
+FORMER_KEYS: Dict[str, Tuple[Any, str]] = {
+    "data.loader.feed_list": (None, _IGNORED),
+    "data.loader.iterable": (True, _IGNORED),
+    "data.loader.return_list": (True, _IGNORED),
+    "log.confusion_every_epochs": (1, _ONE_CADENCE),
+    "log.mistakes_every_epochs": (1, _ONE_CADENCE),
+    "log.filters_every_epochs": (1, _ONE_CADENCE),
+    "log.pr_curves_every_epochs": (1, _ONE_CADENCE),
+    "log.inputs_every_epochs": (5, _ONE_CADENCE),
 }
 
 
@@ -41,8 +34,8 @@ def pass_over(values: Dict[str, Any], place_of: Callable[[str], str]) -> None:
     """
     found = _take(values)
     for key, value in found.items():
-        if value != FORMER_KEYS[key].default:
-            fate = FORMER_KEYS[key].fate
+        default, fate = FORMER_KEYS[key]
+        if value != default:
             raise InputError(f"{place_of(key)}: {key}: there is no such key any more: {fate}")
     if found:
         where = place_of(next(iter(found)))

@@ -41,8 +41,11 @@ class Model(fluid.dygraph.Layer):
         self.engine: Optional[Engine] = None
 
     def convolutions_and_norms(self) -> List[Pair]:
-        """The convolutions that images go through first, each with the norm behind it if any."""
-        return []
+        """The convolutions that images go through first, each with the norm behind it if any.
+
+        Here without norms, in the order in which a model has made them.
+        """
+        return [(each, None) for each in self.sublayers() if isinstance(each, Convolution)]
 
     def convolve(self, images: Any) -> Any:
         """Images through ``convolutions_and_norms``, ``[B,1,28,28]`` → ``[B,K,H,W]``."""
@@ -168,9 +171,6 @@ class LeNet(Model):
         self.hidden = _linears(sizes, seeds, activation)
         self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
 
-    def convolutions_and_norms(self) -> List[Pair]:
-        return [(self.conv1, None), (self.conv2, None)]
-
     def forward(self, images: Any) -> Any:
         values = self.convolve(_in_range(images, self._input_range))
         values = self.dropout(fluid.layers.flatten(values))
@@ -196,9 +196,6 @@ class LeNet5(Model):
         self.fc1 = linear(16 * 5 * 5, 120, seeds, activation)
         self.fc2 = linear(120, 84, seeds, activation)
         self.fc3 = linear(84, OUTPUTS[config.loss], seeds)
-
-    def convolutions_and_norms(self) -> List[Pair]:
-        return [(self.conv1, None), (self.conv2, None)]
 
     def forward(self, images: Any) -> Any:
         values = self.dropout(self.fc1(fluid.layers.flatten(self.convolve(images))))

@@ -6,11 +6,10 @@ have had.
 
 from typing import Any, Dict, Iterable, Tuple
 
-import numpy as np
-
-from mnist.base.arrays import Array, Arrays
+from mnist.base.arrays import Arrays
 from mnist.config.schema import OptimizerConfig, PiecewiseSchedule, PolynomialSchedule
 from mnist.fluid.door import fluid
+from mnist.model import restore
 
 # {parameter's structured name: {accumulator: array}}; the form in which a state travels.
 Accumulators = Dict[str, Arrays]
@@ -117,30 +116,12 @@ def set_state(optimizer: Any, names: Dict[str, str], state: Accumulators, step: 
     Raises ValueError naming what is missing, left over or of another shape.
     """
     expected = {
-        (names[parameter], accumulator): variable
+        f"{accumulator} of {names[parameter]}": variable
         for accumulator, by_parameter in optimizer._accumulators.items()
         for parameter, variable in by_parameter.items()
     }
-    given = {(name, key): array for name, arrays in state.items() for key, array in arrays.items()}
-    _compare(expected, given)
-    for key, variable in expected.items():
-        variable.set_value(given[key])
+    given = {f"{key} of {name}": a for name, arrays in state.items() for key, a in arrays.items()}
+    restore.fill(expected, given, "state")
     schedule = optimizer._learning_rate
     if isinstance(schedule, _Schedule):
         schedule.step_num = int(step)
-
-
-def _compare(expected: Dict[Tuple[str, str], Any], given: Dict[Tuple[str, str], Array]) -> None:
-    for name, accumulator in expected:
-        if (name, accumulator) not in given:
-            raise ValueError(f"{accumulator} of {name} is missing")
-    for name, accumulator in given:
-        if (name, accumulator) not in expected:
-            raise ValueError(f"{accumulator} of {name} is not of this optimizer")
-    for key, variable in expected.items():
-        array = given[key]
-        if list(array.shape) != list(variable.shape) or array.dtype != np.float32:
-            raise ValueError(
-                f"{key[1]} of {key[0]} is {array.dtype}{list(array.shape)},"
-                f" not float32{list(variable.shape)}"
-            )

@@ -63,8 +63,10 @@ class Predictor:
 
     def probabilities(self, images: Array) -> Array:
         """uint8 ``[N,28,28]``, light ink on black → float64 ``[N,10]``."""
-        rows = [self._predict(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
-        return np.concatenate(rows) if rows else np.zeros((0, 10))
+        batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
+        with places.inference():
+            rows = [np.zeros((0, 10)), *(probabilities(self.model, batch) for batch in batches)]
+        return calibration.at(np.concatenate(rows), self.temperature)
 
     def predict(self, images: Array) -> List[Prediction]:
         """uint8 ``[N,28,28]``, light ink on black → a Prediction each."""
@@ -81,7 +83,3 @@ class Predictor:
             Prediction(*ranking[0], ranking, doubt, why)
             for ranking, doubt, why in zip(rankings, doubts, reasons)
         ]
-
-    def _predict(self, images: Array) -> Array:
-        with places.inference():
-            return calibration.at(probabilities(self.model, images), self.temperature)

@@ -1,10 +1,13 @@
 """A checkpoint's model: its architecture built, its parameters put in."""
 
 from dataclasses import replace
+from typing import Any, Dict
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from mnist import config as configs
+from mnist.base.arrays import Arrays
 from mnist.base.errors import InputError
 from mnist.checkpoints.records import STATE, Checkpoint
 from mnist.config.schema import DeviceConfig, ModelConfig
@@ -47,21 +50,27 @@ def training_weights(model: Model, source: Checkpoint) -> None:
 
 
 def parameters(model: Model, source: Checkpoint) -> None:
-    """Put a checkpoint's parameters into a model; InputError unless all fit exactly.
+    """Put a checkpoint's parameters into a model; InputError unless all fit exactly."""
+    expected = dict(model.named_parameters())
+    try:
+        fill(expected, source.named_as(list(expected)).parameters, "parameter")
+    except ValueError as error:
+        raise InputError(f"{source.path}: {error}") from error
+
+
+def fill(expected: Dict[str, Any], given: Arrays, what: str) -> None:
+    """Set Paddle's variables to the arrays of the same names; ValueError unless all fit exactly.
 
     Paddle's own ``set_dict`` stops half-way at a missing name and only warns of an extra
     one; here nothing is set before everything is known to fit.
     """
-    expected = dict(model.named_parameters())
-    given = source.named_as(list(expected)).parameters
-    for name in expected:
+    for name in {**expected, **given}:
         if name not in given:
-            raise InputError(f"{source.path}: the parameter {name} is missing")
-    for name, array in given.items():
+            raise ValueError(f"the {what} {name} is missing")
         if name not in expected:
-            raise InputError(f"{source.path}: {name} is no parameter of the model")
-        here, wanted = list(array.shape), list(expected[name].shape)
-        if here != wanted:
-            raise InputError(f"{source.path}: {name} is {here}, the model's is {wanted}")
-    for name, parameter in expected.items():
-        parameter.set_value(given[name])
+            raise ValueError(f"{name} is no {what} of this model")
+        here, wanted = list(given[name].shape), list(expected[name].shape)
+        if here != wanted or given[name].dtype != np.float32:
+            raise ValueError(f"{name} is {here} ({given[name].dtype}), not {wanted} (float32)")
+    for name, variable in expected.items():
+        variable.set_value(given[name])

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, groupby, islice
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -45,8 +46,7 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
     """Predict every picture and return the exit code: 2 if any could not be read."""
     names = files.find(paths, options.recursive)
     targets = _targets(names, options) if options.many else {}
-    read = read_many if options.many else read_one
-    with files.reading(names, read) as results:
+    with files.reading(names, partial(read, options.many)) as results:
         from mnist.model.predictor import Predictor
         from mnist.pictures import reading
 
@@ -61,18 +61,14 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
             return _predict_all(counted, model, options, writer, targets)
 
 
-def read_one(source: Source) -> Any:
-    """The digit on a picture; in a worker, which imports Paddle with its first picture."""
+def read(many: bool, source: Source) -> Any:
+    """The digit on a picture, or with ``many`` its pixels and the digits that were found on it.
+
+    Runs in a worker, which imports Paddle with its first picture.
+    """
     from mnist.pictures import reading
 
-    return reading.read_digit(source)
-
-
-def read_many(source: Source) -> Any:
-    """A picture with several digits: its pixels and what was found on it."""
-    from mnist.pictures import reading
-
-    return reading.read_digits(source)
+    return reading.read_digits(source) if many else reading.read_digit(source)
 
 
 def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
@@ -152,14 +148,19 @@ class _Json:
 
     def many(self, name: str, pairs: Pairs, target: Path) -> None:
         lines = [text for _, text, _ in _lines(pairs)]
-        digits = [
+        self._show(path=name, lines=lines, digits=self._digits(pairs), annotated=str(target))
+
+    def error(self, name: str, error: InputError) -> None:
+        known: Dict[str, Any] = {}
+        if isinstance(error, NotOneDigit):
+            known = {"is_digit": False, "reason": error.reason}
+        self._show(path=name, **known, error=str(error))
+
+    def _digits(self, pairs: Pairs) -> List[Dict[str, Any]]:
+        return [
             {"line": digit.line + 1, "box": list(digit.box), **self._values(prediction)}
             for digit, prediction in pairs
         ]
-        self._show(path=name, lines=lines, digits=digits, annotated=str(target))
-
-    def error(self, name: str, error: InputError) -> None:
-        self._show(path=name, **_told(error), error=str(error))
 
     def _values(self, prediction: Any) -> Dict[str, Any]:
         return {
@@ -181,48 +182,38 @@ class _Json:
         print(line)
 
 
-class _Csv:
+class _Csv(_Json):
     """A row a picture, or with several digits on it a row a digit; the names of columns first."""
 
     def __init__(self, options: Options) -> None:
-        self._top = options.top
+        super().__init__(options)
         place = ["line", "left", "top", "width", "height"] if options.many else []
         found = ["digit", "confidence", "is_digit"]
         others = [f"{what}_{i}" for i in range(2, self._top + 1) for what in found[:2]]
         self._columns = ["path", *place, *found, *others, "reason", "doubt", "error"]
         self._row(self._columns)
 
-    def one(self, name: str, prediction: Any) -> None:
-        self._row([name, *self._values(prediction), ""])
-
     def many(self, name: str, pairs: Pairs, target: Path) -> None:
-        for digit, prediction in pairs:
-            self._row([name, digit.line + 1, *digit.box, *self._values(prediction), ""])
+        for values in self._digits(pairs):
+            self._show(path=name, **values)
 
-    def error(self, name: str, error: InputError) -> None:
-        known = {"path": name, "error": str(error), **_told(error)}
-        self._row([_cell(known.get(column, "")) for column in self._columns])
+    def _show(self, **values: Any) -> None:
+        ranking = values.pop("top", [])
+        for i, (digit, confidence) in enumerate(ranking, 1):
+            values.update({f"digit_{i}": digit, f"confidence_{i}": confidence})
+        values.update(zip(("left", "top", "width", "height"), values.get("box", ())))
+        self._row([_cell(values.get(column, "")) for column in self._columns])
 
-    def _values(self, prediction: Any) -> List[Any]:
-        ranked = [value for d, p in prediction.ranking[: self._top] for value in (d, f"{p:.6f}")]
-        told = [prediction.reason, f"{prediction.doubt:.6f}"]
-        return [*ranked[:2], _cell(prediction.is_digit), *ranked[2:], *told]
-
-    def _row(self, values: Sequence[Any]) -> None:
+    def _row(self, cells: List[str]) -> None:
         row = io.StringIO()
         # A line break of either kind has to be quoted, so both are in the terminator.
-        csv.writer(row, lineterminator="\r\n").writerow(values)
+        csv.writer(row, lineterminator="\r\n").writerow(cells)
         print(row.getvalue()[:-2])
 
 
-def _told(error: InputError) -> Dict[str, Any]:
-    """What is known of a picture that was read, and has no digit or several."""
-    if not isinstance(error, NotOneDigit):
-        return {}
-    return {"is_digit": False, "reason": error.reason}
-
-
 def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6f}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -116,8 +116,9 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
         say(f"measuring the speed of {run.name}")
         speeds = [_speed(model, split.images, batch) for batch in BATCHES]
     shown, tempered = result, None
-    if run.temperature is not None:
-        shown = replace(result, probabilities=calibration.at(result.probabilities, run.temperature))
+    temperature = calibration.temperature_of(run.source)
+    if temperature is not None:
+        shown = replace(result, probabilities=calibration.at(result.probabilities, temperature))
         tempered = intervals.reliability(shown.probabilities, result.labels)
     return Measures(
         split=split_name,

@@ -4,7 +4,7 @@ Everything that can be refused is looked at before anything is measured, which t
 """
 
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 from mnist.base.console import make_console
 from mnist.base.errors import InputError
@@ -34,16 +34,13 @@ def write(
     found = [past_run.read(name, assume) for name in runs or (None,)]
     if split not in SPLIT_NAMES:
         raise InputError(f"--split {split}: must be one of {', '.join(SPLIT_NAMES)}")
-    entries = [_entry(place, run, split, data) for place, run in enumerate(found)]
+    say = make_console().print
+    entries = [_entry(place, run, split, data, say) for place, run in enumerate(found)]
     page = html.render_comparison(entries) if compare else html.render(entries[0])
     content = page.encode()
     with atomic_write(output) as file:
         file.write(content)
-    _say(f"report  {output} ({len(content) / 1000:,.0f} kB; open it in a browser)")
-
-
-def _say(line: str) -> None:
-    make_console().print(line)
+    say(f"report  {output} ({len(content) / 1000:,.0f} kB; open it in a browser)")
 
 
 def _check_count(names: Sequence[str], compare: bool) -> None:
@@ -63,16 +60,18 @@ def _check_output(path: Path) -> None:
         raise InputError(f"{path}: is there and is no report; name another file with --output")
 
 
-def _entry(place: int, run: Run, split: str, data_path: Optional[str]) -> Entry:
+def _entry(
+    place: int, run: Run, split: str, data_path: Optional[str], say: Callable[[str], None]
+) -> Entry:
     """Measure a run; where its own data set is not at hand, say so instead."""
     try:
         data = obtain.data_set_of(run.source, data_path)
     except InputError as error:
         if data_path is not None or run.state is None:
             raise
-        _say(f"note    {run.name} is not measured: {error}")
+        say(f"note    {run.name} is not measured: {error}")
         return Entry(place, run, unmeasured=str(error))
-    measures = measurement.measure(run, data, split, _say)
+    measures = measurement.measure(run, data, split, say)
     return Entry(place, run, measures, warnings=_warnings(run, data, data_path))
 
 

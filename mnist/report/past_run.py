@@ -13,7 +13,7 @@ from mnist.base.files import find_input, read_input
 from mnist.checkpoints import course_pairs, reading, records
 from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState
 from mnist.config.schema import dotted
-from mnist.model import calibration, opening
+from mnist.model import opening
 from mnist.tensorboard import reader
 
 Points = List[Tuple[float, float]]
@@ -54,10 +54,6 @@ class Run:
         return self.source.state
 
     @property
-    def model_name(self) -> str:
-        return str(self.source.model.get("name", "?"))
-
-    @property
     def checkpoint_name(self) -> str:
         """``epoch5`` where ``best`` points to it."""
         return self.source.path.resolve().name
@@ -68,20 +64,10 @@ class Run:
         return self.state.epoch if self.state else self.source.epochs_done
 
     @property
-    def temperature(self) -> Optional[float]:
-        """What the logits are divided by before the softmax; None: nothing."""
-        return calibration.temperature_of(self.source)
-
-    @property
     def parameters(self) -> int:
         """How many numbers were trained."""
         arrays, other = self.source.parameters, course_pairs.RUNNING_STATISTICS
         return sum(int(arrays[name].size) for name in arrays if not name.endswith(other))
-
-    @property
-    def seconds(self) -> Optional[float]:
-        """Training and validation of the whole run, as far as its history goes."""
-        return sum(record.seconds for record in self.history) if self.history else None
 
     def config(self) -> Dict[str, str]:
         """Dotted key → value as text; what a course pair's shapes tell, in its place."""

@@ -17,10 +17,8 @@ Images = NDArray[np.uint8]
 
 
 def shift(images: Images, pixels: int) -> Images:
-    """Each image moved ``pixels`` to one side: by turns left, right, up, down."""
+    """Each image moved ``pixels`` (0–28) to one side: by turns left, right, up, down."""
     size = images.shape[1]
-    if not 0 <= pixels <= size:
-        raise ValueError(f"a shift is 0 to {size} pixels, not {pixels}")
     moved = np.zeros_like(images)
     kept = size - pixels
     moved[0::4, :, :kept] = images[0::4, :, pixels:]
@@ -30,16 +28,21 @@ def shift(images: Images, pixels: int) -> Images:
     return moved
 
 
-def rotate(images: Images, degrees: float) -> Images:
-    """Each image turned around its middle, anticlockwise for positive ``degrees``."""
-    return _warp(images, degrees, 1.0)
+def rotate(images: Images, degrees: float, factor: float = 1.0) -> Images:
+    """Each image turned around its middle, anticlockwise for positive ``degrees``, and grown."""
+    size = images.shape[1]
+    middle = ((size - 1) / 2, (size - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(middle, degrees, factor)
+    warped = np.empty(images.shape, np.uint8)
+    for source, target in zip(images, warped):
+        # Linear interpolation; what lies outside of the source is black.
+        cv2.warpAffine(source, matrix, (size, size), dst=target)
+    return warped
 
 
 def scale(images: Images, factor: float) -> Images:
     """Each image grown (above 1) or shrunk around its middle."""
-    if factor <= 0:
-        raise ValueError(f"a scale is above 0, not {factor}")
-    return _warp(images, 0.0, factor)
+    return rotate(images, 0.0, factor)
 
 
 def add_noise(images: Images, deviation: float) -> Images:
@@ -50,17 +53,6 @@ def add_noise(images: Images, deviation: float) -> Images:
     noise = seeding.stream(0, "noise").standard_normal(images.shape, np.float32)
     noisy = images + np.float32(255 * deviation) * noise
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-
-
-def _warp(images: Images, degrees: float, factor: float) -> Images:
-    size = images.shape[1]
-    middle = ((size - 1) / 2, (size - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(middle, degrees, factor)
-    warped = np.empty(images.shape, np.uint8)
-    for source, target in zip(images, warped):
-        # Linear interpolation; what lies outside of the source is black.
-        cv2.warpAffine(source, matrix, (size, size), dst=target)
-    return warped
 
 
 @dataclass(frozen=True)

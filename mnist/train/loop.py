@@ -8,9 +8,9 @@ unbroken one computes.
 
 import gc
 import time
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -59,23 +59,13 @@ def train(
             if resume is not None:
                 learner.restore(resume.checkpoint)
         processes.require_same(group, learner.held())
-        stack.enter_context(_old_objects_left_alone())
+        # Python's cyclic collector would walk over all of Paddle again and again, which takes
+        # several per cent of the time and finds nothing: what a step leaves behind is freed by
+        # counting references.
+        gc.collect()
+        gc.freeze()
+        stack.callback(gc.unfreeze)
         return _train(learner, data, resume, stack)
-
-
-@contextmanager
-def _old_objects_left_alone() -> Iterator[None]:
-    """Keep Python's cyclic collector from walking over all of Paddle again and again.
-
-    That takes several per cent of a training's time and finds nothing: what a step leaves
-    behind is freed by counting references.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _train(

@@ -31,12 +31,12 @@ def open_curves(logs: Path, state: RunState, goes_on: bool, name: str) -> Tuple[
 
     Of a run that ``goes_on`` those stay that it will not write again.
     """
+    moved = []
     if goes_on:
         writer.purge_after(logs, state.step, state.step_in_epoch == 0)
     elif writer.set_aside(logs, name):
-        moved = f"curves of an earlier run moved to a folder of their own in {logs}"
-        return Tracker(logs), [moved]
-    return Tracker(logs), []
+        moved = [f"curves of an earlier run moved to a folder of their own in {logs}"]
+    return Tracker(logs), moved
 
 
 class Telling:
@@ -96,7 +96,9 @@ class Telling:
         observer = self._observer
         if observer is not None and observer.tracker.is_new:
             observer.tracker.text("run/config", configs.to_yaml(self._config), state.step)
-            observer.tracker.text("run/data", self._describe_data(), state.step)
+            about_data = f"path: {state.data_path}\nsha256: {state.data_sha256}"
+            fallback = f"\nFALLBACK: {state.data_fallback}" if state.data_fallback else ""
+            observer.tracker.text("run/data", about_data + fallback, state.step)
             observer.begin()
 
     def _print_model(self) -> None:
@@ -107,11 +109,6 @@ class Telling:
             table.add_row(layer, shapes, f"{count:,}")
         title = f"{self._config.model.name}: {model.count_parameters():,} parameters"
         print_table(self._console, title, table)
-
-    def _describe_data(self) -> str:
-        fallback = self._state.data_fallback
-        lines = [f"path: {self._state.data_path}", f"sha256: {self._state.data_sha256}"]
-        return "\n".join([*lines, f"FALLBACK: {fallback}"] if fallback else lines)
 
     def begin_epoch(self) -> None:
         """An epoch starts, or goes on where it was left."""
@@ -190,23 +187,21 @@ class Telling:
         pointers = store.pointers()
         there = ", ".join(pointers) + "; " if pointers else ""
         of_best = f" (the model of epoch {best.epoch}, best on valid)" if best else ""
-        notes = [
-            ("eval", f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}{of_best}"),
-            ("time", f"{seconds:.1f} s of training and validation"),
-            ("checkpoints", f"{store.folder}/ ({there}{RESULT} has the figures)"),
-            ("curves", f"tensorboard --logdir {self._config.log.dir}"),
-        ]
-        if len(self._data.valid) < FEWEST:
-            few = f"no temperature is fitted on fewer than {FEWEST:,} images of valid"
-            notes.insert(1, ("confidence", f"as the network gives it: {few}"))
-        if state.data_fallback:
-            notes.insert(0, ("DATA", f"{state.data_path}: {state.data_fallback}"))
-        if stopped_early:
-            notes.insert(0, ("stopped", "early: valid did not improve any more"))
+        fallback, few = state.data_fallback, len(self._data.valid) < FEWEST
+        untempered = f"no temperature is fitted on fewer than {FEWEST:,} images of valid"
+        notes = {
+            "stopped": "early: valid did not improve any more" if stopped_early else "",
+            "DATA": f"{state.data_path}: {fallback}" if fallback else "",
+            "eval": f"accuracy {percent(result.accuracy)}, loss {result.loss:.4f}{of_best}",
+            "confidence": f"as the network gives it: {untempered}" if few else "",
+            "time": f"{seconds:.1f} s of training and validation",
+            "checkpoints": f"{store.folder}/ ({there}{RESULT} has the figures)",
+            "curves": f"tensorboard --logdir {self._config.log.dir}",
+        }
         self._print_history()
-        width = max(len(name) for name, _ in notes)
-        for name, text in notes:
-            self._print(f"{name:<{width}}  {text}")
+        for name, text in notes.items():
+            if text:
+                self._print(f"{name:<11}  {text}")
 
     def _print_history(self) -> None:
         """Every epoch, the best one marked."""

@@ -69,30 +69,23 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
     """Refuse what would silently be a different run."""
     path = resume.checkpoint.path
     before = configs.from_dict(saved.config, str(path / records.STATE))
-    changed = [
-        f"{key}: {old} in the checkpoint, {new} now"
-        for key, old, new in configs.differences(before, config)
-        if configs.changes_the_run(key, config)
-    ]
+    pairs = configs.differences(before, config)
+    pairs = [pair for pair in pairs if configs.changes_the_run(pair[0], config)]
+    if saved.data_sha256 != fresh.data_sha256:
+        was, now = (f"{s.data_path} ({_shown([s.data_sha256])})" for s in (saved, fresh))
+        pairs.append(("data", was, now))
+    if saved.teachers != fresh.teachers:
+        pairs.append(("train.teachers", _shown(saved.teachers), _shown(fresh.teachers)))
+    for name in ("paddle", "numpy"):
+        if saved.versions.get(name) != fresh.versions[name]:
+            pairs.append((name, saved.versions.get(name), fresh.versions[name]))
+    changed = [f"{key}: {old} in the checkpoint, {new} now" for key, old, new in pairs]
     architecture = [line for line in changed if line.startswith("model.")]
     if architecture:
         raise InputError(
             f"{path}: the model is fixed by the checkpoint, but the config differs: "
             + "; ".join(architecture)
         )
-    if saved.data_sha256 != fresh.data_sha256:
-        changed.append(
-            f"data: {saved.data_path} (SHA-256 {saved.data_sha256[:12]}…) in the checkpoint,"
-            f" {fresh.data_path} ({fresh.data_sha256[:12]}…) now"
-        )
-    if saved.teachers != fresh.teachers:
-        was, now = (_shown(state.teachers) for state in (saved, fresh))
-        changed.append(f"train.teachers: {was} in the checkpoint, {now} now")
-    for name in ("paddle", "numpy"):
-        if saved.versions.get(name) != fresh.versions[name]:
-            changed.append(
-                f"{name}: {saved.versions.get(name)} in the checkpoint, {fresh.versions[name]} now"
-            )
     if changed and not resume.allow_changes:
         raise InputError(
             f"{path}: going on would not be the same run: {'; '.join(changed)}"

@@ -76,10 +76,10 @@ def classify(images: np.ndarray, checkpoint: str = PRETRAINED) -> List[Reading]:
 def find(file: bytes, checkpoint: str = PRETRAINED) -> List[Found]:
     """The digits of a sheet, as ``mnist.predict --many`` finds them."""
     from mnist.base.errors import InputError
-    from mnist.predict.output import read_many
+    from mnist.pictures.reading import read_digits
 
     try:
-        _, digits = read_many(file)
+        _, digits = read_digits(file)
     except InputError:
         return []
     predictions = _model(checkpoint).predict(np.stack([digit.image for digit in digits]))
