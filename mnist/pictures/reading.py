@@ -76,7 +76,9 @@ class Reader:
         if len(found) == 1 and self._is_digit(found):
             return found
         # The finder may miss the finest lines, and what has no more than MNIST's pixels.
-        return next(([other] for other in plain + as_it_is if self._is_digit([other])), found)
+        likely = next(([other] for other in plain + as_it_is if self._is_digit([other])), found)
+        # What is drawn there is no digit, or not yet.
+        return likely or plain
 
     def found(self, picture: Grey, many: bool) -> List[FoundDigit]:
         """What is like a digit; without any, what is most like one, for others to refuse.
