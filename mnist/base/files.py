@@ -114,9 +114,6 @@ def staged_folder(
 def _taking_the_place_of(path: PathLike, make_parents: bool = True) -> Iterator[Tuple[Path, Path]]:
     """The temporary name of what will be at ``path``, and that as a path."""
     target = Path(os.path.abspath(path))
-    if target.exists() and not (target.is_file() or target.is_dir()):
-        # Renaming would put a file in the place of /dev/null.
-        raise InputError(f"{path}: is a device or a pipe; name a file")
     temporary = _hidden(target)
     with failing_as(f"{path}: cannot be written"):
         try:

@@ -104,6 +104,8 @@ def prepare(
     where a download or the disk fails; ``output`` is then as it was.
     """
     target = Path(output)
+    if source is not None and not os.path.isdir(source):
+        raise InputError(f"{source}: no such folder")
     if _is_there(target, force):
         return
     if source is not None:

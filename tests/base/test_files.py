@@ -1,7 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
 import os
-import socket
 import subprocess
 import sys
 
@@ -136,17 +135,3 @@ def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path)
             assert first.exists()
         (tmp_path / "folder").rename(tmp_path / "other")
     assert names_in(tmp_path) == ["folder", "other"]
-
-
-@pytest.mark.parametrize("kind", ["fifo", "socket"])
-def test_what_is_no_file_is_not_replaced(tmp_path, kind):
-    target = tmp_path / "target"
-    if kind == "fifo":
-        os.mkfifo(target)
-    else:
-        socket.socket(socket.AF_UNIX).bind(str(target))
-    before = target.stat()
-    wrong = pytest.raises(InputError, match="is a device or a pipe; name a file")
-    with wrong, files.atomic_write(target) as file:
-        file.write(b"new")
-    assert target.stat() == before and os.listdir(tmp_path) == ["target"]

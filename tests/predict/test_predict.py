@@ -318,7 +318,7 @@ def test_an_annotated_picture_never_takes_the_place_of_anything_else(tmp_path):
     assert own.read_bytes() == b"mine"
     for done in (first, second):  # What was drawn here is drawn anew.
         assert f"boxes drawn in {sheet.stem}-digits-2.png" in done.stdout
-    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe")  # As /dev/null would be, for root.
     for taken, message in ((own.name, "is there already"), ("pipe", "not a regular file")):
         refused = verb("predict", "--many", "--annotate", taken, sheet, cwd=tmp_path, check=2)
         assert message in refused.stderr and refused.stderr.count("\n") == 1
