@@ -31,6 +31,7 @@ from mnist.base.errors import MnistError
 from mnist.checkpoints import reading, records
 from mnist.data import course_json, idx
 from mnist.pictures import decode
+from mnist.pictures.reading import read_digit
 
 from .material import idx_bytes, require, small_splits
 
@@ -413,7 +414,7 @@ class Pictures(Reader):
         self.path.write_bytes(given)
         pixels = decode.load_pixels(given).values
         require(pixels.dtype == np.uint8 and pixels.ndim in (2, 3) and pixels.size > 0, "no pixels")
-        digit = reading.read_digit(self.path)
+        digit = read_digit(self.path)
         require(digit.dtype == np.uint8 and digit.shape == (28, 28), "not MNIST's form")
 
 
