@@ -188,7 +188,8 @@ def installed(paths: Iterable[str]) -> Dict[str, str]:
     Only those that the verbs import. A module without metadata counts as there, its version
     UNKNOWN.
     """
-    versions = {name: found.version or UNKNOWN for name, found in _distributions(paths).items()}
+    found = _distributions(paths).items()
+    versions = {name: each.metadata.get("Version") or UNKNOWN for name, each in found}
     for module, names in _MODULES.items():
         if not any(name in versions for name in names) and _can_be_found(module):
             versions[names[0]] = UNKNOWN

@@ -276,24 +276,20 @@ def test_a_verb_under_another_python_says_so_first(verb):
         assert len(result.stderr.splitlines()) == 1
 
 
+def run_package(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "mnist", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
 def test_the_package_alone_lists_its_verbs():
-    result = subprocess.run(
-        [sys.executable, "-S", "-m", "mnist"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert result.returncode == 0
+    result = run_package()
     for name in ("prepare", "train", "evaluate", "predict"):
-        assert f"python -m mnist.{name} " in result.stdout
+        assert f"\n  {name} " in result.stdout + result.stderr
 
 
-def test_a_verb_given_to_the_package_is_pointed_the_right_way():
-    result = subprocess.run(
-        [sys.executable, "-m", "mnist", "train"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def test_a_verb_given_to_the_package_is_that_verb():
+    result = run_package("train")
     assert result.returncode == 2
-    assert "python -m mnist.VERB" in result.stderr
+    assert "name a --config to train" in result.stderr

@@ -186,7 +186,7 @@ def test_a_head_that_drips_is_closed_in_spite_of_that(checkpoint):
 
 
 def test_with_few_descriptors_those_beyond_the_bound_are_told_and_the_log_stays_short(checkpoint):
-    command = f"ulimit -n 200 && exec {sys.executable} -m mnist.serve --port 0 --timeout 3"
+    command = f"ulimit -n 200 && exec '{sys.executable}' -m mnist.serve --port 0 --timeout 3"
     process = subprocess.Popen(
         ["bash", "-c", f"{command} --checkpoint '{checkpoint}'"],
         env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
