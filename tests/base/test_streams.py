@@ -290,7 +290,12 @@ def test_any_name_is_printed_in_any_encoding(model, pictures, encoding):
 
 
 @pytest.mark.parametrize(
-    "env", [{"HOME": "/dev/null/none"}, {"HOME": None}, {"LC_ALL": "xx_YY.UTF-8"}], ids=str
+    "env",
+    [
+        {"HOME": "/dev/null/none", "LC_ALL": "xx_YY.UTF-8"},
+        pytest.param({"HOME": None}, marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
 def test_no_home_and_no_locale_is_no_failure(model, tmp_path, env):
     for arguments in (

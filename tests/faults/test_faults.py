@@ -12,7 +12,7 @@ from faults.report import Options
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    return Options(tmp_path_factory.mktemp("faults"), kills=3, fuzz=100, jobs=1)
+    return Options(tmp_path_factory.mktemp("faults"), kills=2, fuzz=60, jobs=1)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
