@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Dict, Iterator
 
 from mnist.base import preflight
 from mnist.fluid import environment
@@ -70,7 +70,9 @@ def _undisturbed() -> Iterator[None]:
             os.environ["LC_ALL"] = locale
 
 
-from mnist.base.arrays import Array  # noqa: E402
+import numpy as np  # noqa: E402
+
+from mnist.base.arrays import Array, Arrays  # noqa: E402
 
 with _without_example_data(), _undisturbed():
     import paddle as paddle
@@ -110,3 +112,21 @@ def to_variable(array: Array) -> Any:
     the array later would change the variable.
     """
     return fluid.dygraph.to_variable(array, zero_copy=False)
+
+
+def fill(expected: Dict[str, Any], given: Arrays, what: str) -> None:
+    """Set Paddle's variables to the arrays of the same names; ValueError unless all fit exactly.
+
+    Paddle's own ``set_dict`` stops half-way at a missing name and only warns of an extra
+    one; here nothing is set before everything is known to fit.
+    """
+    for name in {**expected, **given}:
+        if name not in given:
+            raise ValueError(f"the {what} {name} is missing")
+        if name not in expected:
+            raise ValueError(f"{name} is no {what} of this model")
+        here, wanted = list(given[name].shape), list(expected[name].shape)
+        if here != wanted or given[name].dtype != np.float32:
+            raise ValueError(f"{name} is {here} ({given[name].dtype}), not {wanted} (float32)")
+    for name, variable in expected.items():
+        variable.set_value(given[name])

@@ -8,8 +8,7 @@ from typing import Any, Dict, Iterable, Tuple
 
 from mnist.base.arrays import Arrays
 from mnist.config.schema import OptimizerConfig, PiecewiseSchedule, PolynomialSchedule
-from mnist.fluid.door import fluid
-from mnist.model import restore
+from mnist.fluid.door import fill, fluid
 
 # {parameter's structured name: {accumulator: array}}; the form in which a state travels.
 Accumulators = Dict[str, Arrays]
@@ -121,7 +120,7 @@ def set_state(optimizer: Any, names: Dict[str, str], state: Accumulators, step: 
         for parameter, variable in by_parameter.items()
     }
     given = {f"{key} of {name}": a for name, arrays in state.items() for key, a in arrays.items()}
-    restore.fill(expected, given, "state")
+    fill(expected, given, "state")
     schedule = optimizer._learning_rate
     if isinstance(schedule, _Schedule):
         schedule.step_num = int(step)

@@ -1,17 +1,14 @@
 """A checkpoint's model: its architecture built, its parameters put in."""
 
 from dataclasses import replace
-from typing import Any, Dict
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from mnist import config as configs
-from mnist.base.arrays import Arrays
 from mnist.base.errors import InputError
 from mnist.checkpoints.records import STATE, Checkpoint
 from mnist.config.schema import DeviceConfig, ModelConfig
-from mnist.fluid.door import fluid
+from mnist.fluid.door import fill, fluid
 from mnist.kernels.engine import choose as choose_engine
 from mnist.model import architectures
 from mnist.model.architectures import Model
@@ -56,21 +53,3 @@ def parameters(model: Model, source: Checkpoint) -> None:
         fill(expected, source.named_as(list(expected)).parameters, "parameter")
     except ValueError as error:
         raise InputError(f"{source.path}: {error}") from error
-
-
-def fill(expected: Dict[str, Any], given: Arrays, what: str) -> None:
-    """Set Paddle's variables to the arrays of the same names; ValueError unless all fit exactly.
-
-    Paddle's own ``set_dict`` stops half-way at a missing name and only warns of an extra
-    one; here nothing is set before everything is known to fit.
-    """
-    for name in {**expected, **given}:
-        if name not in given:
-            raise ValueError(f"the {what} {name} is missing")
-        if name not in expected:
-            raise ValueError(f"{name} is no {what} of this model")
-        here, wanted = list(given[name].shape), list(expected[name].shape)
-        if here != wanted or given[name].dtype != np.float32:
-            raise ValueError(f"{name} is {here} ({given[name].dtype}), not {wanted} (float32)")
-    for name, variable in expected.items():
-        variable.set_value(given[name])

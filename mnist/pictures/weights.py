@@ -9,7 +9,7 @@ from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input, sha256_of
 from mnist.checkpoints import pickles, reading
 from mnist.fluid import places
-from mnist.fluid.door import fluid
+from mnist.fluid.door import fill, fluid
 
 FOLDER = "data/pretrained-finder"
 STATES = {"finder": "state.json", "refusal": "refusal.json"}
@@ -32,13 +32,12 @@ def in_use(network: Callable[[], Any], weights: Arrays) -> Any:
     """A network with its weights, in evaluation mode, on the CPU; InputError unless all fit."""
     with places.inference(), fluid.unique_name.guard():
         made = network()
-        parameters = dict(made.named_parameters())
-        shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-        if shapes != {name: np.shape(values) for name, values in weights.items()}:
+        given = {name: values.astype(np.float32) for name, values in weights.items()}
+        try:
+            fill(dict(made.named_parameters()), given, "parameter")
+        except ValueError as error:
             raise InputError(
-                f"{FOLDER}: its weights are another network's; get both from one place"
-            )
-        for name, parameter in parameters.items():
-            parameter.set_value(weights[name].astype(np.float32))
+                f"{FOLDER}: its weights are another network's; get both from one place ({error})"
+            ) from error
         made.eval()
     return made
