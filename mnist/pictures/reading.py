@@ -72,11 +72,12 @@ class Reader:
         plain, is_certain = drawn_in_one_piece(grey)
         if is_certain and self._is_digit(plain):
             return plain
-        found = [digit.image for digit in self.found(picture, many=False)]
-        if len(found) == 1 and self._is_digit(found):
-            return found
+        found = self.found(picture, many=False)
+        images = [digit.image for digit in found]
+        if len(found) == 1 and found[0].doubt < 0:
+            return images
         # The finder may miss the finest lines, and what has no more than MNIST's pixels.
-        likely = next(([other] for other in plain + as_it_is if self._is_digit([other])), found)
+        likely = next(([other] for other in plain + as_it_is if self._is_digit([other])), images)
         # What is drawn there is no digit, or not yet.
         return likely or plain
 
