@@ -64,15 +64,17 @@ def read_input(path: PathLike, max_bytes: int) -> bytes:
 
 
 @contextmanager
-def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
+def atomic_write(path: PathLike, make_parents: bool = True) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces ``path`` only when all of it is on disk.
 
     The bytes go to a temporary file in the same folder, which is flushed, fsynced and
     renamed at the end of the ``with`` block; after an exception it is removed and
     ``path`` is as it was. What killed processes left of such files is removed, too.
-    Raises Failure (naming ``path``) for what the disk refuses.
+    Raises Failure (naming ``path``) for what the disk refuses, and without ``make_parents``
+    for a folder that is not there.
     """
-    with _taking_the_place_of(path) as (temporary, target), open(temporary, "xb") as file:
+    place = _taking_the_place_of(path, make_parents)
+    with place as (temporary, target), open(temporary, "xb") as file:
         _lock(file)
         yield file
         file.flush()

@@ -191,7 +191,8 @@ def _write_pointer(path: Path, name: str) -> None:
     """Point ``path`` at the checkpoint ``name`` beside it; a link that is there is replaced."""
     if not (path.parent / name).is_dir():
         raise Failure(f"{path}: cannot be set ({name} is gone)")
-    with atomic_write(path) as file:
+    # A folder that has vanished just now is not made anew with nothing but a pointer in it.
+    with atomic_write(path, make_parents=False) as file:
         file.write(f"{name}\n".encode())
 
 

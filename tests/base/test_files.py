@@ -135,3 +135,10 @@ def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path)
             assert first.exists()
         (tmp_path / "folder").rename(tmp_path / "other")
     assert names_in(tmp_path) == ["folder", "other"]
+
+
+def test_a_folder_that_has_vanished_is_not_made_anew_unasked(tmp_path):
+    gone = pytest.raises(Failure, match=r"best: cannot be written \(No such file or directory\)")
+    with gone, files.atomic_write(tmp_path / "gone" / "best", make_parents=False) as file:
+        file.write(b"epoch1")
+    assert os.listdir(tmp_path) == []
