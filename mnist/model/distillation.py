@@ -11,7 +11,7 @@ import numpy as np
 
 from mnist.base.errors import InputError
 from mnist.base.files import sha256_of
-from mnist.checkpoints import reading
+from mnist.checkpoints import course_pairs, reading
 from mnist.checkpoints.records import PARAMETERS, Checkpoint
 from mnist.config import Config
 from mnist.fluid.door import fluid, to_variable
@@ -36,8 +36,8 @@ def digests(config: Config) -> List[str]:
 
 
 def _parameters_of(source: Checkpoint) -> Path:
-    is_pair = source.state is None
-    return Path(f"{source.path}.pdparams") if is_pair else source.path / PARAMETERS
+    pair = f"{source.path}{course_pairs.PARAMETERS}"
+    return Path(pair) if source.state is None else source.path / PARAMETERS
 
 
 class Teachers:

@@ -186,11 +186,7 @@ def test_what_a_killed_save_left_is_cleaned_up(tmp_path, trained, name):
 
 
 def test_earlier_checkpoints_are_set_aside_with_their_pointers(tmp_path, trained):
-    layer, _ = trained
-    with CheckpointStore(tmp_path, None) as store:
-        for epoch in (1, 2):
-            store.save(f"epoch{epoch}", layer.state_dict(), {}, state(epoch))
-        store.mark_best("epoch1")
+    with CheckpointStore(two_epochs(tmp_path, trained), None) as store:
         store.write_result({"x": 1})
         aside = store.set_aside(reading.checkpoints_in(tmp_path))
         assert store.set_aside([]) is None

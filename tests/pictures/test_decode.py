@@ -19,6 +19,7 @@ from PIL import Image
 from mnist.base.errors import InputError
 from mnist.data import course_json
 from mnist.pictures import decode
+from tests.material.drawings import seven
 
 SAMPLES = ROOT / "data" / "samples"
 
@@ -30,14 +31,6 @@ def encoded(picture, kind="PNG", **options):
         picture = Image.fromarray(picture)
     picture.save(file, kind, **options)
     return file.getvalue()
-
-
-def seven(size=120, pen=10):
-    """A dark seven on white paper: uint8 [size, size]."""
-    picture = np.full((size, size), 255, np.uint8)
-    points = np.array([[0.25, 0.2], [0.72, 0.2], [0.45, 0.8]]) * size
-    cv2.polylines(picture, [np.rint(points).astype(int)], False, 0, pen, cv2.LINE_AA)
-    return picture
 
 
 def alike(left, right):

@@ -17,18 +17,11 @@ from mnist.data import course_json, idx
 from mnist.pictures import normalize, reading, refusal, weights
 from mnist.pictures.normalize import FoundDigit, NotOneDigit
 from tests.material import absurd, dresses
+from tests.material.drawings import seven
 
 SAMPLES = ROOT / "data" / "samples"
 SHEETS = SAMPLES / "sheets"
 WORDS = "zero one two three four five six seven eight nine".split()
-
-
-def seven(size=120, pen=10):
-    """A dark seven on white paper: uint8 [size, size]."""
-    picture = np.full((size, size), 255, np.uint8)
-    points = np.array([[0.25, 0.2], [0.72, 0.2], [0.45, 0.8]]) * size
-    cv2.polylines(picture, [np.rint(points).astype(int)], False, 0, pen, cv2.LINE_AA)
-    return picture
 
 
 def alike(left, right):

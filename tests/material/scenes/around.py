@@ -192,14 +192,19 @@ def form(digit, rng):
     return c.scanned(sheet, rng) if rng.rand() < 0.5 else c.taken(sheet, rng, light=0.25)
 
 
+def as_high_as(height, digit, rng, widest):
+    """A digit of a height on plain paper; its strokes are up to so wide a part of that."""
+    ink = c.some_digit(digit, height, rng, 0.07, widest)
+    sheet = c.paper(SHAPE, rng)
+    where = c.layer(SHAPE, ink, *c.middle(SHAPE, ink, rng))
+    return c.soaked(sheet, where, c.some_pen(rng))
+
+
 @kind("focus", SURROUNDED)
 def focus(digit, rng):
     """Out of focus by 2 to 10% of the digit's height, in light that falls off."""
     height = rng.uniform(140, 250)
-    ink = c.some_digit(digit, height, rng, 0.07, 0.15)
-    sheet = c.soaked(
-        c.paper(SHAPE, rng), c.layer(SHAPE, ink, *c.middle(SHAPE, ink, rng)), c.some_pen(rng)
-    )
+    sheet = as_high_as(height, digit, rng, 0.15)
     radius = height * rng.uniform(0.02, 0.1)
     soft = c.disc_blurred(sheet, radius) if rng.rand() < 0.5 else c.blurred(sheet, 0.6 * radius)
     return c.taken(soft, rng, blur=(0.2, 0.5), light=0.6)
@@ -706,10 +711,7 @@ def flash(digit, rng):
 def shaken(digit, rng):
     """The camera moved by 3 to 8% of the digit's height."""
     height = rng.uniform(150, 260)
-    ink = c.some_digit(digit, height, rng, 0.07, 0.14)
-    sheet = c.soaked(
-        c.paper(SHAPE, rng), c.layer(SHAPE, ink, *c.middle(SHAPE, ink, rng)), c.some_pen(rng)
-    )
+    sheet = as_high_as(height, digit, rng, 0.14)
     length, angle = height * rng.uniform(0.03, 0.08), rng.uniform(0, np.pi)
     reach = int(length / 2) + 2
     toward = length / 2 * np.array([np.cos(angle), np.sin(angle)])
