@@ -21,6 +21,7 @@ from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input, read_input, sha256_of
 from mnist.checkpoints import conventions, course_pairs, records
 from mnist.checkpoints.records import MANIFEST, PARAMETERS, STATE, TRAINING, Checkpoint, RunState
+from mnist.config.classes import DIGITS, Classes
 
 POINTERS = ("best", "latest")
 _NAME = re.compile(r"^(epoch|step)(\d+)$")
@@ -224,6 +225,11 @@ def read_state(path: Path) -> RunState:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(f"{source}: {where}: {first['msg']}") from error
+
+
+def classes_of(path: Path) -> Classes:
+    """What a checkpoint's labels are called, or a pair's, without reading its arrays."""
+    return read_state(path).classes if follow(path).is_dir() else DIGITS
 
 
 def read_json(path: Path) -> Dict[str, Any]:

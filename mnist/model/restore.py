@@ -22,7 +22,7 @@ def load_model(source: Checkpoint) -> Model:
     Must run inside ``fluid.dygraph.guard``.
     """
     with fluid.unique_name.guard():
-        model = architectures.build(_model_config(source), seed=0)
+        model = architectures.build(_model_config(source), 0, source.classes)
     parameters(model, source)
     place = fluid.framework._current_expected_place()
     model.engine = choose_engine(DeviceConfig(), place, model.convolutions_and_norms())

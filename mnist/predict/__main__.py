@@ -15,6 +15,7 @@ from mnist.base import command
 @command.path_argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
 @command.checkpoint_option
 @command.assume_option
+@command.model_option
 @click.option(
     "--many", is_flag=True,
     help="Several digits on a picture, read line by line; draws boxes into a copy.",

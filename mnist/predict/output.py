@@ -18,7 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mnist.base.console import make_console, make_progress, percent
 from mnist.base.errors import InputError, one_line
-from mnist.pictures import annotation, decode, files, several
+from mnist.base.files import find_input
+from mnist.checkpoints import reading
+from mnist.config.classes import Classes, are_digits, noun
+from mnist.pictures import annotation, decode, files, plain, several
 from mnist.pictures.files import Read, Source
 from mnist.pictures.normalize import NoInk
 
@@ -43,17 +46,25 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
     """Predict every picture and return the exit code: 2 if any could not be read."""
     names = files.find(paths)
     targets = _targets(names, options) if options.many else {}
-    read = read_many if options.many else decode.read_digit
+    read = _reader(reading.locate(options.checkpoint, find_input("checkpoints")), options.many)
     with files.reading(names, read) as results:
         from mnist.model.predictor import Predictor
 
         model = Predictor(options.checkpoint, options.assume)
-        writer = _WRITERS[options.format](options)
+        writer = _WRITERS[options.format](options, model.classes)
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
         takes_time = len(names) >= LONG
         with make_progress(make_console(stderr=True), *columns, wanted=takes_time) as bar:
             counted = iter(bar.track(results, total=len(names)))
             return _predict_all(counted, model, options, writer, targets)
+
+
+def _reader(checkpoint: Path, many: bool) -> files.Reader:
+    """How a checkpoint's pictures are read, which depends on whether they are of digits."""
+    classes = reading.classes_of(checkpoint)
+    if many and not are_digits(classes):
+        raise InputError(f"--many finds digits; {checkpoint} tells apart {', '.join(classes)}")
+    return read_many if many else plain.reader_of(classes)
 
 
 def read_many(source: Source) -> Any:
@@ -116,13 +127,13 @@ Pairs = List[Tuple[Any, Any]]
 
 
 class _Text:
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, classes: Classes) -> None:
         self._top = options.top
 
     def one(self, name: str, prediction: Any) -> None:
         ranked = "  ".join(f"{d}: {percent(p, 1)}" for d, p in prediction.ranking[: self._top])
         doubt = "" if prediction.is_digit else "  not a digit?"
-        print(one_line(f"{name}: {prediction.digit}  ({ranked}){doubt}"))
+        print(one_line(f"{name}: {prediction.label}  ({ranked}){doubt}"))
 
     def many(self, name: str, pairs: Pairs, target: Path) -> None:
         for number, text, predictions in _lines(pairs):
@@ -137,8 +148,9 @@ class _Text:
 
 
 class _Json:
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, classes: Classes) -> None:
         self._top = options.top
+        self._kind = noun(classes)
 
     def one(self, name: str, prediction: Any) -> None:
         self._show(path=name, **self._values(prediction))
@@ -156,10 +168,11 @@ class _Json:
         self._show(path=name, **nothing, error=str(error))
 
     def _values(self, prediction: Any) -> Dict[str, Any]:
+        may_be = {"is_digit": prediction.is_digit} if self._kind == "digit" else {}
         return {
-            "digit": prediction.digit,
+            self._kind: prediction.label,
             "confidence": round(prediction.confidence, 6),
-            "is_digit": prediction.is_digit,
+            **may_be,
             "top": [[digit, round(p, 6)] for digit, p in prediction.ranking[: self._top]],
         }
 
@@ -176,12 +189,15 @@ class _Json:
 class _Csv:
     """A row a picture, or with several digits on it a row a digit; the names of columns first."""
 
-    def __init__(self, options: Options) -> None:
-        self._top = options.top
+    def __init__(self, options: Options, classes: Classes) -> None:
+        self._top = min(options.top, len(classes))
         place = ["line", "left", "top", "width", "height"] if options.many else []
-        found = ["digit", "confidence", "is_digit"]
+        found = [noun(classes), "confidence", "is_digit"]
         others = [f"{what}_{i}" for i in range(2, self._top + 1) for what in found[:2]]
         self._columns = ["path", *place, *found, *others, "error"]
+        self._is_digits = are_digits(classes)
+        if not self._is_digits:
+            self._columns.remove("is_digit")
         self._row(self._columns)
 
     def one(self, name: str, prediction: Any) -> None:
@@ -199,7 +215,8 @@ class _Csv:
 
     def _values(self, prediction: Any) -> List[Any]:
         ranked = [value for d, p in prediction.ranking[: self._top] for value in (d, f"{p:.6f}")]
-        return [*ranked[:2], "true" if prediction.is_digit else "false", *ranked[2:]]
+        may_be = ["true" if prediction.is_digit else "false"] if self._is_digits else []
+        return [*ranked[:2], *may_be, *ranked[2:]]
 
     def _row(self, values: Sequence[Any]) -> None:
         row = io.StringIO()

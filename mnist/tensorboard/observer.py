@@ -15,8 +15,8 @@ from mnist.base import notes
 from mnist.base.arrays import Array, Arrays
 from mnist.checkpoints.records import RunState
 from mnist.config import Config
+from mnist.config.classes import noun
 from mnist.data.dataset import Dataset, Split
-from mnist.fluid.door import fluid
 from mnist.model import inside
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation
@@ -32,9 +32,6 @@ _CHARTS: Dict[str, Dict[str, Sequence[str]]] = {
     "train and valid": {
         "loss": ("train/loss", "valid/loss"),
         "accuracy": ("train/accuracy", "valid/accuracy"),
-    },
-    "valid, digit by digit": {
-        "accuracy": tuple(f"valid_accuracy_of_digit/{digit}" for digit in range(10))
     },
 }
 
@@ -53,7 +50,9 @@ class Observer:
     def begin(self) -> None:
         """Before the first step: hyperparameters, graph, charts, the parameters as drawn."""
         with self.tracker.together():
-            self.tracker.charts(_CHARTS)
+            kind = noun(self.data.classes)
+            each = tuple(f"valid_accuracy_of_{kind}/{name}" for name in self.data.classes)
+            self.tracker.charts({**_CHARTS, f"valid, {kind} by {kind}": {"accuracy": each}})
             if self.config.log.hparams:
                 # The table cuts a name off, and the rest of the config has columns.
                 name = self.config.optimizer.name + time.strftime(" %H:%M:%S, %Y-%m-%d")
@@ -84,7 +83,7 @@ class Observer:
         """After an epoch's evaluation; ``state`` counts the epoch as finished."""
         with self.tracker.together():
             epoch, step = self.state.epoch, self.state.step
-            self.tracker.scalars(_accuracy_by_digit(result), step)
+            self.tracker.scalars(_accuracy_by_class(result), step)
             if _due(epoch, self.config.log.pictures_every_epochs):
                 self._draw_answers("valid", result, self.data.valid, step)
 
@@ -108,13 +107,15 @@ class Observer:
     def _draw_graph(self) -> None:
         try:
             self.tracker.graph(inside.trace(self.model))
-        except fluid.core.EnforceNotMet:
-            notes.warn("Paddle cannot trace this model: no graph is drawn (log.graph)")
+        except Exception as error:  # A model of the user's may do anything.
+            reason = f"({type(error).__name__})"
+            notes.warn(f"Paddle cannot trace this model {reason}: no graph is drawn (log.graph)")
 
     def _draw_inputs(self, images: Array, labels: Array, step: int) -> None:
         """The first images of a batch, just as they go into the model, and their labels."""
         shown = np.rint(255 * np.clip(images[:_INPUTS, 0], 0, 1)).astype(np.uint8)
-        captions = [str(label) for label in labels[:_INPUTS, 0]]
+        names = drawing.short(self.data.classes)
+        captions = [names[label] for label in labels[:_INPUTS, 0]]
         self.tracker.image("train/inputs", drawing.tiles(shown, captions, _INPUT_COLUMNS, 2), step)
 
     def _draw_norms(self, before: Arrays, step: int) -> None:
@@ -146,23 +147,25 @@ class Observer:
                 self.tracker.image("train/first_layer", drawing.filters(filters[:_FILTERS]), step)
 
     def _draw_answers(self, split: str, result: Evaluation, data: Split, step: int) -> None:
-        self.tracker.image(f"{split}/confusion_matrix", drawing.confusion(result.confusion), step)
+        picture = drawing.confusion(result.confusion, drawing.short(result.classes))
+        self.tracker.image(f"{split}/confusion_matrix", picture, step)
         self._draw_mistakes(split, result, data, step)
         self._draw_precision_recall(split, result, step)
 
     def _draw_mistakes(self, split: str, result: Evaluation, data: Split, step: int) -> None:
         """The wrong answers that the model was surest of."""
         worst = result.worst_mistakes(_MISTAKES)
-        answers = (result.labels, result.digits, result.confidences)
+        names = np.array(drawing.short(result.classes))
+        answers = (names[result.labels], names[result.digits], result.confidences)
         picture = drawing.mistakes(data.images[worst], *(column[worst] for column in answers))
         self.tracker.image(f"{split}/worst_mistakes", picture, step)
 
     def _draw_precision_recall(self, split: str, result: Evaluation, step: int) -> None:
         scores = np.nan_to_num(result.probabilities)
-        names = [f"{split}_precision_recall/{digit}" for digit in range(10)]
+        names = [f"{split}_precision_recall/{name}" for name in result.classes]
         self.tracker.precision_recall(
-            {name: result.labels == digit for digit, name in enumerate(names)},
-            {name: scores[:, digit] for digit, name in enumerate(names)},
+            {name: result.labels == label for label, name in enumerate(names)},
+            {name: scores[:, label] for label, name in enumerate(names)},
             step,
         )
 
@@ -190,9 +193,10 @@ def _norm(numbers: Any) -> float:
     return float(np.linalg.norm(numbers))
 
 
-def _accuracy_by_digit(result: Evaluation) -> Dict[str, float]:
+def _accuracy_by_class(result: Evaluation) -> Dict[str, float]:
+    kind = noun(result.classes)
     return {
-        f"valid_accuracy_of_digit/{row['digit']}": row["recall"]
+        f"valid_accuracy_of_{kind}/{row[kind]}": row["recall"]
         for row in result.per_class()
         if row["recall"] is not None
     }

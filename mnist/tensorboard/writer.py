@@ -6,6 +6,7 @@ it is resumed from. Both are mended here.
 """
 
 import os
+import re
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,7 +117,9 @@ class Tracker:
     def charts(self, layout: Dict[str, Dict[str, Sequence[str]]]) -> None:
         """Draw several curves in one chart: ``{category: {chart: names of curves}}``."""
         lines = {
-            category: {chart: ["Multiline", list(names)] for chart, names in charts.items()}
+            category: {
+                chart: ["Multiline", list(map(re.escape, names))] for chart, names in charts.items()
+            }
             for category, charts in layout.items()
         }
         self._attempt(self._writer.add_custom_scalars, lines)

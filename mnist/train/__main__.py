@@ -28,6 +28,7 @@ from mnist.base import command, streams
 )  # fmt: skip
 @click.option("--seed", type=int, help="Short for --set train.seed=N.")
 @command.assume_option
+@command.model_option
 @click.option(
     "--allow-changes",
     is_flag=True,
