@@ -109,6 +109,7 @@ def run(command: click.Command) -> NoReturn:
     except Exception as error:
         code = _report(f"{_summary(error)} (add --debug for the traceback)", 1, debug)
     if code:
+        ranks.let_mpirun_read()
         for call in _at_failure:
             call(code)
         ranks.end_all(code)

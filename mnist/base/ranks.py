@@ -14,6 +14,7 @@ _ALL = (*MPI, ("PADDLE_TRAINERS_NUM", "PADDLE_TRAINER_ID"))
 # How long a process with an error waits for the main one, which mostly has the same error and
 # tells it, before it tells it itself.
 _SECONDS_FOR_THE_MAIN_ONE = 5.0
+_SECONDS_TO_READ = 1.0
 
 
 def size() -> int:
@@ -40,6 +41,12 @@ def wait_for_the_main_one() -> None:
     """Before an error of another process is told: the main one's ends them all."""
     if rank():
         time.sleep(_SECONDS_FOR_THE_MAIN_ONE)
+
+
+def let_mpirun_read() -> None:
+    """Between an error's line and the end of all: mpirun drops what it has not read by then."""
+    if size() > 1:
+        time.sleep(_SECONDS_TO_READ)
 
 
 def end_all(exit_code: int) -> None:

@@ -1,24 +1,21 @@
 """Paddle's ``.pdparams`` and ``.pdopt`` files, read without running them.
 
 Both are pickles, and an unpickler does what the file says: it imports modules and calls
-functions. So none is used here. ``pickletools`` of the standard library, which only reads,
-splits the file into its instructions, and an interpreter of our own carries out those few
-that files written by ``fluid.save_dygraph`` hold. The functions such a file names (NumPy's
-``_reconstruct``, ``dtype``, …) are never imported or called either; each has a stand-in
+functions. The one used here, the standard library's in Python, is held to those few
+instructions that files written by ``fluid.save_dygraph`` hold. The functions such a file names
+(NumPy's ``_reconstruct``, ``dtype``, …) are never imported or called either; each has a stand-in
 below that checks its arguments and builds an array from bytes the file itself holds.
 
 Read are files written by Python 2 and 3 (protocols 0 to 5) with NumPy 1 and 2. The format:
 https://docs.python.org/3/library/pickle.html and the docstrings of ``pickletools``.
 """
 
-import codecs
 import io
 import math
 import pickle
 import pickletools
 from dataclasses import dataclass
-from types import FunctionType
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union, cast
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union, cast
 
 import numpy as np
 
@@ -51,6 +48,8 @@ _DTYPES = {
     code: np.dtype(f"<{code}") for code in ("b1", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
 }
 
+# The one in Python: that in C cannot be held to some instructions.
+_Unpickler: Any = pickle._Unpickler
 _NDARRAY = object()  # stands in for the class
 
 
@@ -96,8 +95,8 @@ def loads(data: bytes, source: PathLike) -> Dict[str, Any]:
         if not data:
             raise _Refused("is empty")
         budget = _Budget(MAX_INSTRUCTIONS, _MAX_GROWTH * len(data))
-        value = _Interpreter(data, budget).run()
-        if type(value) is not dict or not value:
+        value = _Reader(data, budget).load()
+        if type(value) is not _Names or not value:
             raise _Refused(f"holds no dictionary of arrays, {_SO}")
         return cast(Dict[str, Any], _plain(value, budget, MAX_NESTING))
     except _Refused as refusal:
@@ -144,220 +143,181 @@ def _canonical(value: Any, texts: Dict[str, str]) -> Any:
 
 
 class _Bytes(io.BytesIO):
-    """A file's bytes; a line, which only protocol 0 has, is read up to ``_MAX_LINE`` bytes.
+    """A file's bytes; ValueError where it ends too early, or where a line is too long.
 
-    It bounds the digits of a number, which take quadratic time to convert.
+    Only protocol 0 has lines. Their length bounds the digits of a number, which take quadratic
+    time to convert.
     """
 
+    longest_line = _MAX_LINE
+
+    def read(self, size: Optional[int] = -1, /) -> bytes:
+        content = super().read(size)
+        if size is not None and len(content) < size:
+            raise ValueError
+        return content
+
     def readline(self, size: Optional[int] = -1, /) -> bytes:
-        return super().readline(_MAX_LINE)
-
-    def read_text_line(self) -> bytes:
-        """A line of any length, without its end: a whole array may lie on it."""
-        line = super().readline()
+        line = super().readline(self.longest_line)
         if not line.endswith(b"\n"):
-            raise _truncated(len(self.getbuffer()))
-        return line[:-1]
+            raise ValueError
+        return line
 
 
-class _Interpreter:
-    """The pickle machine: a stack, the stacks below open MARKs, and the memo."""
+class _Names(Dict[str, Any]):
+    """A dict of the file: its keys are texts, none of them twice."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if type(key) is not str:
+            raise _Refused(f"has a key that is no text, {_SO}")
+        if key in self:
+            raise _Refused(f"holds the name {_shown(key)} twice, {_SO}")
+        super().__setitem__(key, value)
+
+
+class _Reader(_Unpickler):
+    """The standard library's unpickler, held to what genuine files hold.
+
+    Of its instructions it carries out those of ``_INSTRUCTIONS`` only; a name stands for one of
+    the functions below, and for nothing else.
+    """
 
     def __init__(self, data: bytes, budget: "_Budget") -> None:
-        self._budget = budget
-        self._file = _Bytes(data)
-        self._size = len(data)
-        self._stack: List[Any] = []
-        self._below_marks: List[List[Any]] = []
-        self._memo: Dict[int, Any] = {}
+        self._file, self._size, self._budget = _Bytes(data), len(data), budget
+        super().__init__(self._file, encoding="latin1")
+        self._instructions = 0
+        # It looks up here what to do at each instruction's code.
+        self.dispatch = self
 
-    def run(self) -> Any:
+    def load(self) -> Any:
         """The one object that the file describes, of our stand-ins and plain values."""
-        for _ in range(MAX_INSTRUCTIONS):
-            name, argument = self._next_instruction()
-            if name == "STOP":
-                return self._result()
-            _HANDLERS[name](self, argument)
-        raise _Refused(f"holds more than {MAX_INSTRUCTIONS:,} instructions, {_SO}")
-
-    def _next_instruction(self) -> Tuple[str, Any]:
-        at = self._file.tell()
-        code = self._file.read(1)
-        if not code:
-            raise _truncated(self._size)
-        opcode = _OPCODES.get(code)
-        if opcode is None:
-            raise _Refused(f"{_NOT_GENUINE} (unknown instruction 0x{code.hex()} at byte {at})")
-        if opcode.name not in _HANDLERS:
-            raise _Refused(f"{_NOT_GENUINE} (instruction {opcode.name} at byte {at})")
-        if opcode.name in _TEXT_LINES:
-            return opcode.name, _TEXT_LINES[opcode.name](self._file.read_text_line())
-        if opcode.arg is None:
-            return opcode.name, None
         try:
-            return opcode.name, opcode.arg.reader(self._file)
+            value = super().load()
         except ValueError as error:
             if self._file.tell() == self._size:
                 raise _truncated(self._size) from error
             raise
-
-    def _result(self) -> Any:
         excess = self._size - self._file.tell()
         if excess:
             raise _Refused(f"goes on after its end ({excess:,} bytes), {_SO}")
-        _damaged_if(len(self._stack) != 1 or self._below_marks)
-        return self._stack[0]
+        _damaged_if(self.stack or self.metastack)
+        return value
 
-    # The instructions. `argument` is what pickletools read behind the opcode.
+    def __getitem__(self, code: int) -> Callable[["_Reader"], None]:
+        """How to carry out the instruction that was read just now."""
+        self._instructions += 1
+        if self._instructions > MAX_INSTRUCTIONS:
+            raise _Refused(f"holds more than {MAX_INSTRUCTIONS:,} instructions, {_SO}")
+        opcode = _OPCODES.get(chr(code))
+        if opcode is None or opcode.name not in _INSTRUCTIONS:
+            name = f"instruction {opcode.name}" if opcode else f"unknown instruction 0x{code:02x}"
+            raise _Refused(f"{_NOT_GENUINE} ({name} at byte {self._file.tell() - 1})")
+        is_text = opcode.name in ("STRING", "UNICODE")  # A whole array may lie on such a line.
+        self._file.longest_line = -1 if is_text else _MAX_LINE
+        own = getattr(_Reader, _Unpickler.dispatch[code].__name__)
+        return cast(Callable[["_Reader"], None], own)
 
-    def push(self, argument: Any) -> None:
-        self._stack.append(argument)
+    def find_class(self, module: str, name: str) -> Any:
+        """What stands in for a name: nothing is imported."""
+        known = _GLOBALS.get(f"{module} {name}")
+        if known is None:
+            dotted = _shown(f"{module}.{name}")
+            which = f"which no file written by {_WRITER} does"
+            raise _Refused(f"asks to run {dotted}, {which}; it was not run")
+        return _NDARRAY if known == "ndarray" else getattr(self, f"_{known}")
 
-    def protocol(self, argument: int) -> None:
-        if argument > 5 or self._file.tell() != 2:
-            raise _Refused(f"{_NOT_GENUINE} (protocol {argument})")
+    # What the standard library does in another way, or without looking.
 
-    def frame(self, argument: int) -> None:
-        if argument > self._size - self._file.tell():
+    def load_proto(self) -> None:
+        (protocol,) = self.read(1)
+        if protocol > 5 or self._file.tell() != 2:
+            raise _Refused(f"{_NOT_GENUINE} (protocol {protocol})")
+
+    def load_frame(self) -> None:
+        # Frames are for quicker reading; the bytes in them are read as any others.
+        if int.from_bytes(self.read(8), "little") > self._size - self._file.tell():
             raise _truncated(self._size)
 
-    def mark(self, _: None) -> None:
-        self._below_marks.append(self._stack)
-        self._stack = []
+    def load_bytearray8(self) -> None:
+        length = int.from_bytes(self.read(8), "little")
+        self.append(bytearray(self.read(min(length, self._size))))
 
-    def since_mark(self) -> List[Any]:
-        items = self._stack
-        self._stack = self._below_marks.pop()
-        return items
+    def load_empty_dictionary(self) -> None:
+        self.append(_Names())
 
-    def dict_since_mark(self, _: None) -> None:
-        items = self.since_mark()
-        self.push({})
-        self.store(items)
-
-    def tuple_of(self, count: int) -> None:
-        items = [self._stack.pop() for _ in range(count)]
-        self.push(tuple(reversed(items)))
-
-    def append(self, _: None) -> None:
-        self.extend([self._stack.pop()])
-
-    def extend(self, items: List[Any]) -> None:
-        target = self._stack[-1]
-        _damaged_if(type(target) is not list)
-        target.extend(items)
-
-    def set_item(self, _: None) -> None:
-        value = self._stack.pop()
-        self.store([self._stack.pop(), value])
-
-    def store(self, items: List[Any]) -> None:
-        """Put keys and values, alternating, into the dict on top of the stack."""
-        target = self._stack[-1]
-        _damaged_if(type(target) is not dict or len(items) % 2)
+    def load_dict(self) -> None:
+        items = self.pop_mark()
+        self.append(_Names())
         for key, value in zip(items[::2], items[1::2]):
-            if type(key) is not str:
-                raise _Refused(f"has a key that is no text, {_SO}")
-            if key in target:
-                raise _Refused(f"holds the name {_shown(key)} twice, {_SO}")
-            target[key] = value
+            self.stack[-1][key] = value
 
-    def put(self, argument: int) -> None:
-        if not 0 <= argument < MAX_INSTRUCTIONS:
-            raise _Refused(f"{_NOT_GENUINE} (an impossible memo index)")
-        self._memo[argument] = self._stack[-1]
-
-    def memoize(self, _: None) -> None:
-        self._memo[len(self._memo)] = self._stack[-1]
-
-    def get(self, argument: int) -> None:
-        self.push(self._memo[argument])
-
-    def named_global(self, argument: str) -> None:
-        if argument not in _GLOBALS:
-            raise _asks_to_run(argument)
-        self.push(_GLOBALS[argument])
-
-    def stack_global(self, _: None) -> None:
-        name, module = self._stack.pop(), self._stack.pop()
-        _damaged_if(type(name) is not str or type(module) is not str)
-        self.named_global(f"{module} {name}")
-
-    def instance(self, argument: str) -> None:
-        raise _asks_to_run(argument)
-
-    def reduce(self, _: None) -> None:
-        arguments, function = self._stack.pop(), self._stack.pop()
-        _damaged_if(type(function) is not FunctionType or type(arguments) is not tuple)
-        self.push(function(arguments, self._budget))
-
-    def build(self, _: None) -> None:
-        state, target = self._stack.pop(), self._stack[-1]
+    def load_build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
         _damaged_if(type(state) is not tuple)
         if type(target) is _Dtype and not target.complete:
             _check_dtype_state(target.dtype, state)
             target.complete = True
         elif type(target) is _Array and target.value is None:
-            target.value = _array_of_state(state, self._budget)
+            target.value = self._array_of_state(*state)
         else:
             raise _Refused(_DAMAGED)
 
+    # What stands in for the functions that a genuine file names.
 
-def _reconstruct(arguments: Tuple[Any, ...], _: "_Budget") -> _Array:
-    """``_reconstruct(ndarray, (0,), b'b')``: an empty array, as ndarray's pickling asks for."""
-    kind, shape, code = arguments
-    plain = code == ("b" if type(code) is str else b"b")
-    if kind is not _NDARRAY or shape != (0,) or not plain:
-        raise _Refused(f"asks for an array of another kind, {_SO}")
-    return _Array()
+    def _reconstruct(self, kind: Any, shape: Any, code: Any) -> _Array:
+        """``_reconstruct(ndarray, (0,), b'b')``: an empty array, as ndarray's pickling asks."""
+        plain = code == ("b" if type(code) is str else b"b")
+        if kind is not _NDARRAY or shape != (0,) or not plain:
+            raise _Refused(f"asks for an array of another kind, {_SO}")
+        return _Array()
 
+    def _array_of_state(
+        self, version: Any, shape: Any, dtype: Any, fortran: Any, data: Any
+    ) -> Array:
+        """An array's pickled state: version 1, shape, dtype, whether Fortran order, bytes."""
+        _damaged_if(version != 1 or fortran not in (0, 1))
+        return self._array(data, dtype, shape, "F" if fortran else "C")
 
-def _array_of_state(state: Tuple[Any, ...], budget: "_Budget") -> Array:
-    """An array's pickled state: version 1, shape, dtype, whether Fortran order, bytes."""
-    version, shape, dtype, is_fortran, data = state
-    _damaged_if(version != 1 or is_fortran not in (0, 1))
-    return _array(data, dtype, shape, "F" if is_fortran else "C", budget)
+    def _frombuffer(self, data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+        """``_frombuffer(buffer, dtype, shape, order)``, as protocol 5 writes arrays."""
+        _damaged_if(order not in ("C", "F"))
+        return _Array(self._array(data, dtype, shape, order))
 
+    def _scalar(self, dtype: Any, data: Any) -> _Array:
+        """``scalar(dtype, bytes)``: a NumPy number, as some learning-rate schedules hold it."""
+        return _Array(self._array(data, dtype, (), "C")[()])
 
-def _from_buffer(arguments: Tuple[Any, ...], budget: "_Budget") -> _Array:
-    """``_frombuffer(buffer, dtype, shape, order)``, as protocol 5 writes arrays."""
-    data, dtype, shape, order = arguments
-    _damaged_if(order not in ("C", "F"))
-    return _Array(_array(data, dtype, shape, order, budget))
+    def _array(self, data: Any, dtype: Any, shape: Any, order: str) -> Array:
+        _damaged_if(type(dtype) is not _Dtype or not dtype.complete)
+        kind: np.dtype[Any] = dtype.dtype
+        _damaged_if(type(data) not in (bytes, bytearray, str) or type(shape) is not tuple)
+        if len(shape) > MAX_RANK:
+            raise _Refused(f"holds an array of more than {MAX_RANK} dimensions, {_SO}")
+        if any(type(size) is not int or not 1 <= size < 2**63 for size in shape):
+            raise _Refused(f"holds an array of an impossible shape, {_SO}")
+        if math.prod(shape) * kind.itemsize != len(data):
+            held = f"{len(data):,} bytes for a {kind} array of shape {list(shape)}"
+            raise _Refused(f"holds {held}, so it {_DAMAGED}")
+        self._budget.take(len(data))
+        # A byte string of Python 2 was read as latin1 text, as Paddle reads it.
+        content = data.encode("latin1") if type(data) is str else data
+        flat = np.frombuffer(content, dtype=kind)
+        # The copy owns its memory and can be written to, unlike a view of the file's bytes.
+        return np.array(flat.reshape(shape, order="F" if order == "F" else "C"), order="C")
 
+    def _dtype(self, code: Any, align: Any, copy: Any) -> _Dtype:
+        """``dtype('f4', False, True)``; the byte order comes with the state."""
+        _damaged_if(type(code) is not str or align not in (0, 1) or copy not in (0, 1))
+        if code not in _DTYPES:
+            raise _Refused(f"asks for an array of dtype {_shown(code)}, {_SO}")
+        return _Dtype(_DTYPES[code])
 
-def _array(data: Any, dtype: Any, shape: Any, order: str, budget: "_Budget") -> Array:
-    _damaged_if(type(dtype) is not _Dtype or not dtype.complete)
-    kind: np.dtype[Any] = dtype.dtype
-    _damaged_if(type(data) not in (bytes, bytearray, str) or type(shape) is not tuple)
-    if len(shape) > MAX_RANK:
-        raise _Refused(f"holds an array of more than {MAX_RANK} dimensions, {_SO}")
-    if any(type(size) is not int or not 1 <= size < 2**63 for size in shape):
-        raise _Refused(f"holds an array of an impossible shape, {_SO}")
-    if math.prod(shape) * kind.itemsize != len(data):
-        held = f"{len(data):,} bytes for a {kind} array of shape {list(shape)}"
-        raise _Refused(f"holds {held}, so it {_DAMAGED}")
-    budget.take(len(data))
-    # A byte string of Python 2 was read as latin1 text, as Paddle reads it.
-    content = data.encode("latin1") if type(data) is str else data
-    flat = np.frombuffer(content, dtype=kind)
-    # The copy owns its memory and can be written to, unlike a view of the file's bytes.
-    return np.array(flat.reshape(shape, order="F" if order == "F" else "C"), order="C")
-
-
-def _scalar(arguments: Tuple[Any, ...], budget: "_Budget") -> _Array:
-    """``scalar(dtype, bytes)``: a NumPy number, as some learning-rate schedules hold it."""
-    dtype, data = arguments
-    return _Array(_array(data, dtype, (), "C", budget)[()])
-
-
-def _dtype(arguments: Tuple[Any, ...], _: "_Budget") -> _Dtype:
-    """``dtype('f4', False, True)``; the byte order comes with the state."""
-    code, align, copy = arguments
-    _damaged_if(type(code) is not str or align not in (0, 1) or copy not in (0, 1))
-    if code not in _DTYPES:
-        raise _Refused(f"asks for an array of dtype {_shown(code)}, {_SO}")
-    return _Dtype(_DTYPES[code])
+    def _encode(self, text: Any, encoding: Any) -> bytes:
+        """``encode(text, 'latin1')``, as Python 3 writes bytes in the protocols of Python 2."""
+        if type(text) is not str or encoding != "latin1":
+            raise _Refused(f"asks for an encoding other than latin1, {_SO}")
+        self._budget.take(len(text))
+        return text.encode("latin1")
 
 
 def _check_dtype_state(dtype: "np.dtype[Any]", state: Tuple[Any, ...]) -> None:
@@ -365,15 +325,6 @@ def _check_dtype_state(dtype: "np.dtype[Any]", state: Tuple[Any, ...]) -> None:
     order = "|" if dtype.itemsize == 1 else "<"
     if state != (3, order, None, None, None, -1, -1, 0):
         raise _Refused(f"asks for a dtype that is more than a plain number, {_SO}")
-
-
-def _encode(arguments: Tuple[Any, ...], budget: "_Budget") -> bytes:
-    """``encode(text, 'latin1')``, as Python 3 writes bytes in the protocols of Python 2."""
-    text, encoding = arguments
-    if type(text) is not str or encoding != "latin1":
-        raise _Refused(f"asks for an encoding other than latin1, {_SO}")
-    budget.take(len(text))
-    return text.encode("latin1")
 
 
 @dataclass
@@ -400,7 +351,7 @@ def _plain(value: Any, budget: _Budget, depth: int) -> Any:
     budget.take(0)
     if depth == 0:
         raise _Refused(f"is nested more than {MAX_NESTING} deep, {_SO}")
-    if type(value) is dict:
+    if type(value) is _Names:
         return {_text(k, budget): _plain(item, budget, depth - 1) for k, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(_plain(item, budget, depth - 1) for item in value)
@@ -428,12 +379,6 @@ def _is_name(text: str) -> bool:
     return len(text) <= MAX_NAME_LENGTH and text.isprintable()
 
 
-def _asks_to_run(module_and_name: str) -> _Refused:
-    dotted = _shown(module_and_name.replace(" ", "."))
-    which = f"which no file written by {_WRITER} does"
-    return _Refused(f"asks to run {dotted}, {which}; it was not run")
-
-
 def _truncated(size: int) -> _Refused:
     return _Refused(f"ends in the middle of its data (truncated after {size:,} bytes?)")
 
@@ -444,67 +389,25 @@ def _shown(text: str) -> str:
     return start if len(text) <= 80 else f"{start}…"
 
 
-def _python2_string(line: bytes) -> str:
-    """A byte string as protocol 0 has it, ``'…'`` with escapes; read as latin1 text."""
-    _damaged_if(len(line) < 2 or line[:1] not in (b"'", b'"') or line[:1] != line[-1:])
-    # As the unpickler does it; typeshed takes the result for a str.
-    return cast(bytes, codecs.escape_decode(line[1:-1])[0]).decode("latin1")
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+_INSTRUCTIONS = frozenset(
+    "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT"
+    " BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINBYTES"
+    " SHORT_BINBYTES BYTEARRAY8 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND"
+    " APPENDS EMPTY_DICT DICT SETITEM SETITEMS PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET"
+    " LONG_BINGET GLOBAL STACK_GLOBAL INST REDUCE BUILD".split()
+)
 
-
-# The functions that a genuine file names, and what stands in for them.
-_FUNCTIONS: Dict[str, Callable[[Tuple[Any, ...], _Budget], Any]] = {
-    "multiarray _reconstruct": _reconstruct,
-    "numeric _frombuffer": _from_buffer,
-    "multiarray scalar": _scalar,
+# The functions that a genuine file names, by the methods of ``_Reader`` that stand in for them.
+_FUNCTIONS = {
+    "multiarray _reconstruct": "reconstruct",
+    "numeric _frombuffer": "frombuffer",
+    "multiarray scalar": "scalar",
 }
 _GLOBALS = {
     **{f"numpy.core.{name}": function for name, function in _FUNCTIONS.items()},
     **{f"numpy._core.{name}": function for name, function in _FUNCTIONS.items()},
-    "numpy ndarray": _NDARRAY,
-    "numpy dtype": _dtype,
-    "_codecs encode": _encode,
+    "numpy ndarray": "ndarray",
+    "numpy dtype": "dtype",
+    "_codecs encode": "encode",
 }
-
-# pickletools takes the texts of protocol 0 for ASCII; Python 2 put arrays' bytes into them.
-_TEXT_LINES: Dict[str, Callable[[bytes], str]] = {
-    "STRING": _python2_string,
-    "UNICODE": lambda line: line.decode("raw-unicode-escape"),
-}
-
-_PUSHED = (
-    "STOP", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT",
-    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
-    "BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8",
-)  # fmt: skip
-_HANDLERS: Dict[str, Callable[[_Interpreter, Any], None]] = {
-    "PROTO": _Interpreter.protocol,
-    "FRAME": _Interpreter.frame,
-    **dict.fromkeys(_PUSHED, _Interpreter.push),
-    "NONE": lambda machine, _: machine.push(None),
-    "NEWTRUE": lambda machine, _: machine.push(True),
-    "NEWFALSE": lambda machine, _: machine.push(False),
-    "MARK": _Interpreter.mark,
-    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
-    "TUPLE1": lambda machine, _: machine.tuple_of(1),
-    "TUPLE2": lambda machine, _: machine.tuple_of(2),
-    "TUPLE3": lambda machine, _: machine.tuple_of(3),
-    "EMPTY_LIST": lambda machine, _: machine.push([]),
-    "LIST": lambda machine, _: machine.push(machine.since_mark()),
-    "APPEND": _Interpreter.append,
-    "APPENDS": lambda machine, _: machine.extend(machine.since_mark()),
-    "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "DICT": _Interpreter.dict_since_mark,
-    "SETITEM": _Interpreter.set_item,
-    "SETITEMS": lambda machine, _: machine.store(machine.since_mark()),
-    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Interpreter.put),
-    "MEMOIZE": _Interpreter.memoize,
-    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Interpreter.get),
-    "GLOBAL": _Interpreter.named_global,
-    "STACK_GLOBAL": _Interpreter.stack_global,
-    "INST": _Interpreter.instance,
-    "REDUCE": _Interpreter.reduce,
-    "BUILD": _Interpreter.build,
-}
-
-_OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
