@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Trainer", "create_model", "fit", "load_config",  # noqa: F405
-    "load_data", "load_model", "register", "save_data",  # noqa: F405
+    "load_data", "load_model", "register",  # noqa: F405
 ]  # fmt: skip
 
 

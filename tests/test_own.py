@@ -6,7 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from helpers import same, verb
+from helpers import DIGITS, same, verb
 
 from mnist.base import own_code
 from mnist.base.errors import InputError
@@ -108,6 +108,8 @@ def test_they_are_evaluated_reported_and_exported_under_their_names(folder, trai
     found = json.loads(done.stdout)
     assert found["accuracy"] > 0.8
     assert [row["class"] for row in found["per_class"]] == ["A", "B", "Z+", "三"]
+    other = verb("evaluate", *named, "--data", DIGITS, cwd=folder, check=2)
+    assert "has the classes 0, 1" in other.stderr and "tells apart A, B" in other.stderr
     assert "per class" in verb("evaluate", *named, cwd=folder, check=0).stdout
     verb("report", "checkpoints", *named, cwd=folder, check=0)
     page = (folder / "report.html").read_text()

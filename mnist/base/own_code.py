@@ -40,7 +40,7 @@ def load(name: str) -> Any:
     if name not in _folders:
         raise InputError(
             f"{name} is code of your own, which no checkpoint has run by naming it; if you trust"
-            f" it, add --model {name}"
+            f" it, add --model {name} (in Python: mnist.register its class)"
         )
     module, _, kind = name.partition(":")
     path = sys.path[:]

@@ -227,9 +227,13 @@ def read_state(path: Path) -> RunState:
         raise InputError(f"{source}: {where}: {first['msg']}") from error
 
 
-def classes_of(path: Path) -> Classes:
-    """What a checkpoint's labels are called, or a pair's, without reading its arrays."""
-    return read_state(path).classes if follow(path).is_dir() else DIGITS
+def classes_of(name: Optional[PathLike], folder: PathLike) -> Classes:
+    """What the labels are called of what ``locate`` finds, as far as its state tells."""
+    try:
+        path = locate(name, folder)
+        return read_state(path).classes if follow(path).is_dir() else DIGITS
+    except InputError:  # Whoever reads all of it tells what is wrong.
+        return DIGITS
 
 
 def read_json(path: Path) -> Dict[str, Any]:

@@ -56,6 +56,9 @@ def data_set_of(source: "Checkpoint", path: Optional[PathLike]) -> dataset.Datas
     if chosen is None:
         raise InputError(f"{source.path}: does not say what it was trained on; name --data FILE")
     data = dataset.load(chosen)
+    if tuple(data.classes) != tuple(source.classes):
+        names = (", ".join(classes) for classes in (data.classes, source.classes))
+        raise InputError("{}: has the classes {}; the model tells apart {}".format(chosen, *names))
     if path is None and not was_trained_on(source, data):
         warn(has_changed(source, data))
     return data

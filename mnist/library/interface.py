@@ -18,12 +18,11 @@ from mnist.base.files import PathLike, find_input
 from mnist.base.signals import StopRequest
 from mnist.checkpoints.store import CheckpointStore
 from mnist.config import Config
-from mnist.config import classes as naming
 from mnist.config.classes import DIGITS, Classes
 from mnist.config.schema import LoaderConfig
-from mnist.data import course_json, dataset, obtain
+from mnist.data import dataset, obtain
 from mnist.data.dataset import Dataset, Split
-from mnist.data.digits import SIDE, Samples
+from mnist.data.digits import SIDE
 from mnist.fluid import environment, places
 from mnist.fluid.door import fluid
 from mnist.fluid.feeding import feed
@@ -50,24 +49,6 @@ def load_data(path: Optional[PathLike] = None) -> Dataset:
     if path is not None:
         return dataset.load(path)
     return obtain.obtain(configs.default([f"data.fallback={obtain.BUNDLED_DIGITS}"]).data)[0]
-
-
-def save_data(
-    path: PathLike, train: Samples, valid: Samples, eval: Samples, classes: Classes = DIGITS
-) -> Dataset:
-    """Write images, uint8 ``[N,28,28]``, and labels, int ``[N]``, as a data set; returns it."""
-    try:
-        names = naming.check(list(classes))
-    except ValueError as error:
-        raise InputError(f"classes: {error}") from error
-    for images, labels in (train, valid, eval):
-        shape = np.shape(images)
-        if shape[1:] != (SIDE, SIDE) or np.asarray(images).dtype != np.uint8:
-            raise InputError(f"{path}: images must be uint8 [N,28,28], not {list(shape)}")
-        if np.shape(labels) != shape[:1]:
-            raise InputError(f"{path}: {shape[0]} images, but labels {list(np.shape(labels))}")
-    course_json.write(path, (train, valid, eval), classes=names)
-    return dataset.load(path)
 
 
 def load_config(path: Optional[PathLike] = None, *settings: str) -> Config:
@@ -183,7 +164,7 @@ class Predictor(predictor.Predictor):
         uint8 ``[N,28,28]`` in the form of a data set, which is taken as it is.
         """
         if isinstance(pictures, np.ndarray) and pictures.shape[1:] == (SIDE, SIDE):
-            return super().predict(pictures)
+            return super().predict(pictures) if pictures.dtype == np.uint8 else self._form(pictures)
         if not isinstance(pictures, (list, tuple)):
             return self.predict([pictures])[0]
         return super().predict(np.stack([self._form(picture) for picture in pictures]))

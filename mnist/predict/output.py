@@ -46,7 +46,7 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
     """Predict every picture and return the exit code: 2 if any could not be read."""
     names = files.find(paths)
     targets = _targets(names, options) if options.many else {}
-    read = _reader(reading.locate(options.checkpoint, find_input("checkpoints")), options.many)
+    read = _reader(options)
     with files.reading(names, read) as results:
         from mnist.model.predictor import Predictor
 
@@ -59,12 +59,12 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
             return _predict_all(counted, model, options, writer, targets)
 
 
-def _reader(checkpoint: Path, many: bool) -> files.Reader:
+def _reader(options: Options) -> files.Reader:
     """How a checkpoint's pictures are read, which depends on whether they are of digits."""
-    classes = reading.classes_of(checkpoint)
-    if many and not are_digits(classes):
-        raise InputError(f"--many finds digits; {checkpoint} tells apart {', '.join(classes)}")
-    return read_many if many else plain.reader_of(classes)
+    classes = reading.classes_of(options.checkpoint, find_input("checkpoints"))
+    if options.many and not are_digits(classes):
+        raise InputError(f"--many finds digits; the model tells apart {', '.join(classes)}")
+    return read_many if options.many else plain.reader_of(classes)
 
 
 def read_many(source: Source) -> Any:
