@@ -39,7 +39,7 @@ class Model(fluid.dygraph.Layer):
     ``classes`` are the names of what its outputs stand for.
     """
 
-    def __init__(self, config: ModelConfig, seed: int, classes: Classes) -> None:
+    def __init__(self, config: ModelConfig, seed: int, classes: Classes = DIGITS) -> None:
         super().__init__()
         self.config, self.classes = config, tuple(classes)
         self.outputs = outputs_of(config.loss, len(classes))
