@@ -1,25 +1,48 @@
-"""``python -m mnist``: the verbs, one line each."""
+"""``python -m mnist``, or ``mnist``: the verbs, as one command; --help has a line for each."""
 
-import sys
+from mnist.base import preflight
 
-VERBS = """\
-usage: python -m mnist.VERB [OPTION...]
+preflight.check_or_exit()
 
-  python -m mnist.prepare    make data/mnist.json.gz from the four official MNIST files
-  python -m mnist.train      train a model as a config says, or go on from a checkpoint
-  python -m mnist.evaluate   accuracy, loss and confusion matrix of a checkpoint on a split
-  python -m mnist.report     a run, or several compared, on one HTML page to look at
-  python -m mnist.predict    read the digits in pictures
-  python -m mnist.export     a model for other programs: ONNX, Paddle's inference model, weights
-  python -m mnist.serve      a page to draw digits on, and an HTTP interface
+from importlib import import_module
+from typing import List, Optional
 
-Each has a --help of its own."""
+import click
+
+from mnist.base import command
+from mnist.base.errors import nearest
+
+VERBS = ["prepare", "train", "evaluate", "report", "predict", "export", "serve"]
+
+
+class _Verbs(click.Group):
+    """Each verb is imported when it is asked for."""
+
+    def list_commands(self, _: click.Context) -> List[str]:
+        return VERBS
+
+    def get_command(self, context: click.Context, name: str) -> Optional[click.Command]:
+        if name not in VERBS:
+            context.fail(f"No such verb: {name}{nearest(name, VERBS)}")
+        found: click.Command = import_module(f"mnist.{name}.__main__").main
+        return found
+
+
+@click.group(
+    cls=_Verbs, subcommand_metavar="VERB [OPTIONS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+def verbs() -> None:
+    """Handwritten digits on PaddlePaddle 1.8.5; each VERB has a --help of its own.
+
+    mnist VERB, python -m mnist VERB and python -m mnist.VERB are the same.
+    """
+
+
+def main() -> None:
+    """Run the verb that the command line names, and exit as it does."""
+    command.run(verbs)
+
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in ([], ["-h"], ["--help"]):
-        print(
-            f"error: {sys.argv[1]}: a verb is called as python -m mnist.VERB (see python -m mnist)",
-            file=sys.stderr,
-        )
-        sys.exit(2)
-    print(VERBS)
+    main()

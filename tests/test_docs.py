@@ -44,6 +44,21 @@ def test_every_relative_link_leads_to_a_file(document):
 
 
 @lru_cache(maxsize=None)
+def anchors_in(path):
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)", without_code_blocks(path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_document
+def test_every_anchor_is_a_heading_of_its_page(document):
+    text = without_code_blocks(document.read_text())
+    targets = re.findall(r"\]\((?![a-z]+:)([^)\s#]*)#([^)\s]+)\)", text)
+    pages = [(document.parent / page if page else document, anchor) for page, anchor in targets]
+    assert [(str(p), anchor) for p, anchor in pages if anchor not in anchors_in(p)] == []
+
+
+@lru_cache(maxsize=None)
 def names_in(path):
     """Every function, class and constant of a module, and ``Class.member``."""
     names = set()
@@ -91,43 +106,47 @@ def test_every_module_that_is_named_exists(document):
         assert not name or name in names_in(path), f"mnist.{dotted}"
 
 
-def test_the_course_document_names_a_place_for_each_question():
-    text = (ROOT / "docs" / "course.md").read_text()
+LINE_OF_OURS = re.compile(
+    r"\[`(mnist/[\w/]+\.py)`\]\([^)]*\)\s+`([A-Za-z_][\w.]*)`"  # a name in a file
+    r"(?::\s+|：)`([^`]+)`"  # and the line itself
+)
+
+
+@pytest.mark.parametrize("name", ["course.md", "course.zh-CN.md"])
+def test_the_course_names_a_line_of_ours_for_each_question(name):
+    text = (ROOT / "docs" / name).read_text()
     questions = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
-    assert len(questions) == 18  # 17 and Embedding
+    numbers = [int(number) for number in re.findall(r"^## (\d+)\.", text, re.MULTILINE)]
+    assert numbers == list(range(1, 18)) and len(questions) == 19  # and place and first model
     for question in questions:
-        assert list(named_places(question)), question.splitlines()[0]
+        lines = LINE_OF_OURS.findall(question)
+        assert lines or question.startswith("1. "), question.splitlines()[0]
+        for file, _, line in lines:
+            assert line in (ROOT / file).read_text(), (file, line)
 
 
 # --- snippets --------------------------------------------------------------------------
 
-RUN_SNIPPETS = """
-import re, sys
-path = sys.argv[1]
-text = open(path).read()
-names, count = {}, 0
-for block in re.finditer(r"^```python\\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-    lines_before = text[: block.start(1)].count("\\n")
-    exec(compile("\\n" * lines_before + block.group(1), path, "exec"), names)
-    count += 1
-print(count)
-"""
 
-
-@pytest.mark.parametrize("name", ["course.md", "paddle-1.8.5.md"])
-def test_every_python_snippet_runs(name, tmp_path):
+@pytest.mark.parametrize("name", ["course.md", "messages.md", "paddle-1.8.5.md"])
+def test_every_python_snippet_runs_or_fails_as_the_page_says(name, tmp_path):
     document = ROOT / "docs" / name
+    # The pages read ../../data, as seen from the notebooks.
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    place = tmp_path / "docs" / "course"
+    place.mkdir(parents=True)
     quick = {"OMP_NUM_THREADS": "1", "GLOG_minloglevel": "2", "FLAGS_use_pinned_memory": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", RUN_SNIPPETS, str(document)],
-        cwd=str(tmp_path),
+        [sys.executable, str(ROOT / "tests" / "material" / "snippets.py"), str(document)],
+        cwd=str(place),
         env=environment(quick),
         capture_output=True,
         text=True,
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert int(done.stdout) == document.read_text().count("\n```python\n") > 10
+    count = int(done.stdout.splitlines()[-1])
+    assert count == len(re.findall(r"^```python\b", document.read_text(), re.MULTILINE)) > 10
 
 
 def commands_in(document):

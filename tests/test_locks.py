@@ -8,7 +8,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).resolve().parents[1]
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-gpu.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-gpu.lock",
+    "requirements-uv.lock",
+)
 PIN = re.compile(r"([a-z0-9-]+)==([\w.]+) ((--hash=sha256:[0-9a-f]{64} ?)+)")
 
 

@@ -1,20 +1,27 @@
 """./run: a copy of the script in a folder of its own, with a stand-in for Python 3.8."""
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import pytest
 
-RUN = Path(__file__).resolve().parents[1] / "run"
+from mnist.__main__ import VERBS
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = ROOT / "run"
 
 # What ./run calls besides Python. Nothing else is on its PATH here, so that no Python 3.8 of
 # the machine can be found.
-TOOLS = ["bash", "cat", "cp", "cut", "df", "dirname", "echo", "env", "grep", "mkdir", "mv"]
+TOOLS = ["bash", "cat", "chmod", "cp", "cut", "df", "dirname", "echo", "env", "grep", "mkdir", "mv"]
 TOOLS += ["readlink", "rm", "rmdir", "sh", "sleep", "tail", "true", "uname"]
 
 # Does in a moment what Python does in half a minute, and writes down what it was asked.
@@ -155,7 +162,8 @@ def test_alone_it_shows_the_usual_commands_and_makes_nothing(project, arguments)
     result = project.run(*arguments)
     assert result.returncode == 0
     assert "usage: ./run COMMAND" in result.stdout
-    assert "python -m mnist.train" in result.stdout
+    for verb in VERBS:
+        assert f"python -m mnist.{verb}" in result.stdout
     assert not project.venv.exists()
 
 
@@ -302,13 +310,107 @@ def test_an_empty_folder_is_nobodys(project):
     assert project.run("true").returncode == 0
 
 
+def names_the_three_ways(line):
+    assert "no Python 3.8 found" in line and "docs/setup.md" in line
+    return all(
+        way in line for way in ("pyenv install 3.8", "conda create", "uv python install 3.8")
+    )
+
+
 def test_no_python_says_how_to_get_one(bare):
     result = bare.run("true")
     assert result.returncode == 2
-    line = one_line(result)
-    assert "no Python 3.8 found" in line
-    for way in ("pyenv install 3.8", "conda create", "uv python install 3.8"):
-        assert way in line
+    assert names_the_three_ways(one_line(result))
+
+
+# Any Python 3 with pip, which can install one thing: a uv that gets a Python 3.8 like STAND_IN.
+PIP_STAND_IN = """\
+#!/bin/sh
+case "$*" in
+    *ensurepip*) exit 3 ;;
+    *'-m pip --version') ;;
+    *'-m pip install'*) echo "pip of another Python" >>"$CALLS"
+        [ -z "$NO_NETWORK" ] || { echo "ERROR: No matching distribution found"; exit 1; }
+        while [ "$1" != --target ]; do shift; done
+        mkdir -p "$2/bin" && cp "$UV" "$2/bin/uv" ;;
+    *) exec "$REAL_PYTHON" "$@" ;;
+esac
+"""
+UV_STAND_IN = """\
+#!/bin/sh
+case "$(pwd) $*" in
+    *--version) exit 0 ;;
+    '/ python find 3.8') exit 2 ;;
+    '/ python install 3.8') echo "uv install" >>"$CALLS"
+        [ -z "$NO_DOWNLOAD" ] || { printf 'error: no luck\\n  Caused by: HTTP 404\\n' >&2; exit 1; }
+        root=${UV_PYTHON_INSTALL_DIR:-$HOME/.local/share/uv/python}/cpython-3.8.20-linux/bin
+        mkdir -p "$root" && cp "$STAND_IN" "$root/python3.8" ;;
+esac
+"""
+
+
+@pytest.fixture
+def without(bare):
+    """A project on a machine without Python 3.8 and with what can get one."""
+    for name, text in (("UV", UV_STAND_IN), ("STAND_IN", STAND_IN)):
+        bare.env[name] = str(write_program(bare.root / "stand-ins" / name, text))
+    return bare
+
+
+def test_where_there_is_no_python_38_any_other_gets_one_once(without):
+    without.add_to_path("python3", PIP_STAND_IN)
+    first = without.run("echo", "hello")
+    assert (first.returncode, first.stdout) == (0, "hello\n"), first.stderr
+    getting, making = first.stderr.splitlines()[:2]
+    assert "no Python 3.8 found" in getting and f"into {without.folder}/.python" in getting
+    assert f"making .venv with {without.folder}/.python/cpython-3.8.20-linux" in making
+    assert without.count("uv") == 1 and not (without.folder / ".venv.log").exists()
+    shutil.rmtree(str(without.venv))
+    again = without.run("true")
+    assert again.returncode == 0 and "getting one" not in again.stderr
+    assert without.count("uv") == 1
+
+
+def test_the_uv_that_is_there_is_used_and_keeps_its_own_place(without):
+    without.add_to_path("python3", PIP_STAND_IN)
+    without.add_to_path("uv", UV_STAND_IN)
+    result = without.run("true")
+    assert result.returncode == 0, result.stderr
+    assert "uv gets one" in result.stderr and f"{without.home}/.local/share/uv" in result.stderr
+    assert without.calls.read_text().split("\n")[0] == "uv install"
+    assert not (without.folder / ".python").exists()
+
+
+def test_a_shim_that_is_no_uv_is_passed_over(without):
+    without.add_to_path("uv", BROKEN_SHIM)
+    without.add_to_path("python3", PIP_STAND_IN)
+    assert without.run("true").returncode == 0
+
+
+def test_another_python_without_pip_gets_nothing(without):
+    without.add_to_path("python3", '#!/bin/sh\necho "No module named pip" >&2; exit 1\n')
+    result = without.run("true")
+    assert result.returncode == 2 and names_the_three_ways(one_line(result))
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("NO_NETWORK", "ERROR: No matching distribution"), ("NO_DOWNLOAD", "Caused by: HTTP 404")],
+)
+def test_what_cannot_be_got_is_one_line_with_the_reason_and_the_three_ways(without, fault, reason):
+    without.add_to_path("python3", PIP_STAND_IN)
+    result = without.run("true", **{fault: "1"})
+    _, line = result.stderr.splitlines()
+    assert result.returncode == 2 and reason in line and names_the_three_ways(line)
+    assert without.run("true").returncode == 0
+
+
+def test_two_at_once_get_one_python(without):
+    without.add_to_path("python3", PIP_STAND_IN)
+    processes = [without.start("echo", "hello", PIP_SECONDS="0.5") for _ in range(2)]
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [output for output, _ in outputs] == ["hello\n", "hello\n"], outputs
+    assert without.calls.read_text().count("pip of another Python") == 1
 
 
 def test_a_shim_that_is_no_interpreter_is_passed_over(bare):
@@ -375,10 +477,11 @@ def test_another_kind_of_machine_is_refused_first(project, machine):
     assert project.calls.read_text() == ""
 
 
-def test_a_missing_libgomp_is_named_before_the_installation(project):
+def test_a_missing_libgomp_is_named_before_the_installation_with_what_to_type(project):
     result = project.run("true", NO_LIBGOMP="1")
     assert result.returncode == 2
-    assert "libgomp1" in one_line(result)
+    sudo = "sudo " if os.geteuid() else ""
+    assert f"'{sudo}apt-get update && {sudo}apt-get install -y libgomp1'" in one_line(result)
     assert not project.venv.exists()
 
 
@@ -451,3 +554,132 @@ def test_with_a_real_python_the_package_is_found_from_any_folder(bare, tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"{bare.venv}\n"
     assert list(package.glob("__pycache__/hello.*.pyc"))
+    # The command `mnist` takes nothing from the working directory.
+    (package / "__main__.py").write_text("import sys\ndef main():\n    print(sys.argv[1:])\n")
+    (tmp_path / "mnist.py").write_text("raise SystemExit('not ours')\n")
+    assert bare.run("mnist", "a b", cwd=tmp_path).stdout == "['a b']\n"
+    (bare.venv / "bin" / "mnist").unlink()
+    assert bare.run("mnist", "again", cwd=tmp_path).stdout == "['again']\n"
+    hiding = bare.run("mnist", "x", PYTHONPATH=str(tmp_path))
+    assert hiding.returncode == 2 and "hides the package mnist" in one_line(hiding)
+
+
+# --- a real Python 3.8 by a real uv, of mirrors in folders -------------------------------
+
+RELEASE = "20240107"
+ARCHIVE = f"cpython-3.8.18+{RELEASE}-x86_64-unknown-linux-gnu-install_only.tar.gz"
+DOWNLOADS = "https://github.com/astral-sh/python-build-standalone/releases/download"
+NOT_NEEDED = {"test", "site-packages", "__pycache__", "idlelib", "tkinter", "lib2to3"}
+
+
+@pytest.fixture(scope="module")
+def python_mirror(tmp_path_factory):
+    """The running Python as uv would find it on a mirror; returns uv's settings for that."""
+    folder = tmp_path_factory.mktemp("mirror of Pythons")
+    base = Path(os.path.realpath(sys.base_prefix))
+    archive = folder / RELEASE / ARCHIVE
+    archive.parent.mkdir()
+
+    def needed(entry):
+        return None if NOT_NEEDED & set(entry.name.split("/")) else entry
+
+    with tarfile.open(str(archive), "w:gz", compresslevel=1) as file:
+        for path in [base / "bin/python3.8", base / "lib/python3.8", *base.glob("lib/libpython3*")]:
+            file.add(str(path), f"python/{path.relative_to(base)}", filter=needed)
+    entry = {
+        "name": "cpython", "arch": {"family": "x86_64", "variant": None}, "os": "linux",
+        "libc": "gnu", "major": 3, "minor": 8, "patch": 18, "prerelease": "", "variant": None,
+        "url": f"{DOWNLOADS}/{RELEASE}/{ARCHIVE.replace('+', '%2B')}", "build": RELEASE,
+        "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
+    }  # fmt: skip
+    (folder / "downloads.json").write_text(json.dumps({"cpython-3.8.18-linux-x86_64-gnu": entry}))
+    return {
+        "UV_PYTHON_INSTALL_MIRROR": folder.as_uri(),
+        "UV_PYTHON_DOWNLOADS_JSON_URL": str(folder / "downloads.json"),
+    }
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """The pinned uv in a package index of its own; returns pip's setting for that."""
+    folder = tmp_path_factory.mktemp("index") / "simple"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--quiet"]
+    command += ["-r", str(ROOT / "requirements-uv.lock"), "-d", str(folder / "uv")]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        pytest.skip(f"the package index cannot be reached: {done.stderr.splitlines()[-1]}")
+    (wheel,) = (folder / "uv").iterdir()
+    (folder / "uv" / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    return {"PIP_INDEX_URL": folder.as_uri()}
+
+
+@pytest.fixture
+def other(bare):
+    """A machine whose one Python is another, with pip; everything else is hidden."""
+    works = "import sys, pip; sys.exit(sys.version_info[:2] == (3, 8))"
+    places = [Path("/usr/bin/python3"), *Path.home().glob(".pyenv/versions/3.*/bin/python3")]
+    found = [
+        path
+        for path in places
+        if path.exists()
+        and not subprocess.run([str(path), "-c", works], stderr=subprocess.DEVNULL).returncode
+    ]
+    if not found:
+        pytest.skip("there is no other Python 3 with pip here")
+    bare.add_to_path("python3", f'#!/bin/sh\nexec "{found[0]}" "$@"\n')
+    shutil.copy(str(ROOT / "requirements-uv.lock"), str(bare.folder))
+    return bare
+
+
+@pytest.mark.slow
+def test_a_real_uv_from_a_mirror_gets_a_real_python_from_a_mirror(other, index, python_mirror):
+    there = sorted(other.home.rglob("*"))
+    result = other.run("python", "-c", "import ssl, sys; print(sys.version, sys.base_prefix)",
+                       **index, **python_mirror)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("3.8.") and f"{other.folder}/.python/" in result.stdout
+    assert sorted(other.home.rglob("*")) == there  # Nothing is left outside the project's folder.
+    shutil.rmtree(str(other.venv))
+    assert "getting one" not in other.run("true").stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wall", ["no index", "no mirror", "another file"])
+def test_behind_a_wall_it_says_what_was_refused(other, index, python_mirror, wall, tmp_path):
+    settings = {**index, **python_mirror}
+    if wall == "no index":
+        settings["PIP_INDEX_URL"] = "http://127.0.0.1:9/simple"
+    elif wall == "no mirror":
+        settings["UV_PYTHON_INSTALL_MIRROR"] = "http://127.0.0.1:9"
+    else:
+        settings["UV_PYTHON_INSTALL_MIRROR"] = tmp_path.as_uri()
+        (tmp_path / RELEASE).mkdir()
+        (tmp_path / RELEASE / ARCHIVE).write_bytes(b"something else")
+    result = other.run("true", **settings)
+    _, line = result.stderr.splitlines()
+    assert result.returncode == 2 and names_the_three_ways(line)
+    assert re.search(r"and none could be got \((ERROR|error|Caused by): .+\)", line)
+    assert not other.venv.exists()
+
+
+@pytest.mark.slow
+def test_the_readmes_first_command_trains_where_there_is_no_python_38(other, index, python_mirror):
+    """All of the project as Git has it, its real locks, and a training."""
+    files = subprocess.check_output(["git", "ls-files", "-z"], cwd=str(ROOT), text=True)
+    for name in filter(None, files.split("\0")):
+        (other.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(str(ROOT / name), str(other.folder / name))
+    for tool in ("awk", "ldd"):  # with which Paddle's import asks for glibc's version
+        (other.root / "tools" / tool).symlink_to(shutil.which(tool))
+    # uv from the folder, the packages from the index of this machine, if need be from pip's cache.
+    cache = subprocess.check_output([sys.executable, "-m", "pip", "cache", "dir"], text=True)
+    settings = {"PIP_EXTRA_INDEX_URL": index["PIP_INDEX_URL"], "PIP_CACHE_DIR": cache.strip()}
+    settings.update({name: value for name, value in os.environ.items() if name.startswith("PIP_")})
+    command = re.search(r"^\$ \./run (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE).group(
+        1
+    )
+    process = other.start(*command.split(), cwd=other.folder, **settings, **python_mirror)
+    output, errors = process.communicate(timeout=900)
+    assert process.returncode == 0, errors
+    assert "no Python 3.8 found" in errors and "best on valid" in output
+    assert (other.folder / "checkpoints" / "best").exists()

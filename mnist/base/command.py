@@ -16,9 +16,16 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 # What `on_failure` was given.
 _at_failure: List[Callable[[int], None]] = []
 
-# For files and folders: the shell leaves the ~ of --to=~/x to us.
-path_option = partial(click.option, type=os.path.expanduser)
-path_argument = partial(click.argument, type=os.path.expanduser)
+
+class _Path(click.Path):
+    """Completed by the shell, which leaves the ~ of --to=~/x to us."""
+
+    def convert(self, value: Any, *_: Any) -> str:
+        return str(os.path.expanduser(value))
+
+
+path_option = partial(click.option, type=_Path())
+path_argument = partial(click.argument, type=_Path())
 
 # So many characters of an error that nobody has foreseen.
 _LONGEST_SUMMARY = 300
@@ -39,13 +46,17 @@ class _Verb(click.Command):
         self.params.append(click.Option(debug, is_flag=True, expose_value=False, help=says))
 
 
-verb = click.command(cls=_Verb)
+def verb(*examples: str) -> Callable[[_F], click.Command]:
+    """Make a function a verb; examples of what follows python -m mnist. close its --help."""
+    shown = "\n  python -m mnist.".join(["\b\nExamples:", *examples])
+    return click.command(cls=_Verb, epilog=shown)
+
 
 checkpoint_option = path_option(
     "--checkpoint",
     metavar="CHECKPOINT",
     help="A checkpoint folder, a folder of them (its best), a course prefix, or best, latest or"
-    " epochN [default: checkpoints/best].",
+    " epochN [default: checkpoints/best; to predict or serve before it exists, data/pretrained].",
 )
 assume_option = click.option(
     "--assume",
@@ -71,8 +82,9 @@ model_option = click.option(
     " my_models.py here.",
 )
 split_option = click.option(
-    "--split", default="eval", show_default=True, help="train, valid or eval."
-)
+    "--split", type=click.Choice(["train", "valid", "eval"]), default="eval", show_default=True,
+    help="The part of the data set.",
+)  # fmt: skip
 
 
 def data_option(

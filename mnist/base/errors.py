@@ -1,7 +1,7 @@
 """Errors meant for people: one line naming what is wrong, where, and the way out."""
 
 from contextlib import contextmanager
-from typing import Iterator, Type
+from typing import Iterable, Iterator, Type
 
 
 class MnistError(Exception):
@@ -22,6 +22,16 @@ def one_line(message: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message
     )
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """The name that was probably meant, as " (nearest: …)"; of a dict, what it has for the name."""
+    # Takes longer to import than all else that --help needs of this room.
+    from difflib import get_close_matches
+
+    shown = names if isinstance(names, dict) else {}
+    close = get_close_matches(word, list(names), n=1)
+    return f" (nearest: {shown.get(close[0], close[0])})" if close else ""
 
 
 class InputError(MnistError):

@@ -83,6 +83,11 @@ def newest(folder: Path) -> Path:
     )
 
 
+def is_any_in(folder: Path) -> bool:
+    """Whether there is a checkpoint, whole or not, or a pointer to one."""
+    return bool(checkpoints_in(folder)) or any(os.path.lexists(folder / name) for name in POINTERS)
+
+
 def copies_in(folder: Path) -> List[Path]:
     """Folders where pointers belong: what copying makes of symbolic links."""
     paths = [folder / name for name in POINTERS]

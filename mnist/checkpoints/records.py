@@ -57,8 +57,9 @@ class RunState(_Json):
     ``epoch`` counts finished epochs, ``step`` all batches trained, ``step_in_epoch`` those
     of the epoch under way, whose sums so far follow it. ``temperature`` is fitted on valid after
     an epoch (``mnist.model.calibration``); None before that, and for a regression. ``classes`` are
-    the names of the data's labels. ``kernels`` is what computed convolutions and
-    norms: ``fluid`` (Paddle's operators) or ``c``.
+    the names of the data's labels. ``kernels`` is what computed convolutions and norms: ``fluid``
+    (Paddle's operators) or ``c``. ``teachers`` are the SHA-256s of the parameters of the
+    checkpoints in ``train.teachers``.
     """
 
     format: int = FORMAT
@@ -76,6 +77,7 @@ class RunState(_Json):
     data_sha256: str = ""
     data_fallback: Optional[str] = None
     classes: Annotated[List[str], AfterValidator(check)] = list(DIGITS)
+    teachers: List[str] = []
     versions: Dict[str, str] = {}
     device: str = "CPU"
     kernels: str = "fluid"

@@ -1,12 +1,12 @@
 """What is wrong with a config, said in one line that names the key and how to write it."""
 
-import difflib
 import re
 import unicodedata
 from typing import Any, Dict, Iterator, List, Sequence, Tuple, Type, Union
 
 from pydantic import ValidationError
 
+from mnist.base.errors import nearest
 from mnist.config.schema import CHOICES, DEFAULT_NAMES, Config, Section, kind_of, sections_in
 
 _SHOWN = 4  # complaints at a time
@@ -88,9 +88,8 @@ def _of_unknown_key(key: str, last: str, value: Any, valid: List[str]) -> str:
 def _of_choice(key: str, value: Any) -> str:
     names = list(CHOICES[key])
     given = value.get("name")
-    close = difflib.get_close_matches(str(given), names, n=1)
-    nearest = f" (nearest: {close[0]})" if close else full_width(str(given))
-    return f"must be one of {', '.join(names)}, not {_shown(given)}{nearest}"
+    hint = nearest(str(given), names) or full_width(str(given))
+    return f"must be one of {', '.join(names)}, not {_shown(given)}{hint}"
 
 
 # Texts where a number is due, and how to write it; YAML 1.1 takes the first two for other numbers.
@@ -159,17 +158,16 @@ def _nearest(key: str, valid: List[str]) -> str:
     siblings = [name for name in valid if name.rpartition(".")[0] == section]
     by_last = {name.rpartition(".")[2]: name for name in reversed(valid)}
     by_initials = {"".join(word[0] for word in name.split("_")): by_last[name] for name in by_last}
-    for names in ({n.rpartition(".")[2]: n for n in siblings}, by_last):
-        close = difflib.get_close_matches(last, list(names), n=1, cutoff=0.6)
-        if close:
-            return f" (nearest: {names[close[0]]})"
+    hint = nearest(last, {name.rpartition(".")[2]: name for name in siblings})
+    hint = hint or nearest(last, by_last)
+    if hint:
+        return hint
     if last in by_initials:
         return f" (nearest: {by_initials[last]})"
     if siblings and section:
         return f" (there are: {', '.join(siblings)})"
-    sections = dict.fromkeys(name.partition(".")[0] for name in valid)
-    close = difflib.get_close_matches(key.partition(".")[0], list(sections), n=1, cutoff=0.6)
-    return f" (nearest: {close[0]})" if close else f" (sections: {', '.join(sections)})"
+    sections = list(dict.fromkeys(name.partition(".")[0] for name in valid))
+    return nearest(key.partition(".")[0], sections) or f" (sections: {', '.join(sections)})"
 
 
 def _shown(value: Any) -> str:

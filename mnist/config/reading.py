@@ -5,6 +5,7 @@ happens.
 """
 
 import codecs
+import os
 import re
 from pathlib import Path
 from typing import Any, Dict, Iterable, List
@@ -12,8 +13,8 @@ from typing import Any, Dict, Iterable, List
 import yaml
 from pydantic import ValidationError
 
-from mnist.base.errors import InputError
-from mnist.base.files import PathLike, find_input, read_input
+from mnist.base.errors import InputError, nearest
+from mnist.base.files import PROJECT_ROOT, PathLike, find_input, read_input
 from mnist.config import complaints, former
 from mnist.config.schema import CHOICES, DEFAULT_NAMES, Config, kind_of
 
@@ -25,7 +26,21 @@ def load(path: PathLike, overrides: Iterable[str] = ()) -> Config:
 
     Raises InputError naming the file, the key, the value and the nearest valid key.
     """
-    return _build(_read_yaml(find_input(path)), list(overrides), str(path))
+    found = find_input(path)
+    if not os.path.lexists(found):
+        hint = _nearest_file(Path(path))
+        raise InputError(f"{path}: cannot be read (No such file or directory){hint}")
+    return _build(_read_yaml(found), list(overrides), str(path))
+
+
+def _nearest_file(path: Path) -> str:
+    """What was probably meant, of the same folder or, by a bare name, of the project's configs."""
+    for folder in (path.parent, Path("configs")):
+        there = [*folder.glob("*.y*ml"), *(PROJECT_ROOT / folder).glob("*.yaml")]
+        hint = nearest(path.stem, {file.stem: folder / file.name for file in there})
+        if hint:
+            return hint
+    return ""
 
 
 def default(overrides: Iterable[str] = ()) -> Config:

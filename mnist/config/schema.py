@@ -277,7 +277,8 @@ class TrainConfig(Section):
     """How long, from which seed, and what is done to labels and weights on the way.
 
     ``averaging_decay``: evaluate and save an exponential moving average of the weights with
-    this decay a step; None: the weights themselves.
+    this decay a step; None: the weights themselves. ``teachers`` are checkpoints whose
+    probabilities are what is learnt, instead of the labels.
     """
 
     epochs: Annotated[int, Field(gt=0, le=100_000)] = 5
@@ -285,6 +286,7 @@ class TrainConfig(Section):
     early_stopping_patience: Optional[PositiveInt] = None
     label_smoothing: Fraction = 0.0
     averaging_decay: Optional[Fraction] = None
+    teachers: List[PathText] = []
 
 
 class ParallelConfig(Section):
@@ -356,6 +358,10 @@ class Config(Section):
                 f"optimizer.schedule.end_learning_rate ({end}) must not be above"
                 f" optimizer.learning_rate ({self.optimizer.learning_rate})"
             )
+        if self.train.teachers and self.model.loss != "softmax_cross_entropy":
+            raise ValueError("train.teachers needs model.loss: softmax_cross_entropy")
+        if self.train.teachers and self.train.label_smoothing:
+            raise ValueError("train.teachers give the targets: train.label_smoothing must be 0")
         return self
 
 
@@ -387,8 +393,8 @@ DEFAULT_NAMES: Dict[str, str] = {path: f.default.name for path, f in _CHOICE_FIE
 # for number: where things lie and how they are shown.
 FREE_ON_RESUME = (
     "data.path", "data.fallback", "data.prepare", "data.cache", "data.loader",
-    "train.early_stopping_patience", "device.fallback", "device.gpu_id", "device.kernels",
-    "parallel", "checkpoint", "log",
+    "train.early_stopping_patience", "train.teachers", "device.fallback", "device.gpu_id",
+    "device.kernels", "parallel", "checkpoint", "log",
 )  # fmt: skip
 
 

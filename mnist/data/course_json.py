@@ -14,8 +14,7 @@ import gzip
 import io
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import simdjson
@@ -26,7 +25,7 @@ from mnist.base.files import PathLike, atomic_write, open_input
 from mnist.config import classes as naming
 from mnist.config.classes import DIGITS, Classes
 from mnist.data.digits import MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Samples
-from mnist.data.gunzip import GunzipReader, ReadAhead
+from mnist.data.gunzip import GunzipReader
 
 # The text of MAX_IMAGES images in each split at 5 KB an image, which is generous.
 _MAX_TEXT = 3 * MAX_IMAGES * 5_000
@@ -79,9 +78,9 @@ def read(
 
     Raises InputError, naming the file, the fault and mostly the image.
     """
-    with open_input(path) as file, ThreadPoolExecutor(1) as pool:
+    with open_input(path) as file:
         source = GunzipReader(path, file, _MAX_TEXT)
-        window = _Window(ReadAhead(source, pool), block_size)
+        window = _Window(io.BufferedReader(source, block_size), block_size)
         try:
             splits, names = _Parser(window).document(classes)
             return Content(splits, source.sha256(), names)
@@ -92,7 +91,7 @@ def read(
 class _Window:
     """The part of the JSON text that is in memory, and a place in it."""
 
-    def __init__(self, source: ReadAhead, block_size: int) -> None:
+    def __init__(self, source: BinaryIO, block_size: int) -> None:
         self._source = source
         self._block_size = block_size
         self._text = b""
@@ -120,9 +119,10 @@ class _Window:
         self._position += 1
 
     def whole_lists(self, limit: int, what: str) -> bytes:
-        """What is in memory up to the last ``]``, with ``[`` and ``]`` around it."""
+        """What is in memory of a list of lists, whole ones, with ``[`` and ``]`` around it."""
         self._fill_until_bracket(limit, what)
-        end = self._text.rfind(b"]") + 1
+        both = _END_OF_LISTS.search(self._text, self._position)
+        end = 1 + (both.start() if both else self._text.rfind(b"]"))
         return b"[%b]" % memoryview(self._text)[self._position : end]
 
     def take_list(self, limit: int, what: str) -> bytes:
@@ -231,42 +231,28 @@ class _Parser:
         """Take at least one ``[…]``, and as many as are in memory: float64 ``[images * 784]``."""
         text = self._window.whole_lists(_MAX_IMAGE_TEXT, f"{split} image {first}")
         try:
-            values = self._parse_images(split, first, text)
-        except ValueError:
-            # Most likely the list of images ends in it. This way it is searched for the
-            # end three times a file instead of a thousand times.
-            end = _END_OF_LISTS.search(text)
-            text = text[: end.start()] + b"]]" if end else text
-            try:
-                values = self._parse_images(split, first, text)
-            except ValueError as error:
-                raise self._broken_images(split, first, text) from error
+            images: Any = self._json.parse(text)
+            lengths = list(map(len, images))
+            values = np.frombuffer(images.as_buffer(of_type="d"), np.float64)
+        except (TypeError, ValueError) as error:
+            raise self._broken_images(split, first, text) from error
+        # as_buffer flattens a list inside an image without a word.
+        if text.count(b"[") != 1 + len(lengths) or lengths.count(PIXELS) != len(lengths):
+            raise self._broken_images(split, first, text)
         self._window.advance(len(text) - len(b"[]"))
         return values
 
-    def _parse_images(self, split: str, first: int, text: bytes) -> Array:
-        """Parse ``[[…], […], …]``; ValueError for broken JSON."""
-        images: Any = self._json.parse(text)
-        try:
-            lengths = list(map(len, images))
-            values = np.frombuffer(images.as_buffer(of_type="d"), np.float64)
-        except TypeError as error:
-            raise self._broken_images(split, first, text) from error
-        # as_buffer flattens a list inside an image without a word.
-        if np.count_nonzero(np.frombuffer(text, np.uint8) == ord("[")) != 1 + len(lengths):
-            raise self._broken_images(split, first, text)
-        if lengths.count(PIXELS) != len(lengths):
-            image, length = next(each for each in enumerate(lengths, first) if each[1] != PIXELS)
-            raise _Fault(f"{split} image {image} has {length} numbers, not {PIXELS}")
-        return values
-
     def _broken_images(self, split: str, first: int, text: bytes) -> _Fault:
-        """Look at the images of a chunk that cannot be parsed, one by one."""
+        """Look at the images of a chunk with a fault in it one by one."""
         pieces = text[1:-1].split(b"]")[:-1]
         for index, piece in enumerate(pieces, first):
-            fault = _fault_of_list(piece.lstrip(b" \t\r\n,") + b"]")
+            image = piece.lstrip(b" \t\r\n,") + b"]"
+            fault = _fault_of_list(image)
             if fault:
                 return _Fault(f"{split} image {index} {fault}")
+            length = len(_parse_list(image))
+            if length != PIXELS:
+                return _Fault(f"{split} image {index} has {length} numbers, not {PIXELS}")
         last = first + len(pieces) - 1
         return _Fault(f"broken JSON between the {split} images {first} and {last}")
 
@@ -329,17 +315,12 @@ class _PixelStore:
     def _to_levels(self, values: Array) -> Array:
         if self._scale is None:
             return values.astype(np.uint8)
-        # float32 takes half the time and is exact enough for anything but whole numbers.
         with np.errstate(over="ignore", invalid="ignore"):
-            off: Array = values.astype(np.float64 if self._scale == 1 else np.float32)
-            off *= self._scale
-            levels = np.rint(off)
-            off -= levels
-        most = _TOLERANCES[self._scale]
-        # Quicker than to compare each number, which is only done to find the culprit.
-        in_range = levels.min() >= 0 and levels.max() <= 255
-        if not (in_range and -most <= off.min() <= off.max() <= most):
-            wrong = (levels < 0) | (levels > 255) | (np.abs(off) > most)
+            scaled = values * self._scale
+            levels: Array = np.rint(scaled)
+            is_near = np.abs(scaled - levels) <= _TOLERANCES[self._scale]
+        wrong = (levels < 0) | (levels > 255) | ~is_near
+        if wrong.any():
             raise self._unfit(values, int(np.argmax(wrong)))
         return levels.astype(np.uint8)
 

@@ -13,7 +13,6 @@ import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Any, Optional, Tuple
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from mnist.base.arrays import Array
-from mnist.base.errors import Failure, InputError
+from mnist.base.errors import Failure, InputError, nearest
 from mnist.base.files import PathLike, atomic_write, find_input, open_input, sha256_of
 from mnist.base.notes import warn
 from mnist.config import classes as naming
@@ -64,8 +63,7 @@ class Dataset:
     def split(self, mode: str) -> Split:
         """The split called ``mode``; InputError for any other name."""
         if mode not in SPLIT_NAMES:
-            near = get_close_matches(str(mode), SPLIT_NAMES, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
+            hint = nearest(str(mode), SPLIT_NAMES)
             raise InputError(f"mode {mode!r} must be train, valid or eval{hint}")
         split: Split = getattr(self, mode)
         return split

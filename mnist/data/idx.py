@@ -21,7 +21,6 @@ from mnist.base.files import PathLike, read_input
 from mnist.data import gunzip
 from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE
 
-_BLOCK = 1 << 20
 _MAX_BYTES = 16 + MAX_IMAGES * PIXELS
 # What does not pack becomes a little larger.
 _GZIP_OVERHEAD = 1 << 20
@@ -102,8 +101,7 @@ def _payload(path: PathLike, max_bytes: int) -> bytes:
     content = read_input(path, max_bytes + _GZIP_OVERHEAD)
     if not content.startswith(gunzip.MAGIC):
         return content
-    reader = gunzip.GunzipReader(path, io.BytesIO(content), max_bytes)
-    return b"".join(iter(lambda: reader.read(_BLOCK), b""))
+    return gunzip.GunzipReader(path, io.BytesIO(content), max_bytes).read()
 
 
 def _read(path: PathLike, item: Tuple[int, ...]) -> Values:
@@ -111,10 +109,8 @@ def _read(path: PathLike, item: Tuple[int, ...]) -> Values:
     content = _payload(path, _MAX_BYTES)
     start = 4 + 4 * (1 + len(item))
     length, found = _announced(path, content[:start], item), len(content) - start
-    if found < length:
+    if found != length:
         raise InputError(f"{path}: {found:,} bytes of values instead of {length:,}")
-    if found > length:
-        raise InputError(f"{path}: more than the {length:,} bytes of values it announces")
     sha256 = hashlib.sha256(content).hexdigest()
     return Values(np.frombuffer(content, np.uint8, offset=start), sha256)
 

@@ -3,14 +3,13 @@
 import os
 import time
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple
 
 from filelock import FileLock, Timeout
 
-from mnist.base.errors import Failure, InputError, failing_as
+from mnist.base.errors import Failure, InputError, failing_as, nearest
 from mnist.base.files import PathLike, find_input
 from mnist.base.notes import warn
 from mnist.config.classes import DIGITS, Classes, are_digits
@@ -78,7 +77,8 @@ def _make(config: "DataConfig", path: Path) -> Optional[str]:
     """Try to make the data file; why there is none all the same."""
     # Under another name, be it mistyped or that of another data set, MNIST would be a lie.
     if path.name != MADE:
-        return f"does not exist{_nearest_file(path)}"
+        names = [MADE, *(file.name for file in path.parent.glob("*.json.gz"))]
+        return "does not exist" + nearest(path.name, {name: path.parent / name for name in names})
     if not config.prepare:
         return "does not exist (python -m mnist.prepare makes it)"
     try:
@@ -88,12 +88,6 @@ def _make(config: "DataConfig", path: Path) -> Optional[str]:
             raise
         return f"does not exist and cannot be made ({error})"
     return None
-
-
-def _nearest_file(path: Path) -> str:
-    names = [MADE, *(file.name for file in path.parent.glob("*.json.gz"))]
-    close = get_close_matches(path.name, names, n=1)
-    return f" (nearest: {path.parent / close[0]})" if close else ""
 
 
 def prepare(

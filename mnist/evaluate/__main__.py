@@ -11,7 +11,7 @@ import click
 from mnist.base import command
 
 
-@command.verb
+@command.verb("evaluate", "evaluate --checkpoint data/pretrained --split valid --json")
 @command.checkpoint_option
 @command.assume_option
 @command.model_option
@@ -19,7 +19,10 @@ from mnist.base import command
 @command.data_option()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def main(**options: Any) -> None:
-    """Print accuracy, loss, precision and recall per digit, and the confusion matrix."""
+    """How good a checkpoint is on a split.
+
+    Accuracy, loss, calibration, precision and recall per digit, and the confusion matrix.
+    """
     from mnist.fluid import environment
 
     environment.prepare()

@@ -12,6 +12,7 @@ from mnist.data.dataset import Dataset
 from mnist.data.obtain import data_set_of
 from mnist.model import calibration
 from mnist.model.evaluation import Evaluation
+from mnist.model.opening import find_checkpoint
 from mnist.model.predictor import Predictor
 
 
@@ -19,7 +20,7 @@ def print_evaluation(
     checkpoint: Optional[str], assume: Sequence[str], split: str, data: Optional[str], as_json: bool
 ) -> None:
     """Evaluate a checkpoint on a split of a data set (its own by default) and print it."""
-    model = Predictor(checkpoint, assume)
+    model = Predictor(find_checkpoint(checkpoint), assume)
     source = model.source
     dataset = data_set_of(source, data)
     result = model.evaluate(dataset.split(split))
@@ -70,7 +71,8 @@ def _print_tables(source: Checkpoint, data: Dataset, split: str, result: Evaluat
 def _describe(found: Dict[str, Any]) -> str:
     before = f"off by {percent(found['error_before'])} (expected calibration error)"
     if found["temperature"] is None:
-        return f"{before}; no temperature in this checkpoint"
+        fewest = f"one is fitted on {calibration.FEWEST:,} images of valid or more"
+        return f"{before}; no temperature in this checkpoint ({fewest})"
     return f"{before}, by {percent(found['error'])} at temperature {found['temperature']:.2f}"
 
 

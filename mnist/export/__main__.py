@@ -11,7 +11,7 @@ import click
 from mnist.base import command, streams
 
 
-@command.verb
+@command.verb("export", "export --checkpoint best --to exported/ --force")
 @command.checkpoint_option
 @command.assume_option
 @command.model_option
@@ -21,7 +21,10 @@ from mnist.base import command, streams
 @command.data_option("A mnist.json.gz to check on")
 @click.option("--force", is_flag=True, help="Replace an earlier export.")
 def main(**options: Any) -> None:
-    """Write a model as ONNX, Paddle's inference model and plain weights, each one checked."""
+    """Write a model for other programs.
+
+    ONNX, Paddle's inference model and plain weights, each one checked.
+    """
     streams.outlive_output()
     preflight.require("export", "onnx", "onnxruntime", "paddle2onnx", "safetensors")
     from mnist.fluid import environment

@@ -16,6 +16,11 @@ from mnist.checkpoints.records import Checkpoint
 from mnist.model.losses import softmax
 
 BINS = 15
+# On fewer images than this a temperature is chance, since hardly any is read wrongly. Fitted on n
+# of MNIST's valid, thirty times each for a lenet and a convnet, it made eval's calibration error
+# larger in 50 of 60 cases with n = 100, in 34 with 300, 11 with 1,000 (once it was 0.05) and 10
+# with 2,000, where it was smaller on the whole.
+FEWEST = 2000
 # Beyond these a temperature says that valid is too small or the model is no model.
 LOWEST, HIGHEST = 0.05, 20.0
 _TINY = 1e-300

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -68,8 +68,10 @@ class Evaluation:
         np.add.at(matrix, (self.labels, self.digits), 1)
         return matrix
 
-    def temperature(self) -> float:
-        """The temperature that fits these results best (``mnist.model.calibration``)."""
+    def temperature(self) -> Optional[float]:
+        """The temperature that fits these results best; None where they are too few to tell."""
+        if self.count < calibration.FEWEST:
+            return None
         return calibration.fit_temperature(self.probabilities, self.labels)
 
     def per_class(self) -> List[Dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Losses, and what a model's outputs mean under each of them."""
 
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -20,16 +20,21 @@ def outputs_of(loss: str, classes: int) -> int:
     return 1 if loss == "square_error" else classes
 
 
-def compute(loss: str, outputs: Any, labels: Any, smoothing: float = 0.0) -> Any:
+def compute(
+    loss: str, outputs: Any, labels: Any, smoothing: float = 0.0, targets: Optional[Any] = None
+) -> Any:
     """The mean loss over a batch: a VarBase ``[1]``.
 
     ``outputs`` are logits ``[B,C]`` for ``softmax_cross_entropy`` (softmax and logarithm
     in one numerically stable operator) or the guessed digit ``[B,1]`` for
     ``square_error``, the regression with which the course begins. ``labels``: int64
     ``[B,1]``. ``smoothing`` is the part of the label's weight that all classes share
-    (Szegedy et al. 2016), for cross-entropy only.
+    (Szegedy et al. 2016), for cross-entropy only. ``targets`` are probabilities ``[B,C]`` that
+    are learnt instead of labels (Hinton et al. 2015), for cross-entropy only, too.
     """
-    if loss == "softmax_cross_entropy" and smoothing:
+    if targets is not None:
+        each = fluid.layers.softmax_with_cross_entropy(outputs, targets, soft_label=True)
+    elif loss == "softmax_cross_entropy" and smoothing:
         certain = fluid.layers.one_hot(labels, outputs.shape[1])
         weights = fluid.layers.label_smooth(certain, epsilon=smoothing)
         each = fluid.layers.softmax_with_cross_entropy(outputs, weights, soft_label=True)

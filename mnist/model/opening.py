@@ -23,6 +23,8 @@ from mnist.fluid.feeding import as_model_input
 from mnist.model import losses
 from mnist.model.restore import load_model
 
+PRETRAINED = PROJECT_ROOT / "data" / "pretrained"
+
 # Digits of other hands and pens than MNIST's, which nets that were trained on that know less well.
 _LABELLED = PROJECT_ROOT / "data" / "digits.json.gz"
 _CLEARLY = 0.05
@@ -31,6 +33,18 @@ _CLEARLY = 0.05
 def find_checkpoint(name: Optional[PathLike]) -> Path:
     """The checkpoint to use: the named one, else the best in ``checkpoints``, else its newest."""
     return reading.locate(name, find_input("checkpoints"))
+
+
+def find_reader(name: Optional[PathLike]) -> Path:
+    """As ``find_checkpoint``; as long as nothing is trained, the model that comes with the project.
+
+    For who reads pictures; what tells of a run is of one's own.
+    """
+    folder = find_input("checkpoints")
+    if name is None and PRETRAINED.exists() and not reading.is_any_in(folder):
+        notes.warn(f"no checkpoint in {folder}/ yet: the model in data/pretrained is used")
+        return PRETRAINED
+    return find_checkpoint(name)
 
 
 def open_checkpoint(name: Optional[PathLike], assume: Sequence[str] = ()) -> Checkpoint:

@@ -15,7 +15,7 @@ from mnist.fluid.feeding import as_model_input
 from mnist.model import calibration, losses
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation, evaluate
-from mnist.model.opening import open_checkpoint
+from mnist.model.opening import find_reader, open_checkpoint
 from mnist.model.restore import load_model
 from mnist.pictures import plausible
 
@@ -61,7 +61,7 @@ class Predictor:
     """
 
     def __init__(self, name: Optional[PathLike], assume: Sequence[str] = ()) -> None:
-        self.source = open_checkpoint(name, assume)
+        self.source = open_checkpoint(find_reader(name), assume)
         self.classes = self.source.classes
         self.temperature = calibration.temperature_of(self.source) or 1.0
         self._place = fluid.CPUPlace()

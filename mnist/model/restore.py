@@ -13,10 +13,11 @@ from mnist.kernels.engine import choose as choose_engine
 from mnist.model import architectures
 from mnist.model.architectures import Model
 
+_DEVICE = DeviceConfig()
 _MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 
-def load_model(source: Checkpoint) -> Model:
+def load_model(source: Checkpoint, device: DeviceConfig = _DEVICE) -> Model:
     """The checkpoint's architecture with its parameters, in evaluation mode.
 
     Must run inside ``fluid.dygraph.guard``.
@@ -25,7 +26,7 @@ def load_model(source: Checkpoint) -> Model:
         model = architectures.build(_model_config(source), 0, source.classes)
     parameters(model, source)
     place = fluid.framework._current_expected_place()
-    model.engine = choose_engine(DeviceConfig(), place, model.convolutions_and_norms())
+    model.engine = choose_engine(device, place, model.convolutions_and_norms())
     model.eval()
     return model
 

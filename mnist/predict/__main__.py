@@ -11,7 +11,7 @@ import click
 from mnist.base import command
 
 
-@command.verb
+@command.verb("predict data/samples", "predict --many --format csv 'scans/**/*.png'")
 @command.path_argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
 @command.checkpoint_option
 @command.assume_option
@@ -40,10 +40,11 @@ def main(
     paths: Tuple[str, ...], format_: Optional[str], as_json: bool, annotate: Optional[str],
     many: bool, **others: Any,
 ) -> int:  # fmt: skip
-    """Print the digit on each picture, how sure that is, and the three likeliest.
+    """Read the digits in pictures.
 
-    A picture of anything else is marked "not a digit?". Quoted patterns ('scans/**/*.png') are
-    matched; - is a picture on standard input.
+    A line for each: the digit, how sure that is, the likeliest ones; a picture of anything else
+    is marked "not a digit?". Quoted patterns ('scans/**/*.png') are matched; - is a picture on
+    standard input.
     """
     if as_json and format_ not in (None, "json"):
         raise click.UsageError(f"--json and --format {format_} contradict each other")

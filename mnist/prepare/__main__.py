@@ -13,7 +13,7 @@ import click
 from mnist.base import command, streams
 
 
-@command.verb
+@command.verb("prepare", "prepare --source ~/Downloads --force")
 @command.path_option(
     "--source", metavar="DIR|FILE",
     help="Folder with the four IDX files, gzipped or not; without it they are downloaded. Of other"
@@ -37,11 +37,11 @@ from mnist.base import command, streams
     help="Folder to download from; may be given several times. Replaces the known mirrors "
     "(as the environment variable MNIST_MIRRORS does, with spaces between).",
 )  # fmt: skip
-def prepare(
+def main(
     source: Optional[str], output: Optional[str], classes: Optional[str], pixels: str, force: bool,
     mirrors: Tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Make FILE of the official MNIST files, or of pictures of your own, to train from.
+    """Make data/mnist.json.gz of the official MNIST files, or a data set of your own pictures.
 
     The first 50,000 training images become the split "train", the other 10,000 "valid",
     and the 10,000 test images "eval".
@@ -64,4 +64,4 @@ def prepare(
 
 
 if __name__ == "__main__":
-    command.run(prepare)
+    command.run(main)

@@ -11,7 +11,7 @@ import click
 from mnist.base import command, streams
 
 
-@command.verb
+@command.verb("report checkpoints/best", "report --compare runs/sgd runs/adam --output both.html")
 @command.path_argument("runs", nargs=-1, metavar="[RUN]…")
 @click.option("--compare", is_flag=True, help="Set several runs side by side: --compare RUN RUN…")
 @command.assume_option
@@ -26,7 +26,7 @@ from mnist.base import command, streams
     help="The HTML file to write; an earlier report is replaced, nothing else.",
 )
 def main(**options: Any) -> None:
-    """Write what a run is and what its model can do to one HTML file.
+    """A run, or several compared, on one HTML page to look at.
 
     A RUN is a checkpoint folder, a course prefix, or a folder of checkpoints (its best one)
     [default: checkpoints/best].

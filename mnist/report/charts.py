@@ -221,22 +221,18 @@ def compared_recalls(entries: Sequence[Entry]) -> Drawn:
 def change(entries: Sequence[Entry], number: int) -> Drawn:
     """Accuracy against the strength of the change of that number; one run at least is measured."""
     several = len(entries) > 1
-    figure, axes = new_figure(height=2.7 if several else 2.5)
+    figure, axes = new_figure(height=2.7)
     label = []
     for entry, measures in _measured(entries):
         found = measures.changes[number]
         percents = [100 * accuracy for accuracy in found.accuracies]
-        axes.plot(found.change.strengths, percents, label=entry.letter, **SERIES[entry.place])
+        name = entry.letter if several else "this model"
+        axes.plot(found.change.strengths, percents, label=name, **SERIES[entry.place])
         label.append((f"{entry.letter}: " if several else "") + _say_change(found))
     guessing = 100 / len(entries[0].run.source.classes)
-    axes.axhline(guessing, color=LIGHT["muted"], linestyle=":", linewidth=1.2)
-    axes.annotate(
-        "guessing", (0, guessing), xycoords=("axes fraction", "data"), xytext=(3, 3),
-        textcoords="offset points", color=LIGHT["muted"],
-    )  # fmt: skip
+    axes.axhline(guessing, color=LIGHT["muted"], linestyle=":", linewidth=1.2, label="guessing")
     axes.set(xlabel=found.change.strength_name, ylabel="accuracy, %", ylim=(0, 103))
-    if several:
-        legend_above(axes)
+    legend_above(axes)
     name = f"compared-change-{number}" if several else f"change-{number}"
     return Drawn(inline_svg(figure, name, " ".join(label)), "")
 

@@ -8,8 +8,8 @@ colour blindness and stand out from the paper; tests/report/test_figures.py meas
 
 import io
 import re
+from html import escape
 from typing import Any, Dict, Tuple
-from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -73,9 +73,6 @@ matplotlib.rcParams.update(
     }
 )
 
-_SVG = "{http://www.w3.org/2000/svg}"
-_HREF = "{http://www.w3.org/1999/xlink}href"
-
 
 def new_figure(height: float = 3.1, **subplots: Any) -> Tuple[Figure, Any]:
     """A figure of ``height`` inches and its axes, in the project's style.
@@ -95,49 +92,26 @@ def legend_above(axes: Any) -> None:
 def inline_svg(figure: Figure, name: str, label: str) -> str:
     """The figure as an ``<svg>`` element for an HTML page that sets ``css_variables``.
 
-    ``name`` keeps its ids apart from those of the page's other figures; ``label`` is what a
-    screen reader says. What only a file of its own may have is left out: a style sheet would hold
-    for the whole page, and matplotlib's ids ("axes_1") come again in the next figure.
+    ``name`` keeps its ids apart from those of the page's other figures, as matplotlib's ("axes_1")
+    come again in the next one; ``label`` is what a screen reader says. What only a file of its own
+    may have is left out: metadata, and a style sheet, which would hold for the whole page.
     """
-    buffer = io.BytesIO()
+    buffer = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
-    root = ElementTree.fromstring(buffer.getvalue())
-    for parent in list(root.iter()):
-        for child in parent.findall(f"{_SVG}style") + parent.findall(f"{_SVG}metadata"):
-            parent.remove(child)
-    _rename(root, name)
-    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label}
-    return _serialized(root)
+    head, _, body = buffer.getvalue().partition("</defs>")  # the end of the style sheet
+    (view_box,) = re.findall(r'viewBox="[^"]+"', head)
+    body = re.sub(r'(\bid="|url\(#)', rf"\1{name}-", body)
+    body = body.replace('xlink:href="#', f'href="#{name}-')
+    # Only the size of a font: the face is the page's.
+    body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", body)
+    for variable, colour in LIGHT.items():
+        body = body.replace(f": {colour}", f": var(--{variable})")
+    body = re.sub(r">\s+<", "><", body)
+    return f'<svg {view_box} role="img" aria-label="{escape(label)}">{body.strip()}'
 
 
 def css_variables(palette: Dict[str, str]) -> str:
     """A palette as CSS declarations: ``--ink:#1d2329;--muted:…``."""
     return "".join(f"--{name}:{colour};" for name, colour in palette.items())
-
-
-def _rename(root: ElementTree.Element, name: str) -> None:
-    """Drop the namespaces, and the ids that nothing refers to; prefix the others."""
-    text = ElementTree.tostring(root, encoding="unicode")
-    wanted = set(re.findall(r'href="#([^"]+)"', text)) | set(re.findall(r"url\(#([^)]+)\)", text))
-    for element in root.iter():
-        element.tag = element.tag.replace(_SVG, "")
-        identity = element.attrib.pop("id", None)
-        if identity in wanted:
-            element.set("id", f"{name}-{identity}")
-        target = element.attrib.pop(_HREF, None)
-        if target is not None:
-            element.set("href", f"#{name}-{target[1:]}")
-        clip = element.get("clip-path")
-        if clip is not None:
-            element.set("clip-path", clip.replace("url(#", f"url(#{name}-"))
-
-
-def _serialized(root: ElementTree.Element) -> str:
-    text = ElementTree.tostring(root, encoding="unicode")
-    # Only the size of a font: the face is the page's.
-    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
-    for name, colour in LIGHT.items():
-        text = text.replace(f": {colour}", f": var(--{name})")
-    return re.sub(r">\s+<", "><", text)

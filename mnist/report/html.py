@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from scipy.stats import binomtest
 
 from mnist import __version__
@@ -25,6 +25,7 @@ from mnist.base.console import percent
 from mnist.checkpoints.records import best_record
 from mnist.config.classes import Classes, are_digits, noun
 from mnist.fluid import environment
+from mnist.model.calibration import FEWEST
 from mnist.report import charts
 from mnist.report.charts import thin
 from mnist.report.figures import DARK, LIGHT, SERIES, css_variables
@@ -98,10 +99,11 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         percent=_percent_or_dash, interval=_interval, count="{:,}".format, svg=Markup, png=_png,
+        breakable=_breakable,
         tinted=_tinted, most_taken_for=_most_taken_for,
     )  # fmt: skip
     environment.globals.update(
-        version=__version__, charts=charts, best_record=best_record, mark=_mark,
+        version=__version__, charts=charts, best_record=best_record, mark=_mark, fewest=FEWEST,
         light=Markup(css_variables(LIGHT)), dark=Markup(css_variables(DARK)),
     )  # fmt: skip
     return environment
@@ -113,6 +115,11 @@ def _percent_or_dash(fraction: Optional[float], digits: int = 2) -> str:
 
 def _interval(ends: Tuple[float, float]) -> str:
     return f"{100 * ends[0]:.2f}–{100 * ends[1]:.2f}%"
+
+
+def _breakable(key: str) -> Markup:
+    """A config's key that goes on in the next line between its words, not inside one."""
+    return escape(key).replace("_", Markup("_<wbr>")).replace(".", Markup(".<wbr>"))
 
 
 def _png(image: Array) -> str:

@@ -11,7 +11,7 @@ import click
 from mnist.base import command, streams
 
 
-@command.verb
+@command.verb("serve", "serve --checkpoint data/pretrained --port 8080")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535),
@@ -40,7 +40,7 @@ def main(
     host: str, port: int, checkpoint: Optional[str], assume: Tuple[str, ...],
     max_mib: int, max_megapixels: int, timeout: float, queue: int,
 ) -> None:  # fmt: skip
-    """Serve a page on which to draw a digit and watch the network read it."""
+    """A page to draw digits on, and an HTTP interface."""
     streams.outlive_output()
     from mnist.fluid import environment
 

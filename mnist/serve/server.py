@@ -33,7 +33,7 @@ def serve(
     host: str, port: int, checkpoint: Optional[str], assume: Sequence[str], limits: api.Limits
 ) -> None:
     """Serve until a signal comes, then finish what is under way and raise Interrupted."""
-    path = opening.find_checkpoint(checkpoint)
+    path = opening.find_reader(checkpoint)
     _give_memory_back()
     # The decoders' threads share the processors out already.
     processors.keep_opencv_to_one()

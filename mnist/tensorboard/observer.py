@@ -4,10 +4,10 @@ The trainer says where it is (begin, a step, valid, the end), and what is due by
 cadences is drawn. Nothing here changes a number of the training.
 """
 
-import time
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterator, Optional
 
 import numpy as np
 
@@ -28,10 +28,10 @@ _INPUT_COLUMNS = 10
 _MISTAKES = 20
 _FILTERS = 20
 
-_CHARTS: Dict[str, Dict[str, Sequence[str]]] = {
+_CHARTS = {
     "train and valid": {
-        "loss": ("train/loss", "valid/loss"),
-        "accuracy": ("train/accuracy", "valid/accuracy"),
+        "loss": ["Multiline", ["train/loss", "valid/loss"]],
+        "accuracy": ["Multiline", ["train/accuracy", "valid/accuracy"]],
     },
 }
 
@@ -49,17 +49,16 @@ class Observer:
 
     def begin(self) -> None:
         """Before the first step: hyperparameters, graph, charts, the parameters as drawn."""
-        with self.tracker.together():
-            kind = noun(self.data.classes)
-            each = tuple(f"valid_accuracy_of_{kind}/{name}" for name in self.data.classes)
-            self.tracker.charts({**_CHARTS, f"valid, {kind} by {kind}": {"accuracy": each}})
-            if self.config.log.hparams:
-                # The table cuts a name off, and the rest of the config has columns.
-                name = self.config.optimizer.name + time.strftime(" %H:%M:%S, %Y-%m-%d")
-                self.tracker.hyperparameters(hparams.values(self.config), name)
-            if self.config.log.graph:
-                self._draw_graph()
-            self._draw_model(0, self.state.step)
+        kind, classes = noun(self.data.classes), self.data.classes
+        # TensorBoard takes the names of curves for patterns.
+        each = [f"valid_accuracy_of_{kind}/{re.escape(name)}" for name in classes]
+        chart = {"accuracy": ["Multiline", each]}
+        self.tracker.charts({**_CHARTS, f"valid, {kind} by {kind}": chart})
+        if self.config.log.hparams:
+            self.tracker.hyperparameters(hparams.values(self.config))
+        if self.config.log.graph:
+            self._draw_graph()
+        self._draw_model(0, self.state.step)
 
     @contextmanager
     def step(self, images: Any, labels: Any) -> Iterator[None]:
@@ -81,28 +80,25 @@ class Observer:
 
     def after_valid(self, result: Evaluation) -> None:
         """After an epoch's evaluation; ``state`` counts the epoch as finished."""
-        with self.tracker.together():
-            epoch, step = self.state.epoch, self.state.step
-            self.tracker.scalars(_accuracy_by_class(result), step)
-            if _due(epoch, self.config.log.pictures_every_epochs):
-                self._draw_answers("valid", result, self.data.valid, step)
+        epoch, step = self.state.epoch, self.state.step
+        self.tracker.scalars(_accuracy_by_class(result), step)
+        if _due(epoch, self.config.log.pictures_every_epochs):
+            self._draw_answers("valid", result, self.data.valid, step)
 
     def after_eval(self, result: Evaluation) -> None:
         """At the end, the model being the one that was evaluated."""
-        with self.tracker.together():
-            step = self.state.step
-            if self.config.log.pictures_every_epochs:
-                self._draw_answers("eval", result, self.data.eval, step)
-            if self.config.log.projector_points:
-                self._draw_vectors(result, self.config.log.projector_points)
-            if self.config.log.hparams:
-                self.tracker.finished(step)
+        step = self.state.step
+        if self.config.log.pictures_every_epochs:
+            self._draw_answers("eval", result, self.data.eval, step)
+        if self.config.log.projector_points:
+            self._draw_vectors(result, self.config.log.projector_points)
+        if self.config.log.hparams:
+            self.tracker.finished(step)
 
     def _after_last_step(self, epoch: int, step: int) -> None:
-        with self.tracker.together():
-            self._draw_model(epoch, step)
-            if _due(epoch, self.config.log.histograms_every_epochs):
-                self._draw_histograms("gradients", self._gradients(), step)
+        self._draw_model(epoch, step)
+        if _due(epoch, self.config.log.histograms_every_epochs):
+            self._draw_histograms("gradients", self._gradients(), step)
 
     def _draw_graph(self) -> None:
         try:

@@ -1,22 +1,24 @@
 """TensorBoard: event files through tb-paddle, each step in them once.
 
 tb-paddle 0.4.0 names a file after the second it was opened in, so that two writers in one
-second overwrite each other, and cannot purge what a killed run wrote beyond the checkpoint
-it is resumed from. Both are mended here.
+second overwrite each other; writes on a thread that a full disk ends, whereupon its flush hangs;
+and cannot purge what a killed run wrote beyond the checkpoint it is resumed from. So its summaries
+go straight into its file here, without its thread, and are purged.
 """
 
 import os
-import re
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import cv2
 import numpy as np
-from tb_paddle import SummaryWriter, hparams_summary, summary
+from tb_paddle import hparams_summary, summary
+from tb_paddle.event_file_writer import EventsWriter
 from tb_paddle.hparams_summary import Discrete, HParam, Metric
+from tb_paddle.paddle_graph import paddle_graph
 from tb_paddle.proto import api_pb2
+from tb_paddle.proto.event_pb2 import Event
 from tb_paddle.proto.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tb_paddle.proto.summary_pb2 import Summary
 
@@ -46,39 +48,23 @@ class Tracker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._error: Union[OSError, Failure, None] = None
-        self._told = False
-        self._together = False
+        self._ended = False
         try:
             self.is_new = not reader.event_files(folder)
             folder.mkdir(parents=True, exist_ok=True)
             # Sorts by time within the second, and no two processes share it.
             suffix = f".{time.time_ns()}.{os.getpid()}"
-            self._writer = SummaryWriter(str(folder), filename_suffix=suffix)
+            self._events = EventsWriter(str(folder / "events"), suffix)
         except OSError as error:
             raise Failure(
                 f"{folder}: curves cannot be written ({error.strerror});"
                 " name another folder with --set log.dir=…"
             ) from error
-        self._keep_the_writers_thread_alive()
 
     def scalars(self, values: Dict[str, float], step: int) -> None:
         """Add one point to each named curve."""
         points = [Summary.Value(tag=tag, simple_value=float(values[tag])) for tag in values]
         self._add(points, step)
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Wait for the writer's thread once, at the end, for all that is added inside.
-
-        Otherwise each call returns when it is in the file, whatever kills the process then.
-        """
-        self._together = True
-        try:
-            yield
-        finally:
-            self._together = False
-            self._attempt(self._writer.flush)
 
     def histograms(self, arrays: Arrays, step: int) -> None:
         """Add how the finite numbers of each named array are spread; none without any."""
@@ -106,30 +92,25 @@ class Tracker:
         """Add a precision-recall curve under each name; truths and scores (0–1) are ``[N]``."""
         values: List[Any] = []
         for name, truth in truths.items():
-            table = precision_recall_table(truth, scores[name])
-            values += summary.pr_curve_raw(name, *table, _THRESHOLDS).value
+            values += summary.pr_curve(name, truth, scores[name], _THRESHOLDS).value
         self._add(values, step)
 
     def graph(self, program: Any) -> None:
         """Add a static ``Program`` as the run's graph."""
-        self._attempt(self._writer.add_paddle_graph, program)
+        graph = paddle_graph(program, echo_vars=True).SerializeToString()
+        self._attempt(self._write, Event(graph_def=graph))
 
-    def charts(self, layout: Dict[str, Dict[str, Sequence[str]]]) -> None:
-        """Draw several curves in one chart: ``{category: {chart: names of curves}}``."""
-        lines = {
-            category: {
-                chart: ["Multiline", list(map(re.escape, names))] for chart, names in charts.items()
-            }
-            for category, charts in layout.items()
-        }
-        self._attempt(self._writer.add_custom_scalars, lines)
+    def charts(self, layout: Dict[str, Any]) -> None:
+        """Draw several curves in one chart (``add_custom_scalars`` of tb-paddle)."""
+        self._add(summary.custom_scalars(layout).value, 0)
 
-    def hyperparameters(self, values: Dict[str, hparams.Value], name: str) -> None:
-        """Make the run a row, called ``name``, of TensorBoard's table of runs."""
+    def hyperparameters(self, values: Dict[str, hparams.Value]) -> None:
+        """Make the run a row of TensorBoard's table of runs, called as its curves are."""
         columns = [HParam(key, _domain(column)) for key, column in hparams.columns().items()]
         metrics = [Metric(tag) for tag in hparams.METRICS]
         self._add(hparams_summary.hparams_config_pb(columns, metrics).value, 0)
-        self._add(hparams_summary.hparams_pb(values, trial_id=name).value, 0)
+        # Runs with one name for their group would be averaged; without, each is its own.
+        self._add(hparams_summary.hparams_pb(values, trial_id="").value, 0)
 
     def finished(self, step: int) -> None:
         """Note in the table of runs that the run came to its end."""
@@ -145,59 +126,31 @@ class Tracker:
     def text(self, name: str, content: str, step: int) -> None:
         """Add a text, shown as preformatted."""
         indented = "\n".join("    " + line for line in content.splitlines())
-        self._attempt(self._writer.add_text, name, indented, step)
+        self._add(summary.text(name, indented).value, step)
 
     def close(self) -> None:
         """Flush and close; every point is on disk afterwards."""
-        self._attempt(self._writer.close)
-
-    def _keep_the_writers_thread_alive(self) -> None:
-        """tb-paddle writes on a thread that a disk error ends; its next flush then hangs."""
-        events = self._writer.file_writer.event_writer._ev_writer
-        write = events.write_event
-
-        def write_or_keep_the_error(event: Any) -> None:
-            try:
-                write(event)
-            except OSError as error:
-                self._error = error
-
-        events.write_event = write_or_keep_the_error
+        self._attempt(self._events.close)
 
     def _add(self, values: Sequence[Any], step: int) -> None:
-        """One event for all of them, which is quicker than one for each."""
-        self._attempt(self._writer.file_writer.add_summary, Summary(value=values), step)
-        if not self._together:
-            self._attempt(self._writer.flush)
+        """One event for all of them; it is in the file then, whatever kills the process."""
+        self._attempt(self._write, Event(summary=Summary(value=values), step=step))
+
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._events.write_event(event)
+        self._events.flush()
 
     def _attempt(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Call, unless an error has ended the curves: the call's, or one of the writer's thread,
-        which may come between two calls. It is told once.
-        """
-        if self._error is None:
-            try:
-                call(*arguments)
-            except (OSError, Failure) as error:
-                self._error = error
-        if self._error is not None and not self._told:
-            self._told = True
-            reason = getattr(self._error, "strerror", None) or self._error
+        """Call, unless an error has ended the curves, which is told once."""
+        if self._ended:
+            return
+        try:
+            call(*arguments)
+        except (OSError, Failure) as error:
+            self._ended = True
+            reason = getattr(error, "strerror", None) or error
             notes.warn(f"{self._folder}: curves are not written any more ({reason})")
-
-
-def precision_recall_table(truths: Array, scores: Array) -> Tuple[Array, ...]:
-    """Six arrays, a number for each threshold from 0 to 1: true and false positives, true
-    and false negatives, precision and recall.
-
-    What tb-paddle computes in ``add_pr_curve``, ten times as fast.
-    """
-    buckets = np.floor(scores * (_THRESHOLDS - 1)).astype(np.int64)
-    found, false = (
-        np.bincount(buckets[chosen], minlength=_THRESHOLDS)[::-1].cumsum()[::-1]
-        for chosen in (truths, ~truths)
-    )
-    precision, recall = found / np.maximum(found + false, 1), found / max(found[0], 1)
-    return found, false, false[0] - false, found[0] - found, precision, recall
 
 
 def _domain(column: hparams.Column) -> Any:

@@ -4,14 +4,23 @@ from mnist.base import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import click
 
 from mnist.base import command, streams
 
 
-@command.verb
+class _ModelName(click.Choice):
+    """One of the names, or that of a class in a file of the user's."""
+
+    def convert(self, value: Any, *context: Any) -> Any:
+        return value if ":" in value else super().convert(value, *context)
+
+
+@command.verb(
+    "train --config configs/quickstart.yaml", "train --resume latest --set train.epochs=9"
+)
 @command.path_option(
     "--config", "config_path", metavar="FILE", help="What to train, e.g. configs/lenet5.yaml."
 )
@@ -26,9 +35,16 @@ from mnist.base import command, streams
     "--set", "overrides", metavar="KEY=VALUE", multiple=True,
     help="Override any key of the config, e.g. --set optimizer.learning_rate=0.01. Repeatable.",
 )  # fmt: skip
+@click.option(
+    "--model", type=_ModelName(["fc", "lenet", "lenet5", "convnet", "embedding"]),
+    help="Short for --set model.name=…; or code of your own, like my_models:Wide.",
+)  # fmt: skip
+@click.option(
+    "--optimizer", type=click.Choice(["sgd", "momentum", "adagrad", "adam"]),
+    help="Short for --set optimizer.name=…",
+)  # fmt: skip
 @click.option("--seed", type=int, help="Short for --set train.seed=N.")
 @command.assume_option
-@command.model_option
 @click.option(
     "--allow-changes",
     is_flag=True,
@@ -38,21 +54,27 @@ def main(
     config_path: Optional[str],
     resume: Optional[str],
     overrides: Tuple[str, ...],
+    model: Optional[str],
+    optimizer: Optional[str],
     seed: Optional[int],
     assume: Tuple[str, ...],
     allow_changes: bool,
 ) -> None:
-    """Train a digit classifier; checkpoints, curves and result.json are left behind."""
+    """Train a model as a config says, or go on from a checkpoint.
+
+    Checkpoints, curves and result.json are left behind.
+    """
     if config_path is None and resume is None:
         raise click.UsageError("name a --config to train, or a checkpoint to --resume")
-    settings = (*overrides, f"train.seed={seed}") if seed is not None else overrides
+    shorts = {"model.name": model, "optimizer.name": optimizer, "train.seed": seed}
+    settings = [f"{key}={value}" for key, value in shorts.items() if value is not None]
     streams.outlive_output()
     from mnist.checkpoints import conventions
     from mnist.train import start
 
     if assume and resume is None:
         raise click.UsageError("--assume is for a course pair to --resume")
-    settings = (*settings, *conventions.parse(assume).as_settings())
+    settings += [*overrides, *conventions.parse(assume).as_settings()]
 
     start.start(config_path, resume, settings, allow_changes)
 

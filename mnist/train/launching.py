@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, NoReturn, Optional
+from typing import NoReturn, Optional
 
 from mnist.base import child, notes, preflight, processors
 from mnist.base.errors import InputError
@@ -37,8 +37,8 @@ def launch(workers: int) -> NoReturn:
     cores = processors.count()
     if workers > cores:
         notes.warn(f"parallel.workers is {workers}, but there are {cores} cores: this will be slow")
-    spec: Any = getattr(sys.modules["__main__"], "__spec__", None)
-    same = [sys.executable, "-m", spec.parent if spec else "mnist.train", *sys.argv[1:]]
+    module = "mnist" if sys.argv[1:2] == ["train"] else "mnist.train"
+    same = [sys.executable, "-m", module, *sys.argv[1:]]
     sys.exit(child.run([launcher, "-n", str(workers), *same]))
 
 

@@ -14,9 +14,10 @@ from mnist.fluid.processes import Group
 from mnist.kernels import engine
 from mnist.model import architectures, optimizers, restore
 from mnist.model.averaging import WeightAverage
+from mnist.model.distillation import Teachers
 
 # Keys that say where a machine has things: they may differ from process to process.
-_PLACES = ("data.path", "data.fallback", "checkpoint.dir", "log.dir")
+_PLACES = ("data.path", "data.fallback", "train.teachers", "checkpoint.dir", "log.dir")
 
 
 class Learner:
@@ -34,7 +35,9 @@ class Learner:
         total_steps = config.train.epochs * self.steps_per_epoch
         self.model = architectures.build(config.model, config.train.seed, state.classes)
         self.model.engine = engine.choose(config.device, place, self.model.convolutions_and_norms())
-        state.kernels = "c" if self.model.engine else "fluid"
+        self.teachers = Teachers(config)
+        models = [self.model, *self.teachers.models]
+        state.kernels = "c" if any(model.engine for model in models) else "fluid"
         self.parameters = self.model.trained_parameters()
         self.optimizer = optimizers.build(
             config.optimizer, self.parameters, total_steps, self.steps_per_epoch
@@ -103,6 +106,6 @@ class Learner:
         reason = f": {state.data_fallback}" if state.data_fallback else ""
         data = f"{state.data_path} (SHA-256 {state.data_sha256[:12]}…{reason})"
         settings = {k: v for k, v in configs.flatten(self.config).items() if k not in _PLACES}
-        rest = {**state.versions, **settings, "step": state.step}
+        rest = {**state.versions, **settings, "step": state.step, "teachers": state.teachers}
         rest["SHA-256 of the parameters"] = self.digest()
         return {"data": (state.data_sha256, data), **{k: (v, v) for k, v in rest.items()}}

@@ -167,9 +167,11 @@ class Loop:
         samples = min(size, len(self.data.train) - self.state.step_in_epoch * size)
         _, weight = self.group.share(samples)
         model.begin_step(self.state.step, self.group.rank)
+        targets = learner.teachers.targets(images)
         with gradients.cutting():
             outputs = model(images)
-            loss = losses.compute(kind, outputs, labels, self.config.train.label_smoothing)
+            smoothing = self.config.train.label_smoothing
+            loss = losses.compute(kind, outputs, labels, smoothing, targets)
             model.backward(self.group.scale(loss))
         right = losses.digits(kind, outputs.numpy()) == labels.numpy()[:, 0]
         value, accuracy = self._exchange(float(loss.numpy()[0]), float(np.mean(right)), weight)

@@ -19,6 +19,7 @@ from mnist.data.dataset import Dataset
 from mnist.fluid import environment
 from mnist.kernels import engine
 from mnist.model import architectures
+from mnist.model.calibration import FEWEST
 from mnist.model.evaluation import Evaluation
 from mnist.tensorboard import writer
 from mnist.tensorboard.observer import Observer
@@ -89,6 +90,8 @@ class Telling:
         computing = engine.describe(learner.model.engine, self._config.device)
         about = [state.device, computing, learner.group.describe(), environment.describe()]
         self._print(f"device  {'; '.join(filter(None, about))}")
+        for teacher, digest in zip(self._config.train.teachers, state.teachers):
+            self._print(f"teacher {teacher} (SHA-256 {digest[:12]}…)")
         for note in notes:
             self._print(f"note    {note}")
         self._print_model()
@@ -198,6 +201,9 @@ class Telling:
             ("checkpoints", f"{store.folder}/ ({there}{RESULT} has the figures)"),
             ("curves", f"tensorboard --logdir {self._config.log.dir}"),
         ]
+        if len(self._data.valid) < FEWEST:
+            few = f"no temperature is fitted on fewer than {FEWEST:,} images of valid"
+            notes.insert(1, ("confidence", f"as the network gives it: {few}"))
         if state.data_fallback:
             notes.insert(0, ("DATA", f"{state.data_path}: {state.data_fallback}"))
         if stopped_early:

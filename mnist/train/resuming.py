@@ -2,7 +2,7 @@
 
 import platform
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from mnist.data.dataset import Dataset
 from mnist.fluid import places
 from mnist.fluid.door import fluid, paddle
 from mnist.fluid.feeding import count_batches
-from mnist.model import opening
+from mnist.model import distillation, opening
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ def initial_state(
         data_sha256=data.sha256,
         data_fallback=fallback,
         classes=list(data.classes),
+        teachers=distillation.digests(config, data.classes),
         versions={
             "mnist": __version__,
             "paddle": paddle.__version__,
@@ -97,6 +98,9 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
             f"data: {saved.data_path} (SHA-256 {saved.data_sha256[:12]}…) in the checkpoint,"
             f" {fresh.data_path} ({fresh.data_sha256[:12]}…) now"
         )
+    if saved.teachers != fresh.teachers:
+        was, now = (_shown(state.teachers) for state in (saved, fresh))
+        changed.append(f"train.teachers: {was} in the checkpoint, {now} now")
     for name in ("paddle", "numpy", config.model.name):
         old, new = saved.versions.get(name), fresh.versions.get(name)
         if old != new:
@@ -106,6 +110,10 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
             f"{path}: going on would not be the same run: {'; '.join(changed)}"
             " (leave these as they were, or add --allow-changes to go on all the same)"
         )
+
+
+def _shown(digests: Sequence[str]) -> str:
+    return ", ".join(f"SHA-256 {digest[:12]}…" for digest in digests) or "none"
 
 
 def notes(source: Optional[Checkpoint], state: RunState, workers: int) -> List[str]:

@@ -131,5 +131,5 @@ def summary(learner: Learner, best: Optional[EpochRecord], result: Evaluation) -
             "sha256": state.data_sha256,
             "fallback": state.data_fallback,
         },
-        **state.model_dump(include={"config", "versions", "device", "kernels"}),
+        **state.model_dump(include={"config", "versions", "device", "kernels", "teachers"}),
     }

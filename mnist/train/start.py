@@ -88,4 +88,7 @@ def _from_checkpoint(resume: PathLike, overrides: Sequence[str]) -> Tuple[Config
     if source.state is None:
         raise InputError(f"{source.path}: has no config in it; name one with --config")
     state = str(source.path / records.STATE)
-    return configs.from_dict(source.state.config, state, overrides), source
+    config = configs.from_dict(source.state.config, state, overrides)
+    if f"model.name={config.model.name}" in overrides and own_code.is_own(config.model.name):
+        own_code.trust(config.model.name)  # The user has named it, too.
+    return config, source

@@ -81,6 +81,9 @@ def test_values_that_do_not_fit_each_other_are_refused():
     assert "rise" in refusal(optimizer={"schedule": piecewise})
     piecewise = {"name": "piecewise", "boundaries": [1.0], "factors": [1.0]}
     assert "one more" in refusal(optimizer={"schedule": piecewise})
+    taught = "train.teachers=[data/pretrained]"
+    assert "model.loss" in refusal(taught, "model.loss=square_error")
+    assert "label_smoothing" in refusal(taught, "train.label_smoothing=0.1")
 
 
 def test_differences_name_the_keys_and_which_of_them_matter():

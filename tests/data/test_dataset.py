@@ -88,9 +88,7 @@ def test_arrays_are_read_only(source):
 
 def test_another_mode_is_an_error(source):
     data = dataset.load(source)
-    with pytest.raises(
-        InputError, match=r"'trian' must be train, valid or eval \(did you mean train"
-    ):
+    with pytest.raises(InputError, match=r"'trian' must be train, valid or eval \(nearest: train"):
         data.split("trian")
     with pytest.raises(InputError, match=r"'source' must be train, valid or eval$"):
         data.split("source")

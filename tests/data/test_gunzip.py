@@ -3,8 +3,6 @@
 import gzip
 import hashlib
 import io
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist.base.errors import InputError
-from mnist.data.gunzip import GunzipReader, ReadAhead
+from mnist.data.gunzip import GunzipReader
 
 
 def read_all(content, size, max_bytes=1 << 30):
@@ -39,7 +37,7 @@ def test_members_and_padding_are_read_as_gzip_does(members, padding, size):
 def test_members_that_end_at_the_end_of_a_block_of_input(monkeypatch):
     content = gzip.compress(b"one") + gzip.compress(b"two") + bytes(9)
     for size in range(2, len(content) + 1):
-        monkeypatch.setattr("mnist.data.gunzip._INPUT_BLOCK", size)
+        monkeypatch.setattr("io.DEFAULT_BUFFER_SIZE", size)
         text, reader = read_all(content, 100)
         assert text == b"onetwo"
         assert reader.sha256() == hashlib.sha256(content).hexdigest()
@@ -72,25 +70,3 @@ def test_what_hardly_packs_is_never_a_bomb():
     noise = np.random.RandomState(1).bytes(3 << 20)
     content = b"".join([gzip.compress(noise, 1)] * 30)
     assert len(read_all(content, 1 << 20)[0]) == 90 << 20
-
-
-@given(st.binary(max_size=2000), st.sampled_from([1, 13, 500, 5000]))
-@settings(deadline=None)
-def test_reading_ahead_gives_the_same_bytes(content, size):
-    with ThreadPoolExecutor(1) as pool:
-        source = GunzipReader("some.gz", io.BytesIO(gzip.compress(content)), 1 << 30)
-        ahead = ReadAhead(source, pool)
-        assert b"".join(iter(lambda: ahead.read(size), b"")) == content
-        assert ahead.read(size) == b""
-
-
-def test_reading_ahead_passes_errors_on_and_leaves_no_thread():
-    content = gzip.compress(np.random.RandomState(1).bytes(10 << 20), 1)
-    before = threading.active_count()
-    with pytest.raises(InputError, match="cut short"), ThreadPoolExecutor(1) as pool:
-        ahead = ReadAhead(GunzipReader("some.gz", io.BytesIO(content[:-1]), 1 << 30), pool)
-        first = ahead.read(100)
-        while ahead.read(1 << 20):
-            pass
-    assert len(first) == 100
-    assert threading.active_count() == before

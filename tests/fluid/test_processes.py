@@ -89,9 +89,13 @@ def test_mpirun_by_hand_is_the_same_run(two, tmp_path):
     assert same(ours.parameters, theirs.parameters) and same(ours.training, theirs.training)
 
 
-def test_two_processes_compute_what_one_computes(two, tmp_path):
+@pytest.mark.parametrize(
+    "teachers", ["[]", f"[{ROOT / 'data' / 'pretrained'}]"], ids=["labels", "a teacher"]
+)
+def test_two_processes_compute_what_one_computes(tmp_path, teachers):
     """But for batch statistics and dropout, which are each process's own: left out here."""
     plain = settings("model.name=lenet", "model.filters=[4, 4]", "model.dropout=0.0")
+    plain += settings("train.label_smoothing=0.0", f"train.teachers={teachers}")
     losses = []
     for workers in (1, 2):
         folder = tmp_path / str(workers)
@@ -190,6 +194,11 @@ def test_a_process_that_dies_ends_the_run_with_the_last_checkpoint_whole(tmp_pat
     [
         (("optimizer.learning_rate=1e30",), 1, r"error: the training loss is \w+ at epoch 1"),
         (("data.path=nowhere.json.gz",), 2, r"error: data\.path: nowhere\.json\.gz"),
+        (
+            ("train.label_smoothing=0.0", "train.teachers=[nowhere]"),
+            2,
+            r"error: train\.teachers: nowhere: does not exist",
+        ),
         (("device.place=gpu",), 2, r"error: device\.place: gpu, but"),
     ],
 )

@@ -72,14 +72,20 @@ def run(folder, resume=None, **changes):
     return reading.load(folder / "checkpoints" / "epoch2").state
 
 
-def test_training_stores_it_and_a_resumed_run_stores_the_same(tmp_path):
+def test_training_stores_it_and_a_resumed_run_stores_the_same(tmp_path, monkeypatch):
     from mnist.train.resuming import Resumption
 
+    monkeypatch.setattr(calibration, "FEWEST", 60)
     straight = run(tmp_path / "straight")
     assert calibration.LOWEST < straight.temperature < calibration.HIGHEST
     first = reading.load(tmp_path / "straight" / "checkpoints" / "epoch1")
     resumed = run(tmp_path / "resumed", Resumption(first, allow_changes=False))
     assert resumed.temperature == straight.temperature
+
+
+def test_on_few_images_none_is_fitted_which_is_said(tmp_path, capsys):
+    assert run(tmp_path).temperature is None
+    assert "no temperature is fitted on fewer than 2,000 images" in capsys.readouterr().out
 
 
 def test_a_regression_has_none(tmp_path):

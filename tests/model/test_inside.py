@@ -48,6 +48,16 @@ def test_the_graph_has_the_models_layers_and_nothing_else_changes(name):
         assert scopes >= {f"/{layer}/" for layer in layers}
 
 
+def test_in_the_graph_paddings_and_poolings_lie_outside_the_layers():
+    with dygraph():
+        outside = {
+            op.type
+            for op in inside.trace(build("lenet")).global_block().ops
+            if op.attr("op_namescope") == "/"
+        }
+    assert {"pad2d", "pool2d"} <= outside and not {"conv2d", "relu", "matmul"} & outside
+
+
 def test_a_trace_that_fails_leaves_nothing_switched_on():
     class Deaf(architectures.FullyConnected):
         def forward(self, images):

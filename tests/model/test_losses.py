@@ -23,6 +23,23 @@ def test_cross_entropy_is_the_mean_negative_log_probability():
         assert float(loss.numpy()[0]) == pytest.approx(expected, rel=1e-5)
 
 
+def test_probabilities_for_targets_are_learnt_with_the_gradient_that_they_imply():
+    random = np.random.default_rng(4)
+    scores = random.normal(0, 3, (8, 10)).astype(np.float32)
+    targets = random.dirichlet(np.ones(10), 8).astype(np.float32)
+    guessed = softmax(scores.astype(np.float64))
+    with dygraph() as fluid:
+        outputs, labels, wanted = map(
+            fluid.dygraph.to_variable, (scores, np.zeros((8, 1), np.int64), targets)
+        )
+        outputs.stop_gradient = False
+        loss = losses.compute("softmax_cross_entropy", outputs, labels, targets=wanted)
+        expected = -(targets * np.log(guessed)).sum(axis=1).mean()
+        assert float(loss.numpy()[0]) == pytest.approx(expected, rel=1e-5)
+        loss.backward()
+        assert np.allclose(outputs.gradient(), (guessed - targets) / 8, atol=1e-6)
+
+
 def test_cross_entropy_of_extreme_logits_is_finite():
     scores = np.array([[1e4] + [-1e4] * 9], np.float32)
     with dygraph() as fluid:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -230,10 +229,6 @@ class Recorder:
 
     def __init__(self):
         self.seen = {}
-
-    @contextmanager
-    def together(self):
-        yield
 
     def scalars(self, values, step):
         self.seen.update(values)
