@@ -40,8 +40,9 @@ def main() -> None:
     processors.keep_opencv_to_one()
     with tempfile.TemporaryDirectory() as scratch:
         source = _source(options.checkpoint, Path(scratch))
-        done = bundle.export(source, Path(scratch) / "exported", "data/digits.json.gz")
-        ways = _ways(source, done.folder)
+        folder = Path(scratch) / "exported"
+        bundle.export(source, folder, "data/digits.json.gz")
+        ways = _ways(source, folder)
         times = {size: _measure(ways, size, options.rounds) for size in SIZES}
     print(f"{source.model['name']}, {options.rounds} rounds, ms: median (min–max)\n")
     print("| way | 1 image | faster | 256 images | faster |\n| --- | ---: | ---: | ---: | ---: |")
@@ -77,13 +78,11 @@ def _ways(source: Checkpoint, folder: Path) -> Dict[str, Way]:
     return {
         BASE: in_dygraph,
         "TracedLayer": lambda images: np.asarray(traced([images])[0]),
-        "fluid.Executor": paddle_program.StaticModel(paddle_folder).probabilities,
-        "C++ predictor": paddle_program.NativePredictor(paddle_folder).probabilities,
-        "C++ predictor, oneDNN": paddle_program.NativePredictor(
-            paddle_folder, onednn=True
-        ).probabilities,
-        "OpenCV": onnx_model.OpenCvModel(onnx_file).probabilities,
-        "onnxruntime": onnx_model.OnnxModel(onnx_file).probabilities,
+        "fluid.Executor": paddle_program.in_executor(paddle_folder),
+        "C++ predictor": paddle_program.in_predictor(paddle_folder),
+        "C++ predictor, oneDNN": paddle_program.in_predictor(paddle_folder, onednn=True),
+        "OpenCV": onnx_model.in_opencv(onnx_file),
+        "onnxruntime": onnx_model.in_onnxruntime(onnx_file),
     }
 
 

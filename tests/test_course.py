@@ -95,6 +95,29 @@ def test_a_notebook_runs_and_puts_out_what_is_stored(name):
     assert told(MADE[name]) == told(jupytext.read(COURSE / name))
 
 
+# --- docs/messages.md: what other packages break ---------------------------------------
+
+BREAKING = re.compile(
+    r"^```bash\npip install (\S+)\npython -c \"(.+)\"\n```\n\n```text\n(.+)\n```", re.MULTILINE
+)
+IN_THE_PAGE = BREAKING.findall((ROOT / "docs" / "messages.md").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package, code, message", IN_THE_PAGE)
+def test_a_package_breaks_the_import_with_this_message(package, code, message, tmp_path):
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path)]
+    if subprocess.run([*pip, package], timeout=240).returncode:
+        pytest.skip(f"{package} cannot be had here")
+    command = [sys.executable, "-c", code]  # looks for packages where it is run first
+    done = subprocess.run(command, cwd=str(tmp_path), capture_output=True, text=True, timeout=240)
+    assert done.returncode and message in done.stderr
+
+
+def test_the_page_has_what_breaks_the_import():
+    assert [package.partition("=")[0] for package, _, _ in IN_THE_PAGE] == ["protobuf", "numpy"]
+
+
 # --- docs/course/lesson.py -------------------------------------------------------------
 
 

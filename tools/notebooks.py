@@ -76,6 +76,7 @@ def execute(notebook: NotebookNode) -> None:
         (Path(folder) / "data").symlink_to(ROOT / "data")
         resources = {"metadata": {"path": str(place)}}
         client = NotebookClient(notebook, timeout=300, record_timing=False, resources=resources)
+        client.coalesce_streams = True  # in however many pieces they came
         client.execute(env={**os.environ, **_ENVIRONMENT})
     notebook.metadata = described
     for cell in _code_cells(notebook):

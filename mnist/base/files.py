@@ -101,10 +101,11 @@ def staged_folder(
             _lock(descriptor)
             yield staging
             _fsync_tree(staging)
+            old = _hidden(target, "replaced")
             if replace and target.exists():
-                _swap(staging, target)
-            else:
-                staging.rename(target)
+                target.rename(old)  # A kill before the next line leaves both, under hidden names.
+            staging.rename(target)
+            _remove(old)
         finally:
             os.close(descriptor)
 
@@ -136,18 +137,6 @@ def remove_folder(folder: Path) -> None:
 def _hidden(target: Path, ending: str = "tmp") -> Path:
     unique = f"{os.getpid()}.{secrets.token_hex(4)}"
     return target.parent / f".{target.name}.{unique}.{ending}"
-
-
-def _swap(new: Path, target: Path) -> None:
-    """Put ``new`` where ``target`` is; a kill in between leaves both, under hidden names."""
-    old = _hidden(target, "replaced")
-    target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    _remove(old)
 
 
 def _fsync_tree(folder: Path) -> None:

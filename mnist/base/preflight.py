@@ -9,9 +9,9 @@ bounds were measured; docs/dependencies.md says how.
 import os
 import re
 import sys
-from functools import partial
 from importlib.util import find_spec
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+from itertools import chain, product
+from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 from mnist.base import ranks
 from mnist.base.errors import InputError
@@ -37,8 +37,13 @@ _MODULES = {
     "simdjson": ("pysimdjson",),
 }
 
+_OTHER = f"is not {PADDLE}, which all is written for"
 # Name, the first version that is wrong, the first that is right again, what to install, and why.
 _WRONG = (
+    ("paddlepaddle", (0,), (1, 8, 5), f"paddlepaddle=={PADDLE}", _OTHER),
+    ("paddlepaddle", (1, 8, 6), (99,), f"paddlepaddle=={PADDLE}", _OTHER),
+    ("paddlepaddle-gpu", (0,), (1, 8, 5), f"paddlepaddle-gpu=={PADDLE}.post107", _OTHER),
+    ("paddlepaddle-gpu", (1, 8, 6), (99,), f"paddlepaddle-gpu=={PADDLE}.post107", _OTHER),
     ("protobuf", (3, 21), (99,), "protobuf==3.20.3",
      f"cannot read PaddlePaddle {PADDLE}'s descriptors (3.20 and older can)"),
     ("protobuf", (0,), (3, 12), "protobuf==3.20.3", "is too old for TensorBoard's events"),
@@ -51,10 +56,6 @@ _WRONG = (
 
 # The version of a package that is there but says nothing about itself; it is left alone.
 UNKNOWN = "unknown"
-
-_METADATA = re.compile(
-    r"(?P<name>[A-Za-z0-9][\w.]*)-(?P<version>\d[^-]*)(-py[\d.]+)?\.(dist|egg)-info", re.ASCII
-)
 
 
 def check_or_exit() -> None:
@@ -93,7 +94,7 @@ def check() -> None:
     pure_python = os.environ.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == "python"
     hiding = _python_path()
     found = python_problems(sys.version_info[:3]) or _strays(hiding)
-    found = found or problems(installed(sys.path), pure_python, _places(hiding))
+    found = found or problems(installed(sys.path), pure_python, hiding)
     if found:
         raise InputError("; ".join(found))
 
@@ -103,34 +104,25 @@ def _python_path() -> List[str]:
     return [path for path in map(os.path.abspath, filter(None, entries)) if path in sys.path]
 
 
-def _places(folders: Iterable[str]) -> Dict[str, str]:
-    return {name: os.path.dirname(at) for name, (_, at) in _distributions(folders).items()}
-
-
 def _strays(folders: Iterable[str]) -> List[str]:
     """What hides an installed package and cannot take its place, one line each."""
-    elsewhere = _distributions(path for path in sys.path if path not in folders)
+    elsewhere = [path for path in sys.path if path not in folders]
     found = []
-    for folder in folders:
-        here = _distributions([folder])
-        for module, names in _MODULES.items():
-            place = os.path.join(folder, *module.split("."))
-            if not (os.path.isfile(f"{place}.py") or os.path.isfile(f"{place}/__init__.py")):
-                continue
-            metadata = next((here[name][1] for name in names if name in here), None)
-            if metadata is None and any(name in elsewhere for name in names):
-                found.append(f"{place} hides the installed {names[0]}; " + _off(folder))
-            elif metadata and not _is_for_this_python(metadata):
-                found.append(f"{place} was built for another Python; " + _off(folder))
+    for folder, (module, names) in product(folders, _MODULES.items()):
+        place = os.path.join(folder, *module.split("."))
+        if not (os.path.isfile(f"{place}.py") or os.path.isfile(f"{place}/__init__.py")):
+            continue
+        here = _distributions([folder], names)
+        if not here and _distributions(elsewhere, names):
+            found.append(f"{place} hides the installed {names[0]}; " + _off(folder))
+        elif not all(map(_is_for_this_python, here.values())):
+            found.append(f"{place} was built for another Python; " + _off(folder))
     return found
 
 
-def _is_for_this_python(metadata: str) -> bool:
-    try:
-        with open(os.path.join(metadata, "WHEEL"), errors="replace") as file:
-            tags = re.findall(r"^Tag: \w+-(\w+)-", file.read(1 << 16), re.MULTILINE)
-    except OSError:
-        return True
+def _is_for_this_python(distribution: Any) -> bool:
+    wheel = distribution.read_text("WHEEL") or ""
+    tags = re.findall(r"^Tag: \w+-(\w+)-", wheel, re.MULTILINE)
     return not tags or any(abi in ("none", "abi3", "cp38") for abi in tags)
 
 
@@ -162,13 +154,13 @@ def python_problems(version: Tuple[int, ...]) -> List[str]:
 def problems(
     versions: Mapping[str, str],
     pure_python_protobuf: bool = False,
-    python_path: Optional[Mapping[str, str]] = None,
+    python_path: Iterable[str] = (),
 ) -> List[str]:
     """What cannot work in this set of packages, one line each; empty if all is well.
 
     ``versions`` maps distribution names (lower case, with hyphens) to their versions;
     ``pure_python_protobuf`` says that protobuf will use its pure Python implementation;
-    ``python_path`` maps those that lie on PYTHONPATH to their folders.
+    ``python_path`` are the folders of PYTHONPATH.
     """
     missing = [names[0] for names in _MODULES.values() if not any(n in versions for n in names)]
     if missing:
@@ -176,61 +168,43 @@ def problems(
             f"not installed: {', '.join(missing)}; fix: start it through ./run, or"
             " `python -m pip install -e .` in the project's folder"
         ]
-    fix = partial(_fix, python_path or {})
-    found = _paddle_problems(versions, fix)
-    for name, first, end, requirement, why in _WRONG[1:] if pure_python_protobuf else _WRONG:
-        if first <= _numbers(versions[name]) < end:
-            found.append(f"{name} {versions[name]} {why}; {fix(requirement)}")
-    return found
-
-
-def _paddle_problems(versions: Mapping[str, str], fix: Callable[[str], str]) -> List[str]:
-    both = [name for name in _MODULES["paddle"] if name in versions]
-    if len(both) == 2:
+    if all(name in versions for name in _MODULES["paddle"]):
         return [
             "paddlepaddle and paddlepaddle-gpu are both installed and overwrite each other's"
             " files; fix: python -m pip uninstall -y paddlepaddle paddlepaddle-gpu, then "
             f"install one of them, e.g. python -m pip install paddlepaddle=={PADDLE}"
         ]
-    name = both[0]
-    numbers = _numbers(versions[name])
-    if not numbers or numbers[:3] == _numbers(PADDLE):
-        return []
-    wanted = f"paddlepaddle=={PADDLE}" if name == "paddlepaddle" else f"{name}=={PADDLE}.post107"
-    return [f"{name} {versions[name]} is not {PADDLE}, which all is written for; " + fix(wanted)]
+    return [
+        f"{name} {versions[name]} {why}; {_fix(python_path, requirement)}"
+        for name, first, end, requirement, why in _WRONG
+        if first <= _numbers(versions.get(name, "")) < end
+        and not (pure_python_protobuf and (name, first) == ("protobuf", (3, 21)))
+    ]
 
 
 def installed(paths: Iterable[str]) -> Dict[str, str]:
     """Distribution name (lower case, with hyphens) → version, as an import would find them.
 
-    Read from the names of the ``*.dist-info`` folders, the first on ``paths`` winning:
-    ``importlib.metadata`` gives the same after 40 ms of its own imports, this takes 1 ms.
-    A module without such a folder counts as there, its version UNKNOWN.
+    Only those that the verbs import. A module without metadata counts as there, its version
+    UNKNOWN.
     """
-    versions = {name: version for name, (version, _) in _distributions(paths).items()}
+    versions = {name: found.version or UNKNOWN for name, found in _distributions(paths).items()}
     for module, names in _MODULES.items():
         if not any(name in versions for name in names) and _can_be_found(module):
             versions[names[0]] = UNKNOWN
     return versions
 
 
-def _distributions(paths: Iterable[str]) -> Dict[str, Tuple[str, str]]:
-    """Distribution name → version and where its metadata lie."""
-    found: Dict[str, Tuple[str, str]] = {}
-    for path in paths:
-        for entry in _entries(path):
-            match = _METADATA.fullmatch(entry)
-            if match:
-                name = re.sub(r"[-_.]+", "-", match.group("name")).lower()
-                found.setdefault(name, (match.group("version"), os.path.join(path, entry)))
-    return found
+def _distributions(
+    paths: Iterable[str], names: Iterable[str] = tuple(chain(*_MODULES.values()))
+) -> Dict[str, Any]:
+    """Distribution name → ``importlib.metadata``'s Distribution, the first on ``paths``."""
+    # Python has it from 3.8 on; what is older has been told so by now.
+    from importlib.metadata import distributions
 
-
-def _entries(path: str) -> List[str]:
-    try:
-        return os.listdir(path or ".")
-    except OSError:  # a zip archive, or a folder that is not there
-        return []
+    each = {name: distributions(name=name, path=list(paths)) for name in names}
+    firsts = {name: next(iter(found), None) for name, found in each.items()}
+    return {name: first for name, first in firsts.items() if first}
 
 
 def _can_be_found(module: str) -> bool:
@@ -246,9 +220,11 @@ def _numbers(version: str) -> Tuple[int, ...]:
     return tuple(map(int, match.group().split("."))) if match else ()
 
 
-def _fix(python_path: Mapping[str, str], requirement: str) -> str:
-    folder = python_path.get(requirement.partition("==")[0].lower())
-    return _off(folder) if folder else f"fix: python -m pip install {requirement}"
+def _fix(python_path: Iterable[str], requirement: str) -> str:
+    name = requirement.partition("==")[0].lower()
+    for found in _distributions(python_path, [name]).values():
+        return _off(found.locate_file(""))
+    return f"fix: python -m pip install {requirement}"
 
 
 def _off(folder: str) -> str:

@@ -10,7 +10,7 @@ import os
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -118,7 +118,7 @@ def optimizer_by_parameter(
         pairs = _pair_by_shape(accumulators, trained)
     for name, paddle_name in pairs.items():
         _check_shapes(name, parameters[name].shape, paddle_name, accumulators[paddle_name])
-    return {name: accumulators[paddle_name] for name, paddle_name in pairs.items()}
+    return {name: accumulators[pairs[name]] for name in trained}
 
 
 def schedule_step(state: Mapping[str, Any]) -> Optional[int]:
@@ -252,40 +252,31 @@ def _accumulators(state: Mapping[str, Any]) -> Dict[str, Arrays]:
 
 
 def _pair_by_shape(accumulators: Mapping[str, Arrays], parameters: Arrays) -> Dict[str, str]:
-    """{structured name: Paddle's name} of equal shapes, in order within each shape."""
-    wanted = _by_shape((name, array.shape) for name, array in parameters.items())
-    found = _by_shape((name, _shape_of(arrays)) for name, arrays in accumulators.items())
-    pairs: Dict[str, str] = {}
-    for shape in [*wanted, *(shape for shape in found if shape not in wanted)]:
-        if len(wanted[shape]) != len(found[shape]):
-            raise InputError(
-                f"the optimizer state is of other parameters: it has {len(found[shape])} of shape"
-                f" {list(shape)}, the model {len(wanted[shape])}"
-            )
-        pairs.update(zip(wanted[shape], _in_order_of_making(found[shape])))
-    return {name: pairs[name] for name in parameters}
+    """{structured name: Paddle's name} of equal shapes, in the order of making within each.
 
-
-def _by_shape(items: Iterable[Tuple[str, Shape]]) -> Dict[Shape, List[str]]:
-    names: Dict[Shape, List[str]] = defaultdict(list)
-    for name, shape in items:
-        names[shape].append(name)
-    return names
-
-
-def _shape_of(arrays: Arrays) -> Shape:
-    """The parameter's shape: all accumulators have it but Adam's powers of beta, of shape [1]."""
-    return next(array.shape for name, array in arrays.items() if not name.endswith("_pow_acc"))
-
-
-def _in_order_of_making(names: Sequence[str]) -> List[str]:
-    """Paddle's names by their counters, which only layers of one kind share."""
-    if len({_kind(name) for name in names}) > 1:
+    The counters in Paddle's names tell that order, which only layers of one kind share.
+    """
+    shape_of = {name: _parameter_shape(arrays) for name, arrays in accumulators.items()}
+    found = sorted(accumulators, key=lambda name: (shape_of[name], _natural(name)))
+    wanted = sorted(parameters, key=lambda name: parameters[name].shape)
+    shapes, model_shapes = [shape_of[n] for n in found], [parameters[n].shape for n in wanted]
+    if shapes != model_shapes:
         raise InputError(
-            f"the optimizer state cannot be paired with the parameters: {' and '.join(names)}"
-            " have the same shape, and no name table says which is which"
+            "the optimizer state is of other parameters: its are of shapes"
+            f" {_listed(shapes)}, the model's {_listed(model_shapes)}"
         )
-    return sorted(names, key=_natural)
+    for name, following in zip(found, found[1:]):
+        if shape_of[name] == shape_of[following] and _kind(name) != _kind(following):
+            raise InputError(
+                f"the optimizer state cannot be paired with the parameters: {name} and {following}"
+                " have the same shape, and no name table says which is which"
+            )
+    return dict(zip(wanted, found))
+
+
+def _parameter_shape(arrays: Arrays) -> Shape:
+    """All accumulators have it but Adam's powers of beta, of shape [1]."""
+    return next(array.shape for name, array in arrays.items() if not name.endswith("_pow_acc"))
 
 
 def _check_shapes(name: str, shape: Shape, paddle_name: str, arrays: Arrays) -> None:
@@ -312,5 +303,5 @@ def _described(value: Any) -> str:
 
 
 def _listed(shapes: Sequence[Shape]) -> str:
-    shown = ", ".join(str(list(shape)) for shape in shapes[:20])
+    shown = ", ".join(str(list(shape)) for shape in shapes[:20]) or "none"
     return shown if len(shapes) <= 20 else f"{shown}, … ({len(shapes)} in all)"

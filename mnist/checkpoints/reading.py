@@ -179,7 +179,7 @@ def _load_course_pair(prefix: Path) -> Checkpoint:
         model = course_pairs.infer_model(parameters)
     except InputError as error:
         raise InputError(f"{prefix}: {error}") from error
-    model = {**model, **conventions.usual_for(model).as_model()}
+    model = {**model, **conventions.usual_for(model)}
     done = course_pairs.epochs_done(prefix)
     return Checkpoint(prefix, prefix, parameters, accumulators, None, model, done, step)
 

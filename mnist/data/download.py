@@ -33,8 +33,6 @@ _TIMEOUTS_SECONDS = (3.0, 10.0)
 # All mirrors are asked at once, in threads, because the look-up of a host's name can
 # hang for much longer than any time-out that requests knows of.
 _PROBE_SECONDS = 5.0
-# How long the others may still answer after the first one has.
-_GRACE_SECONDS = 0.5
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.5
 # What a connection that breaks off in the middle of a block has sent of it is lost.
@@ -87,28 +85,21 @@ def fetch(
 
 
 def _answering(mirrors: Sequence[str], name: str) -> List[str]:
-    """The mirrors to use, those that answered first in front; Failure if none does."""
+    """The mirrors to use, the one that answered first in front; Failure if none does."""
     answers: queue.Queue[Tuple[str, str]] = queue.Queue()
     for mirror in mirrors:
         # A daemon, so that one that hangs does not keep the process from ending.
         threading.Thread(target=_probe, args=(mirror, name, answers), daemon=True).start()
     deadline = time.monotonic() + _PROBE_SECONDS
-    faults: Dict[str, str] = {}
-    answering: List[str] = []
+    faults = dict.fromkeys(mirrors, "no answer")
     for _ in mirrors:
         try:
-            mirror, fault = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            mirror, faults[mirror] = answers.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             break
-        faults[mirror] = fault
-        if not fault:
-            answering.append(mirror)
-            deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
-    silent = [mirror for mirror in mirrors if mirror not in faults]
-    if not answering:
-        faults.update(dict.fromkeys(silent, "no answer"))
-        raise Failure(f"no mirror of MNIST can be reached ({_listed(faults)}): {_WAY_OUT}")
-    return answering + silent
+        if not faults[mirror]:
+            return [mirror, *(m for m in mirrors if faults[m] == "no answer")]
+    raise Failure(f"no mirror of MNIST can be reached ({_listed(faults)}): {_WAY_OUT}")
 
 
 def _probe(mirror: str, name: str, answers: "queue.Queue[Tuple[str, str]]") -> None:
@@ -147,25 +138,23 @@ def _fetch_file(folder: Path, mirrors: Sequence[str], file: IdxFile, say: Say) -
 
 def _fetch_from(url: str, part: Path, file: IdxFile) -> None:
     """Complete ``part`` from one mirror, or raise _MirrorError."""
-    resumed = part.exists()
-    _transfer_patiently(url, part, file)
-    fault = _fault_of(part, file)
-    if fault:
+    fault = ""
+    for attempt in range(_ATTEMPTS):
+        time.sleep(_PAUSE_SECONDS * attempt)
+        resumed = part.exists()
+        try:
+            _transfer(url, part, file)
+        except _BROKEN as error:
+            fault = _reason(error)
+            continue
+        fault = _fault_of(part, file)
+        if not fault:
+            return
         part.unlink()
         if not resumed:
-            raise _MirrorError(fault)
+            break
         # What was there before may have come from a mirror with another gzip of the file.
-        _fetch_from(url, part, file)
-
-
-def _transfer_patiently(url: str, part: Path, file: IdxFile) -> None:
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return _transfer(url, part, file)
-        except _BROKEN as error:
-            if attempt == _ATTEMPTS:
-                raise _MirrorError(_reason(error)) from error
-            time.sleep(_PAUSE_SECONDS * attempt)
+    raise _MirrorError(fault)
 
 
 def _transfer(url: str, part: Path, file: IdxFile) -> None:

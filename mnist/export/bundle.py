@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from mnist.config.classes import are_digits
 from mnist.data.digits import SIDE
 from mnist.data.obtain import data_set_of
 from mnist.export import onnx_model, paddle_program, weight_files
+from mnist.export.paddle_program import Runtime
 from mnist.fluid.door import fluid
 from mnist.fluid.feeding import as_model_input
 from mnist.model import calibration, predictor, restore
@@ -68,20 +69,12 @@ class Agreement:
         return self.largest_difference <= LIMIT and self.same_digit == self.images
 
 
-@dataclass(frozen=True)
-class Export:
-    """What was published: the folder, its ``model.json``, and how the files were checked."""
-
-    folder: Path
-    description: Dict[str, Any]
-    agreements: List[Agreement]
-
-
 def export(
     source: Checkpoint, to: PathLike, data_path: Optional[str] = None, force: bool = False
-) -> Export:
+) -> Dict[str, Any]:
     """Publish a checkpoint's model in the folder ``to``, whole or not at all.
 
+    Returns what its ``model.json`` says, how the files were checked among it.
     Every file is compared with dygraph on the first 10,000 images of the eval split of
     ``data_path`` (by default the data set it was trained on; on random images where that is
     missing, with a warning). Raises InputError where ``to`` is there already, unless it is an
@@ -107,7 +100,7 @@ def export(
         description["files"] = _hashes(folder)
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
         (folder / MODEL_JSON).write_text(text, encoding="utf-8")
-    return Export(Path(to), description, agreements)
+    return description
 
 
 def _require_room(target: Path, force: bool) -> None:
@@ -202,23 +195,20 @@ def _sample(source: Checkpoint, data_path: Optional[str]) -> Tuple[Array, str]:
 
 
 def _compare(expected: Array, inputs: Array, folder: Path) -> List[Agreement]:
-    paddle_folder = folder / PADDLE_FOLDER
-    runtimes: List[Tuple[str, str, Any]] = [
-        ("fluid.Executor", PADDLE_FOLDER, paddle_program.StaticModel(paddle_folder)),
-        ("Paddle's predictor", PADDLE_FOLDER, paddle_program.NativePredictor(paddle_folder)),
-        ("onnxruntime", ONNX_FILE, onnx_model.OnnxModel(folder / ONNX_FILE)),
-    ]
-    return [
-        compare(name, file, expected, _in_batches(runtime.probabilities, inputs))
-        for name, file, runtime in runtimes
-    ]
+    paddle_folder, onnx_file = folder / PADDLE_FOLDER, folder / ONNX_FILE
+    runtimes = (
+        ("fluid.Executor", PADDLE_FOLDER, paddle_program.in_executor(paddle_folder)),
+        ("Paddle's predictor", PADDLE_FOLDER, paddle_program.in_predictor(paddle_folder)),
+        ("onnxruntime", ONNX_FILE, onnx_model.in_onnxruntime(onnx_file)),
+    )
+    return [compare(name, file, expected, _in_batches(run, inputs)) for name, file, run in runtimes]
 
 
 def _compare_in_opencv(expected: Array, inputs: Array, folder: Path) -> List[Agreement]:
     """OpenCV's dnn knows fewer operators and gets some wrong: that is told, and no failure."""
     try:
-        model = onnx_model.OpenCvModel(folder / ONNX_FILE)
-        found = compare("OpenCV", ONNX_FILE, expected, _in_batches(model.probabilities, inputs))
+        run = onnx_model.in_opencv(folder / ONNX_FILE)
+        found = compare("OpenCV", ONNX_FILE, expected, _in_batches(run, inputs))
     except cv2.error as error:
         reason = " ".join(str(error).split())[:200]
         notes.warn(f"OpenCV {cv2.__version__} cannot run {ONNX_FILE} of this model ({reason})")
@@ -244,7 +234,7 @@ def _in_dygraph(source: Checkpoint, images: Array) -> Array:
     return calibration.at(plain, calibration.temperature_of(source) or 1.0)
 
 
-def _in_batches(run: Callable[[Array], Array], images: Array) -> Array:
+def _in_batches(run: Runtime, images: Array) -> Array:
     """``run`` over all images, the last batch a short one."""
     return np.concatenate([run(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)])
 

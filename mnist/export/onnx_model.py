@@ -15,7 +15,7 @@ from onnx import helper, shape_inference
 
 from mnist.base.arrays import Array
 from mnist.base.errors import Failure
-from mnist.export.paddle_program import INPUT, OUTPUT, PARAMETERS, PROGRAM
+from mnist.export.paddle_program import INPUT, OUTPUT, PARAMETERS, PROGRAM, Runtime
 
 # The least one: Softmax over one axis came with it. paddle2onnx takes a later one where an
 # operator needs it (HardSwish: 14).
@@ -88,28 +88,21 @@ def _free_batch(graph: Any) -> None:
     del graph.value_info[:]
 
 
-class OnnxModel:
+def in_onnxruntime(path: Path) -> Runtime:
     """An exported ONNX file in onnxruntime, on the CPU."""
-
-    def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        cpu = ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=cpu)
-
-    def probabilities(self, images: Array) -> Array:
-        """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
-        (result,) = self._session.run([OUTPUT], {INPUT: images})
-        return np.asarray(result)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    cpu = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(str(path), options, providers=cpu)
+    return lambda images: np.asarray(session.run([OUTPUT], {INPUT: images})[0])
 
 
-class OpenCvModel:
+def in_opencv(path: Path) -> Runtime:
     """An exported ONNX file in OpenCV's ``dnn``; raises ``cv2.error`` if it cannot read it."""
+    net = cv2.dnn.readNetFromONNX(str(path))
 
-    def __init__(self, path: Path) -> None:
-        self._net = cv2.dnn.readNetFromONNX(str(path))
+    def run(images: Array) -> Array:
+        net.setInput(images)
+        return np.array(net.forward())
 
-    def probabilities(self, images: Array) -> Array:
-        """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
-        self._net.setInput(images)
-        return np.array(self._net.forward())
+    return run

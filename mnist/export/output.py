@@ -1,13 +1,12 @@
 """What ``mnist.export`` prints: what was checked and how it agreed, and what lies where."""
 
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from rich.table import Table
 
 from mnist.base.console import make_console, make_table, print_table
 from mnist.export import bundle, weight_files
-from mnist.export.bundle import Export
 from mnist.model import opening
 
 _CONTENTS = {
@@ -24,9 +23,8 @@ def print_export(
 ) -> None:
     """Export a checkpoint (``best`` by default) into the folder ``to`` and print how it went."""
     source = opening.open_checkpoint(checkpoint, assume)
-    done = bundle.export(source, to, data, force)
+    description = bundle.export(source, to, data, force)
     console = make_console()
-    description = done.description
     architecture = f"{description['model']['name']}, {description['model']['loss']}"
     temperature = description["temperature"]
     rows = [
@@ -38,10 +36,11 @@ def print_export(
     ]
     for heading, text in rows:
         console.print(f"{heading:<11} {text}")
-    print_table(console, "against dygraph", _agreement_table(done))
-    console.print(f"written to {done.folder}/")
+    print_table(console, "against dygraph", _agreement_table(description["checked"]["results"]))
+    folder = Path(to)
+    console.print(f"written to {folder}/")
     for file, purpose in _CONTENTS.items():
-        console.print(f"  {file:<19} {_kilobytes(done.folder / file):>9}  {purpose}")
+        console.print(f"  {file:<19} {_kilobytes(folder / file):>9}  {purpose}")
 
 
 def _tensor(description: Dict[str, Any]) -> str:
@@ -49,10 +48,11 @@ def _tensor(description: Dict[str, Any]) -> str:
     return f"{description['name']}: {description['dtype']} [{shape}]"
 
 
-def _agreement_table(done: Export) -> Table:
+def _agreement_table(results: List[Dict[str, Any]]) -> Table:
     table = make_table("runtime", "largest difference", "same digit")
-    for row in done.agreements:
-        table.add_row(row.runtime, f"{row.largest_difference:.1e}", f"{row.same_digit:,}")
+    for row in results:
+        difference, same = f"{row['largest_difference']:.1e}", f"{row['same_digit']:,}"
+        table.add_row(row["runtime"], difference, same)
     return table
 
 

@@ -7,21 +7,24 @@ A folder with ``__model__`` (the program) and ``__params__`` (all weights in one
 
 import tempfile
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
 from mnist.base.arrays import Array
 from mnist.checkpoints.records import Checkpoint
-from mnist.data.digits import CLASSES, PIXELS, SIDE
+from mnist.data.digits import CLASSES, SIDE
 from mnist.fluid.door import fluid, to_variable
-from mnist.model import calibration, restore
-from mnist.model.architectures import Model, PixelEmbedding
+from mnist.model import calibration, inside, restore
+from mnist.model.architectures import Model
 
 INPUT = "images"
 OUTPUT = "probabilities"
 PROGRAM = "__model__"
 PARAMETERS = "__params__"
+
+Runtime = Callable[[Array], Array]
+"""A model that was loaded: float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
 
 
 class Classifier(fluid.dygraph.Layer):
@@ -35,7 +38,7 @@ class Classifier(fluid.dygraph.Layer):
         super().__init__()
         self._loss = model.config.loss
         self._temperature = temperature
-        self.model = _TraceableEmbedding(model) if isinstance(model, PixelEmbedding) else model
+        self.model = inside.traceable(model)
 
     def forward(self, images: Any) -> Any:
         scores = self.model(images)
@@ -55,33 +58,6 @@ class Classifier(fluid.dygraph.Layer):
         guesses = fluid.layers.matmul(guess, spread)
         distances = fluid.layers.elementwise_sub(guesses, digits, axis=1)
         return fluid.layers.scale(fluid.layers.square(distances), -1.0)
-
-
-class _TraceableEmbedding(fluid.dygraph.Layer):
-    """``PixelEmbedding`` without NumPy, of which a trace would see nothing.
-
-    Every pixel is looked up, blank ones as the token whose row is zeros, instead of the inked
-    ones only: more work, the same sum. A pixel half-way between two levels, which no 8-bit
-    picture has, may be rounded the other way.
-    """
-
-    def __init__(self, model: PixelEmbedding) -> None:
-        super().__init__()
-        # One token for each level of ink at each pixel, and the token of blank ones.
-        self._ink_levels = (model.embedding.weight.shape[0] - 1) // PIXELS
-        self.embedding = model.embedding
-        self.fc = model.fc
-
-    def forward(self, images: Any) -> Any:
-        pixels = fluid.layers.reshape(images, [-1, PIXELS])
-        levels = fluid.layers.round(fluid.layers.scale(pixels, float(self._ink_levels)))
-        first_tokens = np.arange(PIXELS, dtype=np.float32) * self._ink_levels
-        # Whole numbers below 2^24, so float32 holds them exactly.
-        tokens = fluid.layers.elementwise_add(levels, fluid.layers.assign(first_tokens), axis=1)
-        inked = fluid.layers.sign(levels)
-        tokens = fluid.layers.cast(fluid.layers.elementwise_mul(tokens, inked), "int64")
-        rows = self.embedding(tokens)
-        return self.fc(fluid.layers.relu(fluid.layers.reduce_sum(rows, dim=1)))
 
 
 def save(source: Checkpoint, folder: Path) -> None:
@@ -147,45 +123,38 @@ def _replace_pads(block: Any) -> None:
         block._insert_op(index, **new)
 
 
-class StaticModel:
+def in_executor(folder: Path) -> Runtime:
     """The inference model in ``fluid.Executor``; outside ``fluid.dygraph.guard``."""
+    executor, scope = fluid.Executor(fluid.CPUPlace()), fluid.Scope()
+    with fluid.scope_guard(scope):
+        program, _, outputs = fluid.io.load_inference_model(
+            str(folder), executor, PROGRAM, PARAMETERS
+        )
 
-    def __init__(self, folder: Path) -> None:
-        self._executor = fluid.Executor(fluid.CPUPlace())
-        self._scope = fluid.Scope()
-        with fluid.scope_guard(self._scope):
-            self._program, _, self._outputs = fluid.io.load_inference_model(
-                str(folder), self._executor, PROGRAM, PARAMETERS
-            )
-
-    def probabilities(self, images: Array) -> Array:
-        """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
-        with fluid.scope_guard(self._scope):
-            (result,) = self._executor.run(
-                self._program, {INPUT: images}, self._outputs, use_program_cache=True
-            )
+    def run(images: Array) -> Array:
+        with fluid.scope_guard(scope):
+            (result,) = executor.run(program, {INPUT: images}, outputs, use_program_cache=True)
         return np.asarray(result)
 
+    return run
 
-class NativePredictor:
+
+def in_predictor(folder: Path, onednn: bool = False) -> Runtime:
     """The inference model in Paddle's C++ predictor, on the CPU."""
+    config = fluid.core.AnalysisConfig(str(folder / PROGRAM), str(folder / PARAMETERS))
+    config.disable_gpu()
+    config.disable_glog_info()
+    config.set_cpu_math_library_num_threads(1)
+    if onednn:
+        config.enable_mkldnn()
+    # Tensors are filled and read by name, without copies in between.
+    config.switch_use_feed_fetch_ops(False)
+    config.switch_specify_input_names(True)
+    predictor = fluid.core.create_paddle_predictor(config)
 
-    def __init__(self, folder: Path, onednn: bool = False) -> None:
-        config = fluid.core.AnalysisConfig(str(folder / PROGRAM), str(folder / PARAMETERS))
-        config.disable_gpu()
-        config.disable_glog_info()
-        config.set_cpu_math_library_num_threads(1)
-        if onednn:
-            config.enable_mkldnn()
-        # Tensors are filled and read by name, without copies in between.
-        config.switch_use_feed_fetch_ops(False)
-        config.switch_specify_input_names(True)
-        self._predictor = fluid.core.create_paddle_predictor(config)
-        self._input = self._predictor.get_input_tensor(INPUT)
-        self._output = self._predictor.get_output_tensor(OUTPUT)
+    def run(images: Array) -> Array:
+        predictor.get_input_tensor(INPUT).copy_from_cpu(images)
+        predictor.zero_copy_run()
+        return np.asarray(predictor.get_output_tensor(OUTPUT).copy_to_cpu())
 
-    def probabilities(self, images: Array) -> Array:
-        """float32 ``[N,1,28,28]`` in 0–1 → float32 ``[N,10]``."""
-        self._input.copy_from_cpu(images)
-        self._predictor.zero_copy_run()
-        return np.asarray(self._output.copy_to_cpu())
+    return run

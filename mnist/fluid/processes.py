@@ -19,9 +19,6 @@ from mnist.base import command, notes, preflight, ranks
 from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError, Interrupted, MnistError
 
-# How many sums are exchanged beside the gradients.
-_SUMS = 3
-
 
 class Group:
     """The processes of a run; this class is that of a process on its own.
@@ -109,9 +106,6 @@ class MpiGroup(Group):
         self._world = MPI.COMM_WORLD
         self.rank = int(self._world.Get_rank())
         self.size = int(self._world.Get_size())
-        # All that is exchanged in a step, and each parameter's part of it.
-        self._buffer: Array = np.zeros(_SUMS, np.float32)
-        self._parts: List[Tuple[Any, Array]] = []
 
     def describe(self) -> str:
         return f"{self.size} processes (MPI)"
@@ -124,22 +118,20 @@ class MpiGroup(Group):
                 "device.place: gpu, but mpirun's processes compute on CPUs; use --set"
                 " device.place=cpu, or start it with python -m paddle.distributed.launch"
             )
-        parameters = model.parameters()
-        sizes = [int(np.prod(parameter.shape)) for parameter in parameters]
-        self._buffer = np.zeros(sum(sizes) + _SUMS, np.float32)
-        parts = np.split(self._buffer, np.cumsum(sizes))
-        self._parts = [(p, part.reshape(p.shape)) for p, part in zip(parameters, parts)]
 
     def exchange(self, model: Any, weight: float, sums: Array) -> Array:
-        # Gradients count by their process's samples, statistics each alike.
-        for parameter, part in self._parts:
-            share = weight if parameter.trainable else 1 / self.size
-            np.multiply(_exchanged(parameter).numpy(), np.float32(share), out=part)
-        self._buffer[-_SUMS:] = sums
-        self._world.Allreduce(self._mpi.IN_PLACE, self._buffer)
-        for parameter, part in self._parts:
-            _overwrite(_exchanged(parameter), part)
-        return self._buffer[-_SUMS:].copy()
+        variables, shares = [], []
+        for parameter in model.parameters():
+            variables.append(parameter._grad_ivar() if parameter.trainable else parameter)
+            # Gradients count by their process's samples, statistics each alike.
+            shares.append(np.float32(weight if parameter.trainable else 1 / self.size))
+        arrays = [variable.numpy() * share for variable, share in zip(variables, shares)]
+        together = np.concatenate([*map(np.ravel, arrays), sums])
+        self._world.Allreduce(self._mpi.IN_PLACE, together)
+        *parts, sums = np.split(together, np.cumsum([array.size for array in arrays]))
+        for variable, array, part in zip(variables, arrays, parts):
+            _overwrite(variable, part.reshape(array.shape))
+        return sums
 
     def of_all(self, value: Any) -> List[Any]:
         return list(self._world.allgather(value))
@@ -184,11 +176,6 @@ class GpuGroup(Group):
 
     def share_out(self, array: Array) -> Array:
         return array
-
-
-def _exchanged(parameter: Any) -> Any:
-    """What the processes average: a parameter's gradient, or a running statistic itself."""
-    return parameter._grad_ivar() if parameter.trainable else parameter
 
 
 def _overwrite(variable: Any, values: Array) -> None:

@@ -23,37 +23,46 @@ _ACTIVATIONS = ("relu", "sigmoid", "tanh", "softmax")
 def trace(model: Model) -> Any:
     """The model as a static ``Program``, its operators in name scopes of its layers.
 
-    ``PixelEmbedding`` makes its tokens outside Paddle, so there the graph begins at them.
-    Raises ``fluid.core.EnforceNotMet`` if an input is used by no operator.
+    Raises ``fluid.core.EnforceNotMet`` if the images are used by no operator.
     """
     image = to_variable(np.zeros((1, 1, SIDE, SIDE), np.float32))
     # Names generated while tracing do not count: a checkpoint's depend on the counters.
-    with evaluating(model), fluid.unique_name.guard():
-        table = _first(model, fluid.dygraph.Embedding)
-        layer, given = model, image
-        if table is not None:
-            layer, given = _BehindTable(model, table, image), _inputs_of(table, model, image)
-        with _tracing_ended():
-            program = fluid.dygraph.TracedLayer.trace(layer, [given])[1].program
+    with evaluating(model), fluid.unique_name.guard(), _tracing_ended():
+        program = fluid.dygraph.TracedLayer.trace(traceable(model), [image])[1].program
     _name_after_layers(program, model)
     return program
 
 
-class _BehindTable(fluid.dygraph.Layer):
-    """The part of a model from its table on, a layer of its own."""
+def traceable(model: Model) -> Any:
+    """The same layers with a forward pass in Paddle's operators alone."""
+    return _TraceableEmbedding(model) if isinstance(model, PixelEmbedding) else model
 
-    def __init__(self, model: Model, table: Any, image: Any) -> None:
+
+class _TraceableEmbedding(fluid.dygraph.Layer):
+    """``PixelEmbedding`` without NumPy, of which a trace would see nothing.
+
+    Every pixel is looked up, blank ones as the token whose row is zeros, instead of the inked
+    ones only: more work, the same sum. A pixel half-way between two levels, which no 8-bit
+    picture has, may be rounded the other way.
+    """
+
+    def __init__(self, model: PixelEmbedding) -> None:
         super().__init__()
-        self._model = model
-        self._table = table
-        self._image = image
+        # One token for each level of ink at each pixel, and the token of blank ones.
+        self._ink_levels = (model.embedding.weight.shape[0] - 1) // PIXELS
+        self.embedding = model.embedding
+        self.fc = model.fc
 
-    def forward(self, rows: Any) -> Any:
-        hook = self._table.register_forward_pre_hook(lambda layer, inputs: (rows,))
-        try:
-            return self._model(self._image)
-        finally:
-            hook.remove()
+    def forward(self, images: Any) -> Any:
+        pixels = fluid.layers.reshape(images, [-1, PIXELS])
+        levels = fluid.layers.round(fluid.layers.scale(pixels, float(self._ink_levels)))
+        first_tokens = np.arange(PIXELS, dtype=np.float32) * self._ink_levels
+        # Whole numbers below 2^24, so float32 holds them exactly.
+        tokens = fluid.layers.elementwise_add(levels, fluid.layers.assign(first_tokens), axis=1)
+        inked = fluid.layers.sign(levels)
+        tokens = fluid.layers.cast(fluid.layers.elementwise_mul(tokens, inked), "int64")
+        rows = self.embedding(tokens)
+        return self.fc(fluid.layers.relu(fluid.layers.reduce_sum(rows, dim=1)))
 
 
 @contextmanager
@@ -90,7 +99,7 @@ def _name_after_layers(program: Any, model: Model) -> None:
     for name, parameter in model.named_parameters():
         layer, _, own = name.rpartition(".")
         block._rename_var(parameter.name, f"{layer}/{own}")
-    block._rename_var("feed_0", "tokens" if isinstance(model, PixelEmbedding) else "images")
+    block._rename_var("feed_0", "images")
     block._rename_var("fetch_0", "outputs")
 
 

@@ -60,18 +60,19 @@ def open_checkpoint(name: Optional[PathLike], assume: Sequence[str] = ()) -> Che
             notes.warn(f"{source.named}: says itself what its model is; --assume is not used")
         return source
     source = meant_as(source, stated)
-    say_assumed(source, conventions.of_model(source.model).but(stated))
+    taken = conventions.of_model(source.model)
+    say_assumed(source, {key: value for key, value in taken.items() if key not in stated})
     try_on_digits(source)
     return source
 
 
 def meant_as(source: Checkpoint, stated: Conventions) -> Checkpoint:
     """A course pair with its net taken as stated; InputError for what such a net does not have."""
-    usual = conventions.usual_for(source.model).as_model()
-    for key in stated.as_model():
+    usual = conventions.usual_for(source.model)
+    for key in stated:
         if key not in usual:
             raise InputError(f"{source.path}: its net ({source.model['name']}) has no {key}")
-    return replace(source, model={**source.model, **stated.as_model()})
+    return replace(source, model={**source.model, **stated})
 
 
 def _expected_share(source: Checkpoint) -> float:
@@ -89,10 +90,10 @@ def _expected_share(source: Checkpoint) -> float:
 
 def say_assumed(source: Checkpoint, assumed: Conventions, way: str = "--assume KEY=VALUE") -> None:
     """Warn of what is taken for granted about a course pair, and how to state it."""
-    if assumed != conventions.NOTHING:
+    if assumed:
         notes.warn(
             f"{source.path}: a pair does not say how its net was meant; assumed:"
-            f" {' '.join(assumed.as_options())} ({way} says otherwise)"
+            f" {' '.join(conventions.as_options(assumed))} ({way} says otherwise)"
         )
 
 
@@ -112,8 +113,9 @@ def try_on_digits(source: Checkpoint) -> None:
     best = int(np.argmax(shares))
     hint = "it may be trained little, or be no net for digits"
     if shares[best] >= max(taken + _CLEARLY, expected / 2):
-        now = conventions.of_model(source.model).as_options()
-        other = [f"--assume {each}" for each in others[best].as_options() if each not in now]
+        now = conventions.as_options(conventions.of_model(source.model))
+        options = conventions.as_options(others[best])
+        other = [f"--assume {each}" for each in options if each not in now]
         hint = f"with {' '.join(other)} it reads {shares[best]:.1%}"
     notes.warn(f"{source.path}: reads only {taken:.1%} of {len(split)} labelled digits; {hint}")
 

@@ -144,22 +144,18 @@ def reliability_diagram(measures: Measures) -> Drawn:
 
 
 def _plot_bins(axes: Any, found: Reliability, name: str, series: int) -> None:
-    bins = [each for each in found.bins if each.count]
-    accuracy = np.array([each.accuracy for each in bins])
-    low, high = (np.array([each.interval[side] for each in bins]) for side in (0, 1))
+    used = found.counts > 0
+    accuracy, (low, high) = found.accuracy[used], found.intervals[used].T
     bars = np.maximum([accuracy - low, high - accuracy], 0)
     style = {**SERIES[series], "linestyle": "", "elinewidth": 1.2}
-    confidences = [100 * each.confidence for each in bins]
-    axes.errorbar(confidences, 100 * accuracy, yerr=100 * bars, label=name, **style)
+    axes.errorbar(100 * found.confidence[used], 100 * accuracy, 100 * bars, label=name, **style)
 
 
 def _plot_counts(axes: Any, found: Reliability, series: int, of: int) -> None:
-    width = 100 / len(found.bins)
-    axes.bar(
-        [100 * each.low + width * (0.08 + 0.42 * series) for each in found.bins],
-        [each.count for each in found.bins],
-        width=width * (0.84 if of == 1 else 0.42), align="edge", color=SERIES[series]["color"],
-    )  # fmt: skip
+    width = 100 / len(found.counts)
+    left = width * (np.arange(len(found.counts)) + 0.08 + 0.42 * series)
+    width *= 0.84 if of == 1 else 0.42
+    axes.bar(left, found.counts, width, align="edge", color=SERIES[series]["color"])
 
 
 def compared_training(entries: Sequence[Entry]) -> List[Drawn]:

@@ -9,7 +9,6 @@ import platform
 import sys
 from contextlib import suppress
 from datetime import datetime, timezone
-from functools import lru_cache
 from itertools import combinations
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -88,7 +87,6 @@ def _page(template: str, **values: Any) -> str:
     return f"{MARK}>\n{text}\n"
 
 
-@lru_cache(maxsize=None)
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("mnist.report"),
@@ -117,9 +115,9 @@ def _interval(ends: Tuple[float, float]) -> str:
     return f"{100 * ends[0]:.2f}–{100 * ends[1]:.2f}%"
 
 
-def _breakable(key: str) -> Markup:
-    """A config's key that goes on in the next line between its words, not inside one."""
-    return escape(key).replace("_", Markup("_<wbr>")).replace(".", Markup(".<wbr>"))
+def _breakable(text: str) -> Markup:
+    """A key or a value of a config that goes on in the next line between words, not inside one."""
+    return escape(text).replace("_", Markup("_<wbr>")).replace(".", Markup(".<wbr>"))
 
 
 def _png(image: Array) -> str:

@@ -1,8 +1,8 @@
 """How far figures can be trusted: a model's confidences, and a fraction that was counted."""
 
-from dataclasses import dataclass
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple, Tuple
 
+import numpy as np
 from scipy.stats import binomtest
 
 from mnist.base.arrays import Array
@@ -10,26 +10,19 @@ from mnist.model import calibration
 from mnist.model.calibration import BINS
 
 
-@dataclass(frozen=True)
-class Bin:
-    """The samples whose confidence lies in one stretch of 0–1 (the upper end included)."""
-
-    low: float
-    high: float
-    count: int
-    confidence: float  # mean; 0 where there are none, as is the accuracy
-    accuracy: float
-    interval: Tuple[float, float]  # 95%, of the accuracy
-
-
 class Reliability(NamedTuple):
-    """Confidence against accuracy.
+    """Confidence against accuracy: in the bins of ``mnist.model.calibration``, and altogether.
 
+    Of each bin ``[15]``: how many samples are in it, their mean ``confidence`` and their
+    ``accuracy`` (0 where there are none); and ``intervals`` ``[15,2]``, the accuracy's 95%.
     ``ece`` is the expected calibration error, 0–1, ``log_loss`` the mean of minus the natural
-    logarithm of the true digit's probability (``mnist.model.calibration``).
+    logarithm of the true digit's probability.
     """
 
-    bins: List[Bin]
+    counts: Array
+    confidence: Array
+    accuracy: Array
+    intervals: Array
     ece: float
     log_loss: float
     mean_confidence: float
@@ -38,23 +31,21 @@ class Reliability(NamedTuple):
 def reliability(probabilities: Array, labels: Array) -> Reliability:
     """Of float64 ``[N,10]`` and int64 ``[N]``, N at least 1."""
     confidences = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
     places = calibration.bins_of(confidences)
-    members = [places == number for number in range(BINS)]
-    bins = [_bin(i, confidences[chosen], right[chosen]) for i, chosen in enumerate(members)]
+    counts = np.bincount(places, minlength=BINS)
+    right = np.bincount(places[probabilities.argmax(axis=1) == labels], minlength=BINS)
+    some = np.maximum(counts, 1)
     return Reliability(
-        bins=bins,
+        counts=counts,
+        confidence=np.bincount(places, confidences, minlength=BINS) / some,
+        accuracy=right / some,
+        intervals=np.array(
+            [wilson_interval(*pair) for pair in zip(right.tolist(), counts.tolist())]
+        ),
         ece=calibration.expected_error(probabilities, labels),
         log_loss=calibration.negative_log_likelihood(probabilities, labels),
         mean_confidence=float(confidences.mean()),
     )
-
-
-def _bin(number: int, confidences: Array, right: Array) -> Bin:
-    count = len(right)
-    means = (float(confidences.mean()), float(right.mean())) if count else (0.0, 0.0)
-    interval = wilson_interval(int(right.sum()), count)
-    return Bin(number / BINS, (number + 1) / BINS, count, *means, interval)
 
 
 def wilson_interval(right: int, count: int) -> Tuple[float, float]:

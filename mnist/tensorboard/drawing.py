@@ -39,9 +39,8 @@ def tiles(
     empty picture of the same width. ``inverted``: which captions are white on dark.
     """
     large = _enlarged(images, scale)
-    count, height, width = large.shape
-    canvases = np.full((count, height + _CAPTION, width), 255, np.uint8)
-    canvases[:, :height] = large
+    _, height, width = large.shape
+    canvases = np.pad(large, ((0, 0), (0, _CAPTION), (0, 0)), constant_values=255)
     for tile, caption, dark in zip(canvases, captions, inverted or repeat(False)):
         if dark:
             tile[height:] = _INK[:1]
@@ -124,13 +123,12 @@ def _mosaic(tiles: Array, columns: int, ground: Colour, gap: int = _GAP) -> Arra
     """uint8 ``[N,H,W]`` or ``[N,H,W,3]``, row by row on a ground; one row at least."""
     count, height, width, *channels = tiles.shape
     rows = max(-(-count // columns), 1)
-    size = rows * (height + gap), columns * (width + gap)
-    canvas = np.full((size[0] + gap, size[1] + gap, *channels), ground, np.uint8)
     cells = np.full((rows * columns, height + gap, width + gap, *channels), ground, np.uint8)
     cells[:count, gap:, gap:] = tiles
     in_rows = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
-    canvas[: size[0], : size[1]] = in_rows.reshape(*size, *channels)
-    return canvas
+    picture = in_rows.reshape(rows * (height + gap), columns * (width + gap), *channels)
+    framed = cv2.copyMakeBorder(picture, 0, gap, 0, gap, cv2.BORDER_CONSTANT, value=ground)
+    return np.asarray(framed)
 
 
 def _write(canvas: Array, text: str, centre: Tuple[int, int], colour: Colour, size: float) -> None:

@@ -158,12 +158,9 @@ class Observer:
 
     def _draw_precision_recall(self, split: str, result: Evaluation, step: int) -> None:
         scores = np.nan_to_num(result.probabilities)
-        names = [f"{split}_precision_recall/{name}" for name in result.classes]
-        self.tracker.precision_recall(
-            {name: result.labels == label for label, name in enumerate(names)},
-            {name: scores[:, label] for label, name in enumerate(names)},
-            step,
-        )
+        for label, name in enumerate(result.classes):
+            curve = f"{split}_precision_recall/{name}"
+            self.tracker.precision_recall(curve, result.labels == label, scores[:, label], step)
 
     def _draw_vectors(self, result: Evaluation, points: int) -> None:
         digits = projector.digit_vectors(self.model, self.data.eval, result, points)

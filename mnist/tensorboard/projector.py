@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from mnist.base.arrays import Array
-from mnist.base.errors import Failure
+from mnist.base.errors import failing_as
 from mnist.base.files import atomic_write
 from mnist.config.classes import answers, noun
 from mnist.data.dataset import Split
@@ -57,14 +57,12 @@ def write(folder: Path, sets: Iterable[VectorSet]) -> None:
 def remove(folder: Path) -> None:
     """Remove what ``write`` left: the list first, so that it never names files that are gone.
 
-    Raises Failure (naming the file) if that is not permitted.
+    Raises Failure if that is not permitted.
     """
-    try:
+    with failing_as(f"{folder / _FOLDER}: cannot be removed"):
         (folder / _LIST).unlink(missing_ok=True)
         if (folder / _FOLDER).exists():
             shutil.rmtree(folder / _FOLDER)
-    except OSError as error:
-        raise Failure(f"{error.filename}: cannot be removed ({error.strerror})") from error
 
 
 def files_in(folder: Path) -> List[Path]:

@@ -33,6 +33,7 @@ _OF_VALID = ("valid",)
 _END_OF_SESSION = "_hparams_/session_end_info"
 _OF_THE_END = ("eval", _END_OF_SESSION)
 
+_WAY_OUT = "name another folder with --set log.dir=…"
 _BINS = 64  # of a histogram; TensorBoard draws 30
 _THRESHOLDS = 64  # of a precision-recall curve
 _PNG_EFFORT = 3  # of 9; more takes longer than it saves in writing
@@ -49,17 +50,12 @@ class Tracker:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._ended = False
-        try:
+        with failing_as(f"{folder}: curves cannot be written; {_WAY_OUT}"):
             self.is_new = not reader.event_files(folder)
             folder.mkdir(parents=True, exist_ok=True)
             # Sorts by time within the second, and no two processes share it.
             suffix = f".{time.time_ns()}.{os.getpid()}"
             self._events = EventsWriter(str(folder / "events"), suffix)
-        except OSError as error:
-            raise Failure(
-                f"{folder}: curves cannot be written ({error.strerror});"
-                " name another folder with --set log.dir=…"
-            ) from error
 
     def scalars(self, values: Dict[str, float], step: int) -> None:
         """Add one point to each named curve."""
@@ -88,12 +84,9 @@ class Tracker:
         image.colorspace = 3 if channels else 1
         self._add([Summary.Value(tag=name, image=image)], step)
 
-    def precision_recall(self, truths: Arrays, scores: Arrays, step: int) -> None:
-        """Add a precision-recall curve under each name; truths and scores (0–1) are ``[N]``."""
-        values: List[Any] = []
-        for name, truth in truths.items():
-            values += summary.pr_curve(name, truth, scores[name], _THRESHOLDS).value
-        self._add(values, step)
+    def precision_recall(self, name: str, truth: Array, scores: Array, step: int) -> None:
+        """Add a precision-recall curve; truth (bool) and scores (0–1) are ``[N]``."""
+        self._add(summary.pr_curve(name, truth, scores, _THRESHOLDS).value, step)
 
     def graph(self, program: Any) -> None:
         """Add a static ``Program`` as the run's graph."""
@@ -164,16 +157,11 @@ def set_aside(folder: Path, name: str) -> bool:
     Failure for what the disk refuses.
     """
     target = folder / name
-    try:
+    with failing_as(f"{folder}: curves of an earlier run cannot be moved to {name}; {_WAY_OUT}"):
         earlier = [*projector.files_in(folder), *reader.event_files(folder)]
         for path in earlier:
             target.mkdir(exist_ok=True)
             path.rename(target / path.name)
-    except OSError as error:
-        raise Failure(
-            f"{folder}: curves of an earlier run cannot be moved to {name} ({error.strerror});"
-            " name another folder with --set log.dir=…"
-        ) from error
     return bool(earlier)
 
 

@@ -74,7 +74,8 @@ def main(
 
     if assume and resume is None:
         raise click.UsageError("--assume is for a course pair to --resume")
-    settings += [*overrides, *conventions.parse(assume).as_settings()]
+    stated = conventions.parse(assume)
+    settings += [*overrides, *(f"model.{key}={value}" for key, value in stated.items())]
 
     start.start(config_path, resume, settings, allow_changes)
 

@@ -141,9 +141,9 @@ def _after_course_pair(
 ) -> RunState:
     """Where a pair saved by the course's own code stands in our count of steps."""
     given = config.model.model_dump()
-    free = conventions.usual_for(source.model).as_model()
     if not are_digits(data.classes):
         raise InputError(f"{source.path}: a course pair reads digits; {data.source} holds none")
+    free = conventions.usual_for(source.model)
     shapes = {key: value for key, value in source.model.items() if key not in free}
     if any(given.get(key) != value for key, value in shapes.items()):
         raise InputError(

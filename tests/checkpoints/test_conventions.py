@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from mnist import config as configs
 from mnist.base.errors import InputError
 from mnist.checkpoints import conventions, reading
-from mnist.checkpoints.conventions import Conventions
 from mnist.model import opening, predictor
 
 
@@ -156,7 +155,7 @@ def test_what_is_assumed_is_said_and_a_bad_reading_is_warned_of_with_the_better_
     (warning,) = said[1:]
     assert re.search(r"reads only \d+\.\d% of 300 labelled digits", warning)
     options = re.findall("--assume (\\S+)", warning)
-    now = conventions.of_model(source.model).as_options()
+    now = conventions.as_options(conventions.of_model(source.model))
     assert options and not set(options) & set(now)
     better = opening.open_checkpoint(folder / plain.name, options)
     assert opening.share_read(better, digits().eval) > share(pairs[1][plain.name]) - 0.05
@@ -257,11 +256,11 @@ def test_what_is_exported_reads_as_the_plain_net_did(pairs, tmp_path):
     plain = NETS[-1]
     verb("export", "--data", DIGITS, "--checkpoint", folder / plain.name, *plain.options,
          cwd=tmp_path, check=0)  # fmt: skip
-    from mnist.export.onnx_model import OnnxModel
+    from mnist.export.onnx_model import in_onnxruntime
     from mnist.fluid.feeding import as_model_input
 
-    exported = OnnxModel(tmp_path / "exported" / "model.onnx")
-    probabilities = exported.probabilities(as_model_input(digits().eval.images))
+    exported = in_onnxruntime(tmp_path / "exported" / "model.onnx")
+    probabilities = exported(as_model_input(digits().eval.images))
     assert np.abs(probabilities - found[plain.name]).max() < 1e-4
 
 
@@ -269,8 +268,8 @@ NUMBERS = st.floats(-1e6, 1e6)
 
 
 @given(
-    st.sampled_from([None, *conventions.ACTIVATIONS]),
-    st.sampled_from([None, *conventions.POOLINGS]),
+    st.sampled_from([None, *conventions.CHOICES["activation"]]),
+    st.sampled_from([None, *conventions.CHOICES["pooling"]]),
     st.none() | st.tuples(NUMBERS, NUMBERS).filter(lambda ends: ends[0] != ends[1]),
 )
 def test_every_range_and_choice_is_read_and_reaches_the_model(activation, pooling, ends):
@@ -278,11 +277,15 @@ def test_every_range_and_choice_is_read_and_reaches_the_model(activation, poolin
     items += [f"pooling={pooling}"] * (pooling is not None)
     items += [f"input={ends[0]!r}..{ends[1]!r}"] if ends else []
     stated = conventions.parse(items)
-    assert stated == Conventions(activation, pooling, ends)
-    config = configs.default(["model.filters=[1, 1]", *stated.as_settings()])
-    assert conventions.of_model(config.model.model_dump()) == Conventions(
-        activation or "relu", pooling or "max", ends or (0, 1)
-    )
+    wanted = {"activation": activation, "pooling": pooling, "input_range": ends and list(ends)}
+    assert stated == {key: value for key, value in wanted.items() if value is not None}
+    settings = [f"model.{key}={value}" for key, value in stated.items()]
+    config = configs.default(["model.filters=[1, 1]", *settings])
+    assert conventions.of_model(config.model.model_dump()) == {
+        "activation": activation or "relu",
+        "pooling": pooling or "max",
+        "input_range": list(ends or (0, 1)),
+    }
 
 
 @pytest.mark.parametrize(

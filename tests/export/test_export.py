@@ -110,8 +110,8 @@ def test_any_batch_size_gives_the_same_as_predicting(lenet5, size):
     for found in (
         in_onnxruntime(folder / "exported" / "model.onnx", as_model_input(images)),
         *(
-            runtime(folder / "exported" / "paddle").probabilities(as_model_input(images))
-            for runtime in (paddle_program.StaticModel, paddle_program.NativePredictor)
+            load(folder / "exported" / "paddle")(as_model_input(images))
+            for load in (paddle_program.in_executor, paddle_program.in_predictor)
         ),
     ):
         assert found.dtype == np.float32
@@ -144,8 +144,9 @@ def test_an_export_holds_nothing_of_the_machine_and_is_the_same_again(lenet5, tm
 def test_every_model_gives_the_same_in_onnxruntime_and_opencv(tmp_path, settings):
     path = save_checkpoint(tmp_path / "checkpoints", *settings)
     done = bundle.export(reading.load(path), tmp_path / "out")
-    assert [row.runtime for row in done.agreements][-1] == "OpenCV"
-    assert all(row.holds for row in done.agreements)
+    results = [bundle.Agreement(**row) for row in done["checked"]["results"]]
+    assert results[-1].runtime == "OpenCV"
+    assert all(row.holds for row in results)
     images = images_of(50)
     found = in_onnxruntime(tmp_path / "out" / "model.onnx", as_model_input(images))
     expected = Predictor(path).probabilities(images)
@@ -159,7 +160,7 @@ def test_a_temperature_divides_the_logits_inside_the_export(tmp_path, monkeypatc
     assert calibration.temperature_of(warm) == 2.5
     monkeypatch.setattr(calibration, "temperature_of", lambda _: 2.5)
     done = bundle.export(source, tmp_path / "out")
-    assert done.description["temperature"] == 2.5
+    assert done["temperature"] == 2.5
     images = as_model_input(images_of(20))
     with dygraph() as fluid:
         logits = bundle.restore.load_model(source)(fluid.dygraph.to_variable(images)).numpy()
@@ -242,9 +243,9 @@ def test_a_file_that_gives_other_results_is_not_published(lenet5, tmp_path, monk
     folder, _ = lenet5
     out = tmp_path / "deep" / "out"
     shutil.copytree(folder / "exported", out)
-    right = onnx_model.OnnxModel.probabilities
+    right = onnx_model.in_onnxruntime
     monkeypatch.setattr(
-        onnx_model.OnnxModel, "probabilities", lambda self, images: right(self, images)[:, ::-1]
+        onnx_model, "in_onnxruntime", lambda path: lambda images: right(path)(images)[:, ::-1]
     )
     source = reading.load(folder / "checkpoints" / "best")
     for target in (out, tmp_path / "deep" / "new"):
@@ -271,13 +272,14 @@ def test_what_counts_as_agreeing(found, holds):
 
 
 def test_opencv_may_differ_with_a_warning(tmp_path, small_model, monkeypatch, capsys):
-    def upside_down(self, images):
-        return np.full((len(images), 10), 0.1, np.float32)
+    def upside_down(path):
+        return lambda images: np.full((len(images), 10), 0.1, np.float32)
 
-    monkeypatch.setattr(onnx_model.OpenCvModel, "probabilities", upside_down)
+    monkeypatch.setattr(onnx_model, "in_opencv", upside_down)
     (tmp_path / "out").mkdir()  # an empty folder may be filled
     done = bundle.export(small_model, tmp_path / "out")
-    assert not done.agreements[-1].holds and files_in(tmp_path / "out") == FILES
+    assert not bundle.Agreement(**done["checked"]["results"][-1]).holds
+    assert files_in(tmp_path / "out") == FILES
     assert "do not use it there" in capsys.readouterr().err
 
 
@@ -297,8 +299,8 @@ def test_without_its_data_set_random_images_are_compared_loudly(tmp_path, monkey
     monkeypatch.setattr(bundle, "CHECKED_IMAGES", 500)
     path = save_checkpoint(tmp_path / "checkpoints", "model.name=fc", data=tmp_path / "gone.gz")
     done = bundle.export(reading.load(path), tmp_path / "out")
-    assert done.agreements[0].images == 500
-    assert done.description["checked"]["on"] == "500 random images"
+    assert done["checked"]["results"][0]["images"] == 500
+    assert done["checked"]["on"] == "500 random images"
     assert "gone.gz is not there, so checked on random images" in capsys.readouterr().err
 
 

@@ -326,7 +326,9 @@ def test_packages_of_one_process_that_cannot_work_end_all(
     fake = tmp_path / "fake" / package
     fake.mkdir(parents=True)
     (fake / "__init__.py").write_text(content)
-    (fake.parent / f"{package}-1.26.0.dist-info").mkdir()
+    metadata = fake.parent / f"{package}-1.26.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Name: {package}\nVersion: 1.26.0\n")
     (ranks[rank] / "env.sh").write_text(f'export PYTHONPATH="{fake.parent}:$PYTHONPATH"')
     done = on_two_machines(tmp_path)
     assert_refused(done, ranks, rf"error: (rank {rank} on HOST: )?{message}", code)

@@ -41,7 +41,7 @@ def test_the_graph_has_the_models_layers_and_nothing_else_changes(name):
         for parameter, _ in model.named_parameters():
             layer, _, own = parameter.rpartition(".")
             assert f"{layer}/{own}" in variables
-        assert ("tokens" if name == "embedding" else "images") in variables
+        assert "images" in variables
         scopes = {op.attr("op_namescope") for op in program.global_block().ops}
         layers = {n.rpartition(".")[0] for n, _ in model.named_parameters()}
         assert scopes <= {"/", *(f"/{layer}/" for layer in layers)}

@@ -23,15 +23,20 @@ def test_the_error_is_the_weighted_distance_over_the_bins(seed, count):
     found = reliability(probabilities, labels)
     confidences = probabilities.max(axis=1)
     expected, counted = 0.0, 0
-    for each in found.bins:
-        inside = (confidences > each.low) & (confidences <= each.high)
-        assert inside.sum() == each.count
-        counted += each.count
-        if each.count:
-            gap = (labels == digits)[inside].mean() - confidences[inside].mean()
-            expected += each.count / count * abs(gap)
-            assert each.interval[0] <= each.accuracy <= each.interval[1]
-    assert len(found.bins) == BINS and counted == count
+    for number in range(BINS):
+        inside = (confidences > number / BINS) & (confidences <= (number + 1) / BINS)
+        assert inside.sum() == found.counts[number]
+        counted += found.counts[number]
+        low, high = found.intervals[number]
+        if inside.any():
+            accuracy, confidence = (labels == digits)[inside].mean(), confidences[inside].mean()
+            assert low <= accuracy <= high
+            assert found.accuracy[number] == pytest.approx(accuracy)
+            assert found.confidence[number] == pytest.approx(confidence)
+            expected += inside.sum() / count * abs(accuracy - confidence)
+        else:
+            assert (low, high) == (0, 1)
+    assert len(found.counts) == BINS and counted == count
     assert found.ece == pytest.approx(expected)
     assert found.log_loss == pytest.approx(-np.log(probabilities[range(count), labels]).mean())
 
@@ -49,7 +54,7 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_error():
 def test_certainty_is_in_the_last_bin_and_a_certain_error_has_a_finite_loss():
     certain = np.eye(10)[[3, 3]]
     found = reliability(certain, np.array([3, 4]))
-    assert found.bins[-1].count == 2 and found.ece == pytest.approx(0.5)
+    assert found.counts[-1] == 2 and found.ece == pytest.approx(0.5)
     assert np.isfinite(found.log_loss) and found.log_loss > 100
 
 

@@ -86,7 +86,7 @@ def test_an_earlier_runs_curves_are_set_aside_whole(tmp_path):
 def test_curves_that_cannot_be_moved_or_read_are_told_in_one_line(tmp_path):
     write(tmp_path, [1])
     (tmp_path / "earlier-x").write_text("in the way")
-    with pytest.raises(Failure, match=r"curves .* moved to earlier-x .*log\.dir"):
+    with pytest.raises(Failure, match=r"curves .* moved to earlier-x; .*log\.dir"):
         writer.set_aside(tmp_path, "earlier-x")
     assert [step for _, step, _ in points(tmp_path)] == [1]
     os.mkfifo(tmp_path / "events.out.tfevents.1.pipe")
@@ -160,7 +160,7 @@ tracker.vectors([VectorSet("one", vectors, names, images), VectorSet("two", vect
 for step in range(50):
     tracker.image("valid/picture", images[0], step)
     tracker.histograms({"weights/fc": vectors}, step)
-    tracker.precision_recall({"valid/c": vectors[0] > 0.5}, {"valid/c": vectors[1]}, step)
+    tracker.precision_recall("valid/c", vectors[0] > 0.5, vectors[1], step)
     tracker.scalars({"train/loss": 0.5}, step)
 tracker.close()
 print("went on")
@@ -192,7 +192,7 @@ def test_precision_and_recall_are_counted_at_every_threshold(rows):
     scores = np.array([score for _, score in rows])
     with tempfile.TemporaryDirectory() as folder:
         tracker = Tracker(Path(folder))
-        tracker.precision_recall({"valid/c": truths}, {"valid/c": scores}, 1)
+        tracker.precision_recall("valid/c", truths, scores, 1)
         tracker.close()
         (file,) = Path(folder).iterdir()
         (*_, (_, event)) = reader.records(file.read_bytes())
@@ -215,8 +215,7 @@ def test_all_kinds_are_dropped_when_they_come_again_and_only_then(tmp_path):
         for prefix in ("train", "valid", "eval"):
             tracker.image(f"{prefix}/picture", np.zeros((4, 4, 3), np.uint8), step)
             tracker.histograms({f"{prefix}_spread/x": np.arange(3.0)}, step)
-            curve = f"{prefix}_curve/x"
-            tracker.precision_recall({curve: np.array([True])}, {curve: np.ones(1)}, step)
+            tracker.precision_recall(f"{prefix}_curve/x", np.array([True]), np.ones(1), step)
         tracker.finished(step)
         tracker.close()
 
@@ -264,3 +263,18 @@ for event in EventFileLoader(str(path)).Load():
     found = {row[0]: row[1:] for row in map(json.loads, done.stdout.splitlines())}
     assert found["a/grey"] == [7, 5, grey.tolist()]
     assert found["a/colours"] == [4, 6, colours.tolist()]
+
+
+def test_the_table_of_runs_calls_each_run_as_its_curves_are_called(tmp_path):
+    """Runs with a name for their group would be averaged where two have the same."""
+    from tb_paddle.proto.plugin_data_pb2 import HParamsPluginData
+
+    tracker = Tracker(tmp_path)
+    tracker.hyperparameters({"optimizer.name": "sgd"})
+    tracker.close()
+    (path,) = reader.event_files(tmp_path)
+    values = [v for _, event in reader.records(path.read_bytes()) for v in event.summary.value]
+    (start,) = [v for v in values if v.tag == "_hparams_/session_start_info"]
+    content = HParamsPluginData.FromString(start.metadata.plugin_data.content)
+    assert content.session_start_info.hparams["optimizer.name"].string_value == "sgd"
+    assert content.session_start_info.group_name == ""
