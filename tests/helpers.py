@@ -25,7 +25,7 @@ def _fresh_clone():
     folder = Path(tempfile.mkdtemp(prefix="mnist-project-"))
     atexit.register(_remove, folder, os.getpid())
     half_written = shutil.ignore_patterns("*.pyc.*")
-    for name in ("mnist", "configs", "data/pretrained", "data/samples"):
+    for name in ("mnist", "configs", "data/pretrained", "data/pretrained-finder", "data/samples"):
         shutil.copytree(str(ROOT / name), str(folder / name), ignore=half_written)
     shutil.copy2(str(ROOT / "data" / "digits.json.gz"), str(folder / "data"))
     return folder

@@ -81,6 +81,14 @@ model_option = click.option(
     help="Code of your own that may be run, as the checkpoint's model: my_models:Wide is in"
     " my_models.py here.",
 )
+doubt_option = click.option(
+    "--doubt",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="How much may speak against a digit (0..1) before it is called none; more is refused"
+    " with less.",
+)
 split_option = click.option(
     "--split", type=click.Choice(["train", "valid", "eval"]), default="eval", show_default=True,
     help="The part of the data set.",

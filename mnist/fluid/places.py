@@ -1,11 +1,22 @@
 """The place that Paddle computes on: the CPU or a GPU."""
 
-from typing import Any, Optional
+import threading
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional
 
 from mnist.base import notes
 from mnist.base.errors import InputError
 from mnist.config.schema import DeviceConfig
 from mnist.fluid.door import fluid
+
+_one_at_a_time = threading.RLock()
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """Dygraph on the CPU without gradients, for one thread at a time: its mode is global."""
+    with _one_at_a_time, fluid.dygraph.guard(fluid.CPUPlace()), fluid.dygraph.no_grad():
+        yield
 
 
 def choose_place(config: DeviceConfig) -> Any:

@@ -18,7 +18,7 @@ from mnist.base.files import PathLike, find_input
 from mnist.base.signals import StopRequest
 from mnist.checkpoints.store import CheckpointStore
 from mnist.config import Config
-from mnist.config.classes import DIGITS, Classes
+from mnist.config.classes import DIGITS, Classes, are_digits
 from mnist.config.schema import LoaderConfig
 from mnist.data import dataset, obtain
 from mnist.data.dataset import Dataset, Split
@@ -30,7 +30,8 @@ from mnist.fluid.processes import ALONE
 from mnist.model import architectures, predictor
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation
-from mnist.pictures import plain
+from mnist.pictures import plain, reading
+from mnist.pictures.normalize import NotOneDigit
 from mnist.train import loop, resuming, saving, start
 from mnist.train.learner import Learner
 from mnist.train.output import Telling
@@ -170,12 +171,19 @@ class Predictor(predictor.Predictor):
         return super().predict(np.stack([self._form(picture) for picture in pictures]))
 
     def _form(self, picture: Picture) -> Array:
+        digits = are_digits(self.classes)
         if not isinstance(picture, np.ndarray):
-            return plain.reader_of(self.classes)(str(find_input(picture)))
+            path = find_input(picture)
+            return reading.read_digit(path) if digits else plain.read(path)
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
             given = f"{picture.dtype} {list(picture.shape)}"
             raise InputError(f"a picture must be uint8 [H,W] or [H,W,3], not {given}")
-        return plain.form_of(picture, self.classes)
+        if not digits:
+            return plain.to_form(picture)
+        found = reading.reader().one(picture)
+        if len(found) != 1:
+            raise NotOneDigit("picture", len(found))
+        return found[0]
 
 
 def load_model(checkpoint: Optional[PathLike] = None, model: Any = None) -> Predictor:

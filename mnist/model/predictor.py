@@ -10,6 +10,7 @@ from mnist.base.files import PathLike
 from mnist.config.classes import answers, are_digits
 from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Split
+from mnist.fluid import places
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
 from mnist.model import calibration, losses
@@ -17,7 +18,7 @@ from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation, evaluate
 from mnist.model.opening import find_reader, open_checkpoint
 from mnist.model.restore import load_model
-from mnist.pictures import plausible
+from mnist.pictures import refusal
 
 BATCH = 256
 
@@ -30,15 +31,20 @@ Label = Union[int, str]
 class Prediction:
     """The likeliest digit, and every digit with its probability, the likeliest first.
 
-    ``is_digit`` is False where the picture is none by the rule of ``mnist.pictures.plausible``; the
-    other fields then say what it would be if it were one. Of other classes ``label`` is the name,
-    and there is no such rule.
+    ``doubt`` (0–1) is how much speaks against the picture being one digit, ``reason`` says in
+    words what it is if that is too much; the other fields then say which digit it would be. Of
+    other classes ``label`` is the name, and nothing is doubted.
     """
 
     label: Label
     confidence: float
     ranking: List[Tuple[Label, float]]
-    is_digit: bool
+    doubt: float = 0.0
+    reason: str = ""
+
+    @property
+    def is_digit(self) -> bool:
+        return not self.reason
 
     @property
     def digit(self) -> int:
@@ -60,12 +66,14 @@ class Predictor:
     network itself, in evaluation mode.
     """
 
-    def __init__(self, name: Optional[PathLike], assume: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: Optional[PathLike], assume: Sequence[str] = (), doubt: float = 0.5
+    ) -> None:
         self.source = open_checkpoint(find_reader(name), assume)
         self.classes = self.source.classes
         self.temperature = calibration.temperature_of(self.source) or 1.0
-        self._place = fluid.CPUPlace()
-        with fluid.dygraph.guard(self._place):
+        self._most_doubt = doubt
+        with places.inference():
             self.model = load_model(self.source)
 
     def probabilities(self, images: Array) -> Array:
@@ -75,8 +83,9 @@ class Predictor:
 
     def evaluate(self, split: Split) -> Evaluation:
         """How good it is on a split; its loss and probabilities are the model's own."""
-        with fluid.dygraph.guard(self._place):
-            return evaluate(self.model, split, self._place, LoaderConfig())
+        place = fluid.CPUPlace()
+        with fluid.dygraph.guard(place):
+            return evaluate(self.model, split, place, LoaderConfig())
 
     def predict(self, images: Array) -> List[Prediction]:
         """uint8 ``[N,28,28]``, light ink on black → a Prediction each."""
@@ -84,18 +93,20 @@ class Predictor:
         order = np.argsort(-probabilities, axis=1, kind="stable")
         ranked = np.take_along_axis(probabilities, order, axis=1)
         names = answers(self.classes)
-        rows = zip(order.tolist(), ranked.tolist(), images)
+        labels = ([names[label] for label in row] for row in order.tolist())
+        rankings = [list(zip(*row)) for row in zip(labels, ranked.tolist())]
+        if not are_digits(self.classes):
+            return [Prediction(*ranking[0], ranking) for ranking in rankings]
+        confidences = probabilities.max(axis=1, initial=0)
+        doubts, reasons = refusal.shared().judge(images, confidences)
+        # What the model itself hardly believes is doubted, whatever it looks like.
+        doubts = np.maximum(doubts, 1 - confidences).tolist()
+        reasons = [why if doubt > self._most_doubt else "" for doubt, why in zip(doubts, reasons)]
         return [
-            self._prediction([names[label] for label in labels], values, image)
-            for labels, values, image in rows
+            Prediction(*ranking[0], ranking, doubt, why)
+            for ranking, doubt, why in zip(rankings, doubts, reasons)
         ]
 
-    def _prediction(
-        self, labels: List[Label], confidences: List[float], image: Array
-    ) -> Prediction:
-        may_be = not are_digits(self.classes) or plausible.may_be_digit(image, confidences[0])
-        return Prediction(labels[0], confidences[0], list(zip(labels, confidences)), may_be)
-
     def _predict(self, images: Array) -> Array:
-        with fluid.dygraph.guard(self._place), fluid.dygraph.no_grad():
+        with places.inference():
             return calibration.at(probabilities(self.model, images), self.temperature)

@@ -3,64 +3,48 @@
 from pathlib import Path
 from typing import Any, Sequence, Tuple
 
-import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from mnist.base.errors import Failure
 from mnist.base.files import atomic_write
-from mnist.pictures.normalize import Grey
+from mnist.pictures.decode import Pixels
+from mnist.pictures.normalize import FoundDigit
 
 # Colours (RGB): sure, less sure, no digit.
 SURE, UNSURE, NONE = (0, 140, 60), (214, 120, 0), (130, 130, 130)
 SURE_FROM = 0.9
 MAX_SIDE = 2000
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-Box = Tuple[int, int, int, int]
 
 
-def write(path: Path, pixels: Grey, boxes: Sequence[Box], predictions: Sequence[Any]) -> None:
-    """Write ``pixels`` (uint8 grey or RGB) with a box and a label for each prediction.
+def write(path: Path, pixels: Pixels, pairs: Sequence[Tuple[FoundDigit, Any]]) -> None:
+    """Write a picture with a box and a label for each digit, which has its prediction.
 
     A very large picture is made smaller, to 2,000 pixels. The file appears whole or not at all.
     """
-    factor = min(1.0, MAX_SIDE / max(pixels.shape[:2]))
-    picture = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels.copy()
-    if factor < 1:
-        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    usual = float(np.median([box[3] for box in boxes])) * factor
-    for box, prediction in zip(boxes, predictions):
-        left, top, width, height = (round(factor * side) for side in box)
-        _draw(picture, (left, top, width, height), prediction, usual)
-    good, data = cv2.imencode(".png", picture[..., ::-1])
-    if not good:
-        raise Failure(f"{path}: the picture could not be encoded")
+    picture = Image.fromarray(pixels.values).convert("RGB")
+    picture.thumbnail((MAX_SIDE, MAX_SIDE))
+    factor = picture.width / pixels.values.shape[1] / pixels.reduced
+    usual = factor * float(np.median([digit.box[3] for digit, _ in pairs]))
+    for digit, prediction in pairs:
+        _draw(ImageDraw.Draw(picture), digit.on_larger(factor), prediction, usual)
     with atomic_write(path) as file:
-        file.write(data.tobytes())
+        picture.save(file, "PNG")
 
 
-def _draw(picture: Grey, box: Box, prediction: Any, usual: float) -> None:
-    left, top, width, height = box
+def _draw(draw: Any, digit: FoundDigit, prediction: Any, usual: float) -> None:
+    """A box, and its label white on a tab above it, or within it at the picture's top."""
+    left, top, width, height = digit.box
     colour, label = NONE, "?"
     if prediction.is_digit:
         colour = SURE if prediction.confidence >= SURE_FROM else UNSURE
         label = str(prediction.digit)
     thickness = max(1, round(usual / 40))
-    margin = 2 * thickness
+    margin, pad = 2 * thickness, 2 + thickness
     corner = (left - margin, top - margin)
     far = (left + width + margin, top + height + margin)
-    cv2.rectangle(picture, corner, far, colour, thickness)
-    _label(picture, corner, label, colour, usual)
-
-
-def _label(picture: Grey, corner: Tuple[int, int], label: str, colour: Any, usual: float) -> None:
-    """White on a tab of the box's colour, above the box, or within it at the picture's top."""
-    scale = float(np.clip(usual / 90, 0.35, 2.5))
-    stroke = max(1, round(1.6 * scale))
-    (width, height), _ = cv2.getTextSize(label, FONT, scale, stroke)
-    pad = max(2, round(4 * scale))
-    left, bottom = corner[0], max(corner[1], height + 2 * pad)
-    tab = (left + width + 2 * pad, bottom - height - 2 * pad)
-    cv2.rectangle(picture, (left, bottom), tab, colour, -1)
-    at = (left + pad, bottom - pad)
-    cv2.putText(picture, label, at, FONT, scale, (255, 255, 255), stroke, cv2.LINE_AA)
+    draw.rectangle((*corner, *far), outline=colour, width=thickness)
+    font: Any = ImageFont.load_default(float(np.clip(usual / 3, 10, 64)))
+    _, _, right, bottom = font.getbbox(label)
+    tab = (corner[0], max(0, corner[1] - bottom - 2 * pad))
+    draw.rectangle((*tab, tab[0] + right + 2 * pad, tab[1] + bottom + 2 * pad), fill=colour)
+    draw.text((tab[0] + pad, tab[1] + pad), label, "white", font)

@@ -1,79 +1,76 @@
-"""Any picture of a digit → 28×28 in MNIST's own form.
+"""A picture's file → its pixels, upright: uint8 grey or RGB.
 
 Decoding is Pillow's, for formats that people's pictures have and whose decoders need no outside
 program.
 """
 
 import io
+import math
 import os
 import warnings
-from typing import Any, Optional, Tuple, Union
+from contextlib import suppress
+from typing import Any, NamedTuple, Tuple, Union
 
-import cv2
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageOps, JpegImagePlugin, TiffImagePlugin
 
+from mnist.base import notes
 from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, read_input
-from mnist.pictures.normalize import Grey, to_mnist
-
-__all__ = ["grey_of", "load_image", "load_pixels", "read_digit", "to_mnist"]
+from mnist.pictures.normalize import Grey
 
 MAX_FILE_BYTES = 64 << 20
 MAX_PIXELS = 50_000_000
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", TiffImagePlugin.TiffImageFile.format, "WEBP")
 """What Pillow may decode here."""
 
-# The EXIF tag that says how the camera was held, and what to do about each of its values.
-ORIENTATION = 0x0112
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+# A JPEG is decoded to a half, a quarter or an eighth of its sides as long as that leaves so many
+# pixels of the longer one; it may then have so many times the pixels of other pictures.
+JPEG_SIDE, JPEG_TIMES = 2000, 4
+# Pixels are counted below, before any is decoded.
+Image.MAX_IMAGE_PIXELS = None
+# Of an animation so many frames are looked at, evenly spread.
+MOST_FRAMES = 50
+ANIMATIONS = ("GIF", "PNG", "WEBP")
 
-# Rec. 601: how bright red, green and blue are.
-LUMINANCE = np.array([0.299, 0.587, 0.114])
+# What people send that none of the decoders reads: where its mark is, the mark, its name.
+OTHERS = (
+    (0, b"%PDF", "a PDF; save the page as PNG"),
+    (4, b"ftypavif", "AVIF; save it as PNG or JPEG"),
+    (4, b"ftyp", "HEIC, as telephones take photos, or a film; save it as JPEG"),
+    (0, b"<svg", "SVG; save it as PNG"),
+)
 
 
-def read_digit(source: Union[PathLike, bytes]) -> Grey:
-    """The digit on a picture (a file, or its bytes): uint8 ``[28, 28]``, light ink on black.
+Source = Union[PathLike, bytes]
 
-    Raises InputError, naming the path, for a file that cannot be read or has no ink on it.
+
+class TooLarge(InputError):
+    """A picture has more pixels than are decoded."""
+
+
+class Pixels(NamedTuple):
+    """uint8 ``[H, W]`` grey or RGB ``[H, W, 3]``, so many times smaller than the file has it."""
+
+    values: Grey
+    reduced: int
+
+
+def name_of(source: Source) -> str:
+    """What a picture is called in a message."""
+    return "picture" if isinstance(source, bytes) else os.fspath(source)
+
+
+def load_pixels(source: Source, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """A picture (a file, or a file's bytes), upright.
+
+    Transparent parts become paper. Of an animation the frame with most ink is taken, and said.
+    Raises InputError, naming the path, for whatever cannot be decoded, or is larger than 64 MiB
+    or ``max_pixels`` (at the most 50 million), which is seen before anything is decoded.
     """
-    grey = load_image(source)
-    try:
-        return to_mnist(grey)
-    except InputError as error:
-        if isinstance(source, bytes):
-            raise
-        raise type(error)(f"{os.fspath(source)}: {error}") from error
-
-
-def load_image(source: Union[PathLike, bytes], max_pixels: int = MAX_PIXELS) -> Grey:
-    """A picture (a file, or a file's bytes) in grey, upright, ink on paper: uint8 ``[H, W]``.
-
-    ``load_pixels``, then ``grey_of``; raises what the former raises.
-    """
-    return grey_of(load_pixels(source, max_pixels))
-
-
-def load_pixels(source: Union[PathLike, bytes], max_pixels: int = MAX_PIXELS) -> Grey:
-    """A picture (a file, or a file's bytes), upright: uint8 ``[H, W]``, or RGB ``[H, W, 3]``.
-
-    Transparent parts become paper. Of an animation the first frame is taken. Raises InputError,
-    naming the path, for whatever cannot be decoded, or is larger than 64 MiB or ``max_pixels``
-    (at the most 50 million), which is seen before anything is decoded.
-    """
-    if isinstance(source, bytes):
-        name, data = "picture", source
-    else:
-        name, data = os.fspath(source), read_input(source, MAX_FILE_BYTES)
+    name = name_of(source)
+    data = source if isinstance(source, bytes) else read_input(source, MAX_FILE_BYTES)
     if not data:
         raise InputError(f"{name}: the file is empty")
     if len(data) > MAX_FILE_BYTES:
@@ -82,60 +79,87 @@ def load_pixels(source: Union[PathLike, bytes], max_pixels: int = MAX_PIXELS) ->
         with warnings.catch_warnings():
             # Of damage that Pillow can live with it says so on lines of its own.
             warnings.simplefilter("ignore")
-            return _decode(data, min(max_pixels, MAX_PIXELS))
+            return _decode(name, data, min(max_pixels, MAX_PIXELS))
     except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error
     except Exception as error:
         # Decoders raise nearly anything on a damaged file: OSError, SyntaxError, ValueError,
-        # struct.error, KeyError, zlib.error, MemoryError, cv2.error…
+        # struct.error, KeyError, zlib.error, MemoryError…
         detail = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"{name}: a damaged picture ({detail})") from error
 
 
-def _decode(data: bytes, max_pixels: int) -> Grey:
+def _decode(name: str, data: bytes, max_pixels: int) -> Pixels:
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError:
-        raise _too_many_pixels(max_pixels) from None
     except Image.UnidentifiedImageError:
-        known = ", ".join(FORMATS)
-        raise InputError(f"not a picture that can be read (known are {known})") from None
+        found = (f"it is {what}" for at, mark, what in OTHERS if data[at:].startswith(mark))
+        why = next(found, f"known are {', '.join(FORMATS)}")
+        raise InputError(f"not a picture that can be read ({why})") from None
     with picture:
-        _check_pixels(picture.size, max_pixels)
-        turn = _turn(picture)
-        upright = picture.transpose(turn) if turn is not None else picture
-        return _plain(_as_array(upright))
+        width = picture.size[0]
+        _reduce(picture, max_pixels)
+        number, frames = _fullest_frame(picture, max_pixels)
+        picture.seek(number)
+        picture.load()
+        reduced = round(width / picture.size[0])
+        # A broken EXIF block says nothing about how the camera was held.
+        with suppress(Exception):
+            ImageOps.exif_transpose(picture, in_place=True)
+        pixels = _as_array(picture)
+    if frames > 1:
+        notes.warn(f"{name}: has {frames} frames or pages; number {number + 1} is read")
+    return Pixels(pixels, reduced)
 
 
-def _check_pixels(size: Tuple[int, int], max_pixels: int) -> None:
+def _reduce(picture: Any, max_pixels: int) -> None:
+    """Have a large JPEG decoded at a part of its size, and refuse what is larger than allowed."""
+    if isinstance(picture, JpegImagePlugin.JpegImageFile):
+        _check_pixels(picture.size, max_pixels, JPEG_TIMES)
+        factor = JPEG_SIDE / max(picture.size)
+        picture.draft(None, tuple(max(1, int(factor * side)) for side in picture.size))
+    _check_pixels(picture.size, max_pixels)
+
+
+def _check_pixels(size: Tuple[int, int], max_pixels: int, times: int = 1) -> None:
     width, height = size
-    if width * height > max_pixels:
-        raise _too_many_pixels(max_pixels, f" ({width}×{height})")
+    if width * height > times * max_pixels:
+        limit = max_pixels // 1_000_000
+        raise TooLarge(
+            f"too many pixels ({width}×{height}): the limit is {limit} million; make it smaller"
+        )
     if width < 1 or height < 1:
         raise InputError(f"a picture without pixels ({width}×{height})")
 
 
-def _too_many_pixels(max_pixels: int, size: str = "") -> InputError:
-    limit = max_pixels // 1_000_000
-    return InputError(f"too many pixels{size}: the limit is {limit} million; make it smaller")
+def _fullest_frame(picture: Any, max_pixels: int) -> Tuple[int, int]:
+    """Which frame of an animation has most ink, and how many there are; else the first.
+
+    A drawing that was recorded begins with blank paper. How many are decoded is bounded.
+    """
+    # A telephone's JPEG may have others within it: what the eye sees comes first.
+    is_jpeg = isinstance(picture, JpegImagePlugin.JpegImageFile)
+    frames = 1 if is_jpeg else getattr(picture, "n_frames", 1)
+    if frames == 1 or picture.format not in ANIMATIONS:
+        return 0, frames
+    last = min(frames, max(1, 4 * max_pixels // math.prod(picture.size))) - 1
+    numbers = np.unique(np.linspace(0, last, MOST_FRAMES).astype(int)).tolist()
+    ink = {number: _contrast_of(picture, number) for number in numbers}
+    return max(numbers, key=lambda number: (ink[number], number)), frames
 
 
-def _turn(picture: Any) -> Optional[Image.Transpose]:
-    """How to turn the picture upright; a broken EXIF block says nothing about it."""
-    try:
-        return UPRIGHT.get(picture.getexif().get(ORIENTATION))
-    except Exception:
-        return None
+def _contrast_of(picture: Any, number: int) -> float:
+    picture.seek(number)
+    return float(_as_array(picture).std())
 
 
-def _as_array(picture: Any) -> Array:
-    """Any mode as uint8 or deeper: ``[H, W]`` grey, or ``[H, W, 3 or 4]`` RGB(A)."""
-    if picture.mode in ("1", "L") and "transparency" not in picture.info:
-        return np.asarray(picture.convert("L"))
+def _as_array(picture: Any) -> Grey:
+    """Any mode as uint8: ``[H, W]`` grey, or ``[H, W, 3]`` RGB."""
     if picture.mode == "F" or picture.mode.startswith("I"):
-        return np.asarray(picture)
-    transparent = "transparency" in picture.info or picture.mode[-1] in "Aa"
-    return np.asarray(picture.convert("RGBA" if transparent else "RGB"))
+        return _stretched(np.asarray(picture))
+    if "transparency" in picture.info or picture.mode[-1] in "Aa":
+        return np.asarray(_on_paper(picture.convert("RGBA")))
+    return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
 
 
 def _stretched(values: Array) -> Grey:
@@ -148,57 +172,19 @@ def _stretched(values: Array) -> Grey:
     return np.asarray(np.rint(finite), np.uint8)
 
 
-def _plain(picture: Array) -> Grey:
-    """Pixels of any depth, with or without transparency, as uint8 grey or RGB."""
-    if picture.dtype != np.uint8:
-        picture = _stretched(picture)
-    if picture.ndim == 3 and picture.shape[2] == 4:
-        picture = _on_paper(picture)
-    return picture
+def _on_paper(picture: Any) -> Any:
+    """RGBA over a paper on which what is opaque can be seen: RGB.
 
-
-def grey_of(pixels: Grey) -> Grey:
-    """Pixels in grey, uint8 ``[H, W]``: colours along the direction in which they differ most.
-
-    So red ink on green paper is seen. What is grey already keeps its values.
+    If that is of one kind it is the ink, and the paper is white under dark ink and black under
+    light; if dark and light are both there, paper is among them and is the most of them.
     """
-    return pixels if pixels.ndim == 2 else _along_contrast(pixels)
-
-
-def _on_paper(picture: Array) -> Array:
-    """RGBA over a paper on which what is opaque can be seen: RGB."""
-    colours, alpha = np.ascontiguousarray(picture[..., :3]), picture[..., 3]
+    alpha = np.asarray(picture.getchannel("A"))
     if alpha.min() == 255:
-        return colours
-    seen = colours[alpha > alpha.max() // 2]
-    paper = np.full_like(colours, _paper_for(seen[:: len(seen) // 100_000 + 1]))
-    opaque = cv2.merge([alpha, alpha, alpha])
-    clear = cv2.bitwise_not(opaque)
-    own = cv2.multiply(colours, opaque, scale=1 / 255)
-    behind = cv2.multiply(paper, clear, scale=1 / 255)
-    return np.asarray(cv2.add(own, behind))
-
-
-def _paper_for(seen: Array) -> Array:
-    """The paper's colour for opaque pixels, RGB ``[N, 3]``.
-
-    If they are of one kind they are the ink, and the paper is white under dark ink and black
-    under light; if dark and light are both there, paper is among them and is the most of them.
-    """
-    if len(seen) == 0:
-        return np.full(3, 255, np.uint8)
-    brightness = seen @ LUMINANCE
-    darkest, lightest = np.percentile(brightness, (3, 97))
-    if lightest - darkest > 100:
-        return np.asarray(np.median(seen, axis=0), np.uint8)
-    return np.full(3, 255 if brightness.mean() < 128 else 0, np.uint8)
-
-
-def _along_contrast(picture: Array) -> Grey:
-    """RGB → grey along the first principal axis of its colours, light staying light."""
-    sample = cv2.resize(picture, (128, 128), interpolation=cv2.INTER_AREA).reshape(-1, 3)
-    values, axes = np.linalg.eigh(np.cov(sample.T.astype(float)))
-    axis = axes[:, -1] if values[-1] > 1 else LUMINANCE
-    axis = axis * np.sign(axis @ LUMINANCE or 1) / np.abs(axis).sum()
-    offset = -255 * axis[axis < 0].sum()
-    return np.asarray(cv2.transform(picture, np.array([[*axis, offset]])))
+        return picture.convert("RGB")
+    seen = np.asarray(picture)[alpha > alpha.max() // 2, :3]
+    brightness = seen[:: len(seen) // 100_000 + 1].mean(1)
+    paper = (255, 255, 255) if not len(seen) or brightness.mean() < 128 else (0, 0, 0)
+    if len(seen) and float(np.subtract(*np.percentile(brightness, (97, 3)))) > 100:
+        paper = tuple(np.median(seen, 0).astype(int).tolist())
+    sheet = Image.new("RGBA", picture.size, (*paper, 255))
+    return Image.alpha_composite(sheet, picture).convert("RGB")

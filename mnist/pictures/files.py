@@ -1,7 +1,7 @@
 """Which pictures are meant, and reading many of them on all processors.
 
-Decoding a picture takes several times as long as predicting it, and needs no Paddle: worker
-processes decode while the model predicts. They are started before Paddle is imported.
+Finding the digit on a picture takes several times as long as predicting it: worker processes do
+that while the model predicts. They are started before Paddle is imported.
 """
 
 import glob
@@ -21,7 +21,9 @@ from mnist.base.errors import InputError, failing_as
 from mnist.pictures.decode import MAX_FILE_BYTES
 
 STDIN = "-"
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = tuple(
+    ".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()
+)
 # So many pictures are handed to a worker at a time; for fewer than FEW workers do not pay.
 CHUNK = 32
 FEW = 4 * CHUNK
@@ -31,20 +33,21 @@ Read = Tuple[str, Union[Any, InputError]]
 Reader = Callable[[Source], Any]
 
 
-def find(paths: Sequence[str]) -> List[str]:
+def find(paths: Sequence[str], recursive: bool = False) -> List[str]:
     """The files that paths mean, by name: themselves, a folder's pictures, a pattern's matches.
 
     ``-`` is standard input and stays. A pattern that the shell left as it is (``'scans/*.png'``)
-    is matched here, ``**`` through all folders. Raises InputError for one that matches nothing.
+    is matched here, ``**`` through all folders; ``recursive`` looks into a folder's folders.
+    Raises InputError for a pattern that matches nothing, and for a folder without pictures.
     """
-    return [file for path in paths for file in _find(path)]
+    return [file for path in paths for file in _find(path, recursive)]
 
 
-def _find(path: str) -> List[str]:
+def _find(path: str, recursive: bool) -> List[str]:
     if path == STDIN or "\0" in path:
         return [path]
     if os.path.isdir(path):
-        return _pictures_in(Path(path)) or [path]
+        return _pictures_in(Path(path), recursive)
     if os.path.lexists(path) or not glob.has_magic(path):
         return [path]
     found = sorted(name for name in glob.glob(path, recursive=True) if not os.path.isdir(name))
@@ -53,10 +56,17 @@ def _find(path: str) -> List[str]:
     return found
 
 
-def _pictures_in(folder: Path) -> List[str]:
+def _pictures_in(folder: Path, recursive: bool) -> List[str]:
+    """The pictures of a folder, without hidden ones: macOS puts a ``._x.jpg`` beside an x.jpg."""
     with failing_as(f"{folder}: cannot be read", InputError):
-        files = list(folder.iterdir())
-    return sorted(str(file) for file in files if file.suffix.lower() in SUFFIXES)
+        inside = list(folder.rglob("*") if recursive else folder.iterdir())
+    seen = [path for path in inside if "/." not in f"/{path.relative_to(folder)}"]
+    found = sorted(str(path) for path in seen if path.suffix.lower() in SUFFIXES)
+    if not found:
+        folders = sum(path.is_dir() for path in seen)
+        hint = f"; {folders} folders (--recursive looks into them)" if folders else ""
+        raise InputError(f"{folder}: no pictures in it{'' if recursive else hint}")
+    return found
 
 
 @contextmanager

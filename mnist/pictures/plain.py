@@ -4,18 +4,13 @@ What differs from the border's grey counts, light on black, cropped and as large
 are: the same for training and for prediction. Nothing is known of pens, paper and light here.
 """
 
-import os
-from typing import Callable, Union
-
 import cv2
 import numpy as np
 
 from mnist.base.errors import InputError
-from mnist.base.files import PathLike
-from mnist.config.classes import Classes, are_digits
 from mnist.data.digits import SIDE
-from mnist.pictures.decode import grey_of, load_image, read_digit
-from mnist.pictures.normalize import Grey, to_mnist
+from mnist.pictures.decode import Source, load_pixels, name_of
+from mnist.pictures.normalize import Grey
 
 BOX = 20
 # Whatever differs less from the border, in grey values, is no content; and so much of the most.
@@ -23,17 +18,17 @@ _LEAST_CONTRAST = 16
 _CONTENT = 0.25
 
 
-def read(source: Union[PathLike, bytes]) -> Grey:
+def read(source: Source) -> Grey:
     """What is on a picture (a file, or its bytes): uint8 ``[28,28]``, light on black.
 
     Raises InputError, naming the path, for a file that cannot be read or is blank.
     """
-    name = "picture" if isinstance(source, bytes) else os.fspath(source)
-    return to_form(load_image(source), name)
+    return to_form(load_pixels(source).values, name_of(source))
 
 
-def to_form(grey: Grey, name: str = "picture") -> Grey:
-    """A picture, uint8 ``[H,W]``, as uint8 ``[28,28]``; one of that form stays as it is."""
+def to_form(picture: Grey, name: str = "picture") -> Grey:
+    """Uint8 ``[H,W]``, or RGB ``[H,W,3]``, as uint8 ``[28,28]``; what has that form stays."""
+    grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     border = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
     if grey.shape == (SIDE, SIDE) and border < 128:
         return grey.copy()
@@ -49,14 +44,3 @@ def to_form(grey: Grey, name: str = "picture") -> Grey:
     top, left = ((SIDE - side) // 2 for side in small.shape)
     form[top : top + small.shape[0], left : left + small.shape[1]] = small
     return np.asarray(cv2.convertScaleAbs(form, alpha=255 / max(int(small.max()), 1)))
-
-
-def reader_of(classes: Classes) -> Callable[[Union[str, bytes]], Grey]:
-    """What reads a picture of one of these classes from its file."""
-    return read_digit if are_digits(classes) else read
-
-
-def form_of(pixels: Grey, classes: Classes) -> Grey:
-    """Pixels, uint8 ``[H,W]`` or ``[H,W,3]``, of one of these classes as uint8 ``[28,28]``."""
-    grey = grey_of(pixels)
-    return to_mnist(grey) if are_digits(classes) else to_form(grey)

@@ -16,6 +16,8 @@ from mnist.base import command
 @command.checkpoint_option
 @command.assume_option
 @command.model_option
+@click.option("--recursive", is_flag=True, help="Look into the folders of a folder, too.")
+@command.doubt_option
 @click.option(
     "--many", is_flag=True,
     help="Several digits on a picture, read line by line; draws boxes into a copy.",
@@ -42,9 +44,9 @@ def main(
 ) -> int:  # fmt: skip
     """Read the digits in pictures.
 
-    A line for each: the digit, how sure that is, the likeliest ones; a picture of anything else
-    is marked "not a digit?". Quoted patterns ('scans/**/*.png') are matched; - is a picture on
-    standard input.
+    A line for each: the digit, how sure that is, the likeliest ones; what is doubted is marked:
+    "not like a digit?", "several digits?". Quoted patterns ('scans/**/*.png') are matched; - is
+    a picture on standard input.
     """
     if as_json and format_ not in (None, "json"):
         raise click.UsageError(f"--json and --format {format_} contradict each other")

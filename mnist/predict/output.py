@@ -1,6 +1,6 @@
 """What ``mnist.predict`` prints: a line a picture (or a line of writing), for people or programs.
 
-Paddle is imported only after the first pictures are on their way to the workers that decode them.
+Paddle is imported only after the first pictures are on their way to the workers that read them.
 """
 
 import csv
@@ -19,11 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 from mnist.base.console import make_console, make_progress, percent
 from mnist.base.errors import InputError, one_line
 from mnist.base.files import find_input
-from mnist.checkpoints import reading
+from mnist.checkpoints.reading import classes_of
 from mnist.config.classes import Classes, are_digits, noun
-from mnist.pictures import annotation, decode, files, plain, several
+from mnist.pictures import annotation, files, plain
 from mnist.pictures.files import Read, Source
-from mnist.pictures.normalize import NoInk
+from mnist.pictures.normalize import NotOneDigit
 
 # Shorter runs are over before a progress bar could be read.
 LONG = 100
@@ -38,19 +38,29 @@ class Options:
     format: str = "text"
     top: int = 3
     batch_size: int = 256
+    doubt: float = 0.5
+    recursive: bool = False
     many: bool = False
     annotate: Optional[str] = None
 
 
 def print_predictions(paths: Sequence[str], options: Options) -> int:
     """Predict every picture and return the exit code: 2 if any could not be read."""
-    names = files.find(paths)
+    names = files.find(paths, options.recursive)
     targets = _targets(names, options) if options.many else {}
-    read = _reader(options)
+    classes = classes_of(options.checkpoint, find_input("checkpoints"))
+    digits = are_digits(classes)
+    if options.many and not digits:
+        raise InputError(f"--many finds digits; the model tells apart {', '.join(classes)}")
+    read = read_many if options.many else read_one if digits else plain.read
     with files.reading(names, read) as results:
         from mnist.model.predictor import Predictor
+        from mnist.pictures import reading
 
-        model = Predictor(options.checkpoint, options.assume)
+        model = Predictor(options.checkpoint, options.assume, options.doubt)
+        # What is missing is said once, and not of every picture.
+        if digits:
+            reading.reader()
         writer = _WRITERS[options.format](options, model.classes)
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
         takes_time = len(names) >= LONG
@@ -59,23 +69,18 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
             return _predict_all(counted, model, options, writer, targets)
 
 
-def _reader(options: Options) -> files.Reader:
-    """How a checkpoint's pictures are read, which depends on whether they are of digits."""
-    classes = reading.classes_of(options.checkpoint, find_input("checkpoints"))
-    if options.many and not are_digits(classes):
-        raise InputError(f"--many finds digits; the model tells apart {', '.join(classes)}")
-    return read_many if options.many else plain.reader_of(classes)
+def read_one(source: Source) -> Any:
+    """The digit on a picture; in a worker, which imports Paddle with its first picture."""
+    from mnist.pictures import reading
+
+    return reading.read_digit(source)
 
 
 def read_many(source: Source) -> Any:
     """A picture with several digits: its pixels and what was found on it."""
-    pixels = decode.load_pixels(source)
-    try:
-        return pixels, several.find_digits(decode.grey_of(pixels))
-    except InputError as error:
-        if isinstance(source, str):
-            raise type(error)(f"{source}: {error}") from error
-        raise
+    from mnist.pictures import reading
+
+    return reading.read_digits(source)
 
 
 def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
@@ -113,8 +118,7 @@ def _predict_all(
             elif options.many:
                 pixels, places = found
                 pairs = list(zip(places, predictions))
-                boxes, found = [digit.box for digit in places], [p for _, p in pairs]
-                annotation.write(targets[name], pixels, boxes, found)
+                annotation.write(targets[name], pixels, pairs)
                 writer.many(name, pairs, targets[name])
             else:
                 writer.one(name, next(predictions))
@@ -132,7 +136,7 @@ class _Text:
 
     def one(self, name: str, prediction: Any) -> None:
         ranked = "  ".join(f"{d}: {percent(p, 1)}" for d, p in prediction.ranking[: self._top])
-        doubt = "" if prediction.is_digit else "  not a digit?"
+        doubt = "" if prediction.is_digit else f"  {prediction.reason}?"
         print(one_line(f"{name}: {prediction.label}  ({ranked}){doubt}"))
 
     def many(self, name: str, pairs: Pairs, target: Path) -> None:
@@ -164,15 +168,18 @@ class _Json:
         self._show(path=name, lines=lines, digits=digits, annotated=str(target))
 
     def error(self, name: str, error: InputError) -> None:
-        nothing = {"is_digit": False} if isinstance(error, NoInk) else {}
-        self._show(path=name, **nothing, error=str(error))
+        self._show(path=name, **_told(error), error=str(error))
 
     def _values(self, prediction: Any) -> Dict[str, Any]:
-        may_be = {"is_digit": prediction.is_digit} if self._kind == "digit" else {}
+        told = {
+            "is_digit": prediction.is_digit,
+            "reason": prediction.reason,
+            "doubt": round(prediction.doubt, 6),
+        }
         return {
             self._kind: prediction.label,
             "confidence": round(prediction.confidence, 6),
-            **may_be,
+            **(told if self._kind == "digit" else {}),
             "top": [[digit, round(p, 6)] for digit, p in prediction.ranking[: self._top]],
         }
 
@@ -192,12 +199,11 @@ class _Csv:
     def __init__(self, options: Options, classes: Classes) -> None:
         self._top = min(options.top, len(classes))
         place = ["line", "left", "top", "width", "height"] if options.many else []
-        found = [noun(classes), "confidence", "is_digit"]
+        found = [noun(classes), "confidence"]
         others = [f"{what}_{i}" for i in range(2, self._top + 1) for what in found[:2]]
-        self._columns = ["path", *place, *found, *others, "error"]
         self._is_digits = are_digits(classes)
-        if not self._is_digits:
-            self._columns.remove("is_digit")
+        told = ["is_digit", "reason", "doubt"] if self._is_digits else []
+        self._columns = ["path", *place, *found, *told, *others, "error"]
         self._row(self._columns)
 
     def one(self, name: str, prediction: Any) -> None:
@@ -208,21 +214,32 @@ class _Csv:
             self._row([name, digit.line + 1, *digit.box, *self._values(prediction), ""])
 
     def error(self, name: str, error: InputError) -> None:
-        known = {"path": name, "error": str(error)}
-        if isinstance(error, NoInk):
-            known["is_digit"] = "false"
-        self._row([known.get(column, "") for column in self._columns])
+        known = {"path": name, "error": str(error), **_told(error)}
+        self._row([_cell(known.get(column, "")) for column in self._columns])
 
     def _values(self, prediction: Any) -> List[Any]:
         ranked = [value for d, p in prediction.ranking[: self._top] for value in (d, f"{p:.6f}")]
-        may_be = ["true" if prediction.is_digit else "false"] if self._is_digits else []
-        return [*ranked[:2], *may_be, *ranked[2:]]
+        if not self._is_digits:
+            return ranked
+        told = _cell(prediction.is_digit), prediction.reason, f"{prediction.doubt:.6f}"
+        return [*ranked[:2], *told, *ranked[2:]]
 
     def _row(self, values: Sequence[Any]) -> None:
         row = io.StringIO()
         # A line break of either kind has to be quoted, so both are in the terminator.
         csv.writer(row, lineterminator="\r\n").writerow(values)
         print(row.getvalue()[:-2])
+
+
+def _told(error: InputError) -> Dict[str, Any]:
+    """What is known of a picture that was read, and has no digit or several."""
+    if not isinstance(error, NotOneDigit):
+        return {}
+    return {"is_digit": False, "reason": error.reason}
+
+
+def _cell(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 _WRITERS: Dict[str, Any] = {"text": _Text, "json": _Json, "csv": _Csv}

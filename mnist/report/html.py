@@ -6,6 +6,7 @@ Security Policy lets nothing in that slipped through.
 
 import base64
 import platform
+import re
 import sys
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -117,7 +118,7 @@ def _interval(ends: Tuple[float, float]) -> str:
 
 def _breakable(text: str) -> Markup:
     """A key or a value of a config that goes on in the next line between words, not inside one."""
-    return escape(text).replace("_", Markup("_<wbr>")).replace(".", Markup(".<wbr>"))
+    return Markup(re.sub(r"([_.])(?=[a-z])", r"\1<wbr>", str(escape(text))))
 
 
 def _png(image: Array) -> str:

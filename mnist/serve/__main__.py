@@ -20,6 +20,7 @@ from mnist.base import command, streams
 @command.checkpoint_option
 @command.assume_option
 @command.model_option
+@command.doubt_option
 @click.option(
     "--max-mib", default=8, show_default=True, type=click.IntRange(1, 64),
     help="The largest request, in MiB.",
@@ -30,14 +31,14 @@ from mnist.base import command, streams
 )  # fmt: skip
 @click.option(
     "--timeout", default=10.0, show_default=True, type=click.FloatRange(0.1, 600),
-    help="Seconds for a request to arrive, and again for its answer.",
+    help="Seconds for a request's head, for its body, and again for its answer.",
 )  # fmt: skip
 @click.option(
     "--queue", default=256, show_default=True, type=click.IntRange(1, 10_000),
     help="Images under way at once; more are told to come again (503).",
 )  # fmt: skip
 def main(
-    host: str, port: int, checkpoint: Optional[str], assume: Tuple[str, ...],
+    host: str, port: int, checkpoint: Optional[str], assume: Tuple[str, ...], doubt: float,
     max_mib: int, max_megapixels: int, timeout: float, queue: int,
 ) -> None:  # fmt: skip
     """A page to draw digits on, and an HTTP interface."""
@@ -52,7 +53,7 @@ def main(
     from mnist.serve.api import Limits
 
     limits = Limits(max_mib << 20, max_megapixels * 1_000_000, timeout, queue)
-    server.serve(host, port, checkpoint, assume, limits)
+    server.serve(host, port, checkpoint, assume, doubt, limits)
 
 
 if __name__ == "__main__":

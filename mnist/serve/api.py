@@ -67,11 +67,16 @@ class Health(TypedDict):
 
 
 class Reading(TypedDict):
-    """One digit. ``probabilities`` are those of 0 to 9; the last two only with ``explain``."""
+    """One digit. ``probabilities`` are those of 0 to 9; the last two only with ``explain``.
+
+    ``doubt`` (0–1) speaks against its being one digit; ``reason`` says why it is none, if so.
+    """
 
     digit: int
     confidence: float
     is_digit: bool
+    reason: str
+    doubt: float
     probabilities: List[float]
     image: NotRequired[List[List[int]]]
     feature_maps: NotRequired[List[List[List[int]]]]
@@ -87,9 +92,9 @@ class Readings(TypedDict):
 REFUSALS: Dict[int, str] = {
     400: "The body is empty, not JSON or multipart as announced, or a form of other than files",
     408: "The body did not arrive in time",
-    413: "The body is too large, or has too many pictures",
+    413: "The body is too large, or has too many pictures, or one has too many pixels",
     415: "The body is none of the types below",
-    422: "A picture cannot be read, has too many pixels or no ink, or a field is wrong",
+    422: "A picture cannot be read, or has no ink or several digits, or a field is wrong",
     503: "Too much is under way; try again after Retry-After seconds",
     504: "It took too long",
 }
@@ -170,6 +175,8 @@ def _reading(image: Grey, answer: Answer, explain: bool) -> Reading:
         digit=prediction.digit,
         confidence=prediction.confidence,
         is_digit=prediction.is_digit,
+        reason=prediction.reason,
+        doubt=prediction.doubt,
         probabilities=[probability for _, probability in sorted(prediction.ranking)],
     )
     if explain:

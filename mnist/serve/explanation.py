@@ -34,8 +34,8 @@ class ExplainingPredictor:
     ``model_name`` is the architecture's name in a config.
     """
 
-    def __init__(self, path: PathLike, assume: Sequence[str] = ()) -> None:
-        self._predictor = Predictor(path, assume)
+    def __init__(self, path: PathLike, assume: Sequence[str] = (), doubt: float = 0.5) -> None:
+        self._predictor = Predictor(path, assume, doubt)
         if not are_digits(self._predictor.classes):
             names = ", ".join(self._predictor.classes)
             raise InputError(f"{path}: the page reads digits; this model tells apart {names}")

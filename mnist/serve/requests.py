@@ -20,7 +20,8 @@ from typing_extensions import Annotated
 
 from mnist.base.errors import InputError
 from mnist.data.digits import SIDE
-from mnist.pictures import decode
+from mnist.pictures import reading
+from mnist.pictures.decode import TooLarge
 from mnist.pictures.normalize import Grey
 
 JSON = "application/json"
@@ -135,7 +136,8 @@ def _picture(number: int, item: Union[str, List[List[int]]]) -> Picture:
         return np.array(item, np.uint8)
     data = item.partition(",")[2] if item.startswith("data:") else item
     try:
-        return base64.b64decode(data, validate=True)
+        # Many programs write base64 in lines.
+        return base64.b64decode("".join(data.split()), validate=True)
     except ValueError as error:
         raise HTTPException(422, f"images.{number}: not base64 ({error})") from error
 
@@ -151,9 +153,10 @@ def digits(sent: List[Picture], max_pixels: int, deadline: float) -> List[Grey]:
             raise TimeoutError
         try:
             if isinstance(picture, bytes):
-                picture = decode.to_mnist(decode.load_image(picture, max_pixels))
+                picture = reading.read_digit(picture, max_pixels)
         except InputError as error:
             name = f"images.{number}: " if len(sent) > 1 else ""
-            raise HTTPException(422, f"{name}{error}") from error
+            status = 413 if isinstance(error, TooLarge) else 422
+            raise HTTPException(status, f"{name}{error}") from error
         found.append(picture)
     return found

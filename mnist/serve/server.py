@@ -15,14 +15,15 @@ from fastapi import FastAPI
 from mnist.base import notes, processors, signals
 from mnist.base.errors import Failure, InputError, Interrupted
 from mnist.model import opening
+from mnist.pictures import reading
 from mnist.serve import api
 from mnist.serve.batching import Batcher
+from mnist.serve.connections import bounds, protocol
 from mnist.serve.explanation import ExplainingPredictor
 from mnist.serve.middleware import Metrics
 
 MAX_BATCH = 64
 MAX_WAIT = 0.002
-MAX_CONNECTIONS = 1000
 
 # glibc's option M_MMAP_THRESHOLD, and what it is set to.
 M_MMAP_THRESHOLD = -3
@@ -30,15 +31,17 @@ OWN_MAPPING_BYTES = 1 << 20
 
 
 def serve(
-    host: str, port: int, checkpoint: Optional[str], assume: Sequence[str], limits: api.Limits
-) -> None:
+    host: str, port: int, checkpoint: Optional[str], assume: Sequence[str], doubt: float,
+    limits: api.Limits,
+) -> None:  # fmt: skip
     """Serve until a signal comes, then finish what is under way and raise Interrupted."""
     path = opening.find_reader(checkpoint)
     _give_memory_back()
     # The decoders' threads share the processors out already.
     processors.keep_opencv_to_one()
     with listening_socket(host, port) as listener:
-        model = ExplainingPredictor(path, assume)
+        model = ExplainingPredictor(path, assume, doubt)
+        reading.reader()
         metrics = Metrics()
         batcher = Batcher(model.answer, MAX_BATCH, MAX_WAIT, metrics.batches.observe)
         with ThreadPoolExecutor(processors.count(), thread_name_prefix="decoder") as decoders:
@@ -57,10 +60,11 @@ def serve(
 
 
 def _config(app: FastAPI, limits: api.Limits) -> uvicorn.Config:
+    most, backlog = bounds()
     return uvicorn.Config(
-        app, http="h11", ws="none", loop="asyncio", lifespan="off",
+        app, http=protocol(limits.timeout, most), backlog=backlog,
+        ws="none", loop="asyncio", lifespan="off",
         log_config=None, access_log=False, server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
         # A request's body and its answer have their time, and then it is over.
         timeout_graceful_shutdown=round(2 * limits.timeout) + 1,
     )  # fmt: skip
@@ -87,6 +91,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: Optional[List[socket.socket]] = None) -> None:
         await super().startup(sockets)
+        # The few that asyncio accepts in one go are not the number that may wait.
+        for listener in sockets or []:
+            listener.listen(socket.SOMAXCONN)
         print(f"{self._greeting} (its interface: /docs; Ctrl-C stops)", flush=True)
 
     def handle_exit(self, sig: int, frame: Optional[FrameType]) -> None:

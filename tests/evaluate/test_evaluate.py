@@ -19,7 +19,8 @@ def test_evaluate_agrees_with_the_training_and_with_itself(trained):
     for digit, row in enumerate(found["per_class"]):
         assert row["recall"] == confusion[digit][digit] / sum(confusion[digit])
     calibration = found["calibration"]
-    assert calibration["temperature"] > 0 and 0 <= calibration["error"] <= 1
+    # Fitted on fewer than 2,000 images of valid it would make confidences worse.
+    assert calibration["temperature"] is None and 0 <= calibration["error"] <= 1
     tables = verb("evaluate", "--checkpoint", "checkpoints/best", "--split", "valid", cwd=folder,
                   check=0).stdout  # fmt: skip
     assert "split valid: 300 images" in tables and "confusion" in tables

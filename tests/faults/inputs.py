@@ -411,9 +411,9 @@ class Pictures(Reader):
 
     def read(self, given: bytes) -> None:
         self.path.write_bytes(given)
-        grey = decode.load_image(given)
-        require(grey.dtype == np.uint8 and grey.ndim == 2 and grey.size > 0, "no grey picture")
-        digit = decode.read_digit(self.path)
+        pixels = decode.load_pixels(given).values
+        require(pixels.dtype == np.uint8 and pixels.ndim in (2, 3) and pixels.size > 0, "no pixels")
+        digit = reading.read_digit(self.path)
         require(digit.dtype == np.uint8 and digit.shape == (28, 28), "not MNIST's form")
 
 

@@ -46,20 +46,22 @@ def _model(checkpoint: str):
 
 
 def _reading(prediction) -> Reading:
-    reason = "" if prediction.is_digit else "not a digit?"
-    return Reading(prediction.digit, prediction.is_digit, prediction.confidence, reason)
+    return Reading(prediction.digit, prediction.is_digit, -prediction.doubt, prediction.reason)
 
 
 def read(files: List[bytes], checkpoint: str = PRETRAINED) -> List[Reading]:
     """Each file read as ``mnist.predict`` reads it."""
     from mnist.base.errors import InputError
-    from mnist.pictures.decode import read_digit
+    from mnist.pictures.normalize import NotOneDigit
+    from mnist.pictures.reading import read_digit
 
     forms, readings = [], []
     for file in files:
         try:
             forms.append(read_digit(file))
             readings.append(None)
+        except NotOneDigit as error:
+            readings.append(Reading(None, False, -1.0, error.reason))
         except InputError as error:
             readings.append(Reading(None, False, -1.0, str(error)))
     predictions = iter(_model(checkpoint).predict(np.stack(forms)) if forms else [])

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -12,11 +13,10 @@ import time
 import cv2
 import numpy as np
 import pytest
-from helpers import PICTURES, SAMPLES, environment, one_line, small, verb
+from helpers import PICTURES, ROOT, SAMPLES, environment, one_line, small, verb
 
 from mnist.base.errors import InputError
 from mnist.pictures import files
-from tests.material import absurd
 
 
 @pytest.fixture(scope="module")
@@ -81,19 +81,83 @@ def test_csv(folder):
     done = verb("predict", "scans/0.png", "blank.png", "nowhere.png", "--format", "csv",
                 "--top", 2, cwd=folder, check=2)  # fmt: skip
     digit, blank, missing = csv.DictReader(io.StringIO(done.stdout))
-    assert digit["digit"] in set("0123456789") and digit["error"] == ""
+    assert digit["digit"] in set("0123456789") and digit["error"] == "" and digit["reason"] == ""
     assert float(digit["confidence"]) >= float(digit["confidence_2"])
+    assert float(digit["doubt"]) < 0.5
     assert blank["is_digit"] == "false" and "no ink" in blank["error"]
+    assert blank["reason"] == "no writing"
     assert missing["is_digit"] == "" and "No such file" in missing["error"]
 
 
-def test_what_is_no_digit_is_marked_in_every_format(folder):
-    cv2.imwrite(str(folder / "text.png"), absurd.paragraph(np.random.RandomState(0)))
-    assert "not a digit?" in verb("predict", "text.png", cwd=folder, check=0).stdout
-    (row,) = rows_of(verb("predict", "text.png", "--json", cwd=folder, check=0))
-    assert row["is_digit"] is False
+def test_what_is_no_digit_is_said_in_every_format(folder):
+    cross = np.full((200, 200), 255, np.uint8)
+    cv2.line(cross, (50, 50), (150, 150), 0, 12)
+    cv2.line(cross, (150, 50), (50, 150), 0, 12)
+    cv2.imwrite(str(folder / "cross.png"), cross)
+    said = "not like a digit"
+    assert f"  {said}?\n" in verb("predict", "cross.png", cwd=folder, check=0).stdout
+    (row,) = rows_of(verb("predict", "cross.png", "--json", cwd=folder, check=0))
+    assert (row["is_digit"], row["reason"]) == (False, said) and 0.5 < row["doubt"] <= 1
+    done = verb("predict", "cross.png", "--format", "csv", cwd=folder, check=0)
+    (row,) = csv.DictReader(io.StringIO(done.stdout))
+    assert (row["is_digit"], row["reason"]) == ("false", said)
     (row,) = rows_of(verb("predict", "blank.png", "--json", cwd=folder, check=2))
-    assert row["is_digit"] is False and "digit" not in row
+    assert (row["is_digit"], row["reason"]) == (False, "no writing") and "digit" not in row
+
+
+def test_several_digits_are_said_and_the_way_to_read_them(folder):
+    left, right = small().eval.images[:2]
+    pair = 255 - cv2.resize(np.pad(np.hstack([left, right]), 8), None, fx=6, fy=6)
+    cv2.imwrite(str(folder / "pair.png"), pair)
+    done = verb("predict", "pair.png", cwd=folder, check=2)
+    assert "pair.png: several digits" in one_line(done.stderr) and "--many" in done.stderr
+    (row,) = rows_of(verb("predict", "pair.png", "--json", cwd=folder, check=2))
+    assert (row["is_digit"], row["reason"]) == (False, "several digits")
+    (row,) = rows_of(verb("predict", "pair.png", "--many", "--json", cwd=folder, check=0))
+    assert len(row["digits"]) == 2 and len(row["lines"]) == 1
+
+
+def test_the_users_own_threshold(folder):
+    arguments = ["predict", "scans/0.png", "--json"]
+    (usual,) = rows_of(verb(*arguments, cwd=folder, check=0))
+    assert usual["is_digit"] and 0 < usual["doubt"] < 0.5
+    strict = verb(*arguments, "--doubt", usual["doubt"] / 2, cwd=folder, check=0)
+    assert [(row["is_digit"], row["doubt"]) for row in rows_of(strict)] == [(False, usual["doubt"])]
+    assert "--doubt" in verb(*arguments, "--doubt", "1.5", cwd=folder, check=2).stderr
+
+
+# --- folders ---
+
+
+def test_pictures_under_all_their_names_and_no_hidden_ones(folder, tmp_path):
+    data = (folder / "scans" / "0.png").read_bytes()
+    wanted = ["a.PNG", "b.jfif", "c.pbm", "d.pnm", "e.jpe", "f.Webp"]
+    for name in [*wanted, "._a.PNG", ".hidden.png", "notes.txt"]:
+        (tmp_path / name).write_bytes(data)
+    found = rows_of(verb("predict", tmp_path, "--json", cwd=folder, check=0))
+    assert [os.path.basename(row["path"]) for row in found] == wanted
+
+
+def test_a_folder_of_folders_says_so_and_may_be_looked_into(folder, tmp_path):
+    for name in ("one", "two", ".hidden"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        data = (folder / "scans" / "0.png").read_bytes()
+        (tmp_path / name / "deep" / f"{name.strip('.')}.png").write_bytes(data)
+    done = verb("predict", tmp_path, cwd=folder, check=2)
+    assert f"{tmp_path}: no pictures in it; 2 folders (--recursive" in one_line(done.stderr)
+    found = rows_of(verb("predict", tmp_path, "--recursive", "--json", cwd=folder, check=0))
+    assert [os.path.basename(row["path"]) for row in found] == ["one.png", "two.png"]
+    (tmp_path / "empty").mkdir()
+    done = verb("predict", tmp_path / "empty", cwd=folder, check=2)
+    assert one_line(done.stderr).endswith("empty: no pictures in it")
+
+
+def test_an_animation_says_which_frame_and_nothing_else(folder):
+    case = str(ROOT / "tests" / "material" / "cases" / "drawn-6.gif")
+    done = verb("predict", case, "--json", cwd=folder, check=0)
+    assert len(rows_of(done)) == 1
+    assert re.fullmatch(r"WARNING: .*drawn-6.gif: has \d+ frames or pages; number \d+ is read\n",
+                        done.stderr)  # fmt: skip
 
 
 def test_contradicting_options(folder):
@@ -195,7 +259,7 @@ def test_predict_is_right_on_the_samples(trained):
     right = [row["digit"] == digit_of(path) for row, path in zip(found, paths)]
     assert sum(right) >= len(right) - 1
     for row in found:
-        assert set(row) == {"path", "digit", "confidence", "is_digit", "top"}
+        assert set(row) == {"path", "digit", "confidence", "is_digit", "reason", "doubt", "top"}
         assert len(row["top"]) == 3 and row["top"][0] == [row["digit"], row["confidence"]]
         assert 1 >= row["top"][0][1] >= row["top"][1][1] >= row["top"][2][1] >= 0
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mnist.model.predictor import Prediction
-from mnist.pictures import decode
+from mnist.pictures import reading
 from mnist.serve import api
 from mnist.serve.batching import Batcher
 from mnist.serve.explanation import Answer
@@ -38,7 +38,7 @@ def count_ink(questions):
 def prediction_of(image):
     digit = int((image > 0).sum()) % 10
     others = [(other, 0.0) for other in range(10) if other != digit]
-    return Prediction(digit, 1.0, [(digit, 1.0), *others], True)
+    return Prediction(digit, 1.0, [(digit, 1.0), *others])
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def app():
 
 
 def test_a_picture_is_read_as_the_predict_verb_reads_it(app):
-    image = decode.read_digit(SAMPLES / "seven.png")
+    image = reading.read_digit(SAMPLES / "seven.png")
     answer = post(app, content=SEVEN, headers=PNG).json()
     assert answer["model"] == "stand-in"
     assert answer["predictions"] == [
@@ -93,6 +93,8 @@ def test_a_picture_is_read_as_the_predict_verb_reads_it(app):
             "digit": prediction_of(image).digit,
             "confidence": 1.0,
             "is_digit": True,
+            "reason": "",
+            "doubt": 0.0,
             "probabilities": [float(n == prediction_of(image).digit) for n in range(10)],
         }
     ]
@@ -103,7 +105,7 @@ def test_a_picture_is_read_as_the_predict_verb_reads_it(app):
 
 def test_every_form_of_a_body_gives_the_same_in_order(app):
     files = sorted(SAMPLES.glob("*.png"))
-    expected = [prediction_of(decode.read_digit(path)).digit for path in files]
+    expected = [prediction_of(reading.read_digit(path)).digit for path in files]
 
     def read(**options):
         return [found["digit"] for found in post(app, **options).json()["predictions"]]
@@ -111,8 +113,12 @@ def test_every_form_of_a_body_gives_the_same_in_order(app):
     assert read(files=[("file", path.read_bytes()) for path in files]) == expected
     encoded = [base64.b64encode(path.read_bytes()).decode() for path in files]
     assert read(json={"images": encoded}) == expected
+    in_lines = [base64.encodebytes(path.read_bytes()).decode() for path in files]
+    assert all("\n" in text for text in in_lines)
+    assert read(json={"images": in_lines}) == expected
+    assert read(json={"images": [text.replace("\n", "\r\n") for text in in_lines]}) == expected
     assert read(json={"images": ["data:image/png;base64," + text for text in encoded]}) == expected
-    pixels = [decode.read_digit(path).tolist() for path in files]
+    pixels = [reading.read_digit(path).tolist() for path in files]
     assert read(json={"images": pixels}) == expected
     assert read(json={"images": [encoded[0], pixels[1]]}) == expected[:2]
 
@@ -198,7 +204,15 @@ def test_what_is_wrong_is_said_in_one_line(app, options, status, named):
 def test_a_blank_picture_has_no_digit(app):
     buffer = io.BytesIO()
     Image.new("L", (50, 50), 255).save(buffer, "PNG")
-    assert "ink" in error_of(post(app, content=buffer.getvalue(), headers=PNG), 422)
+    assert "no ink" in error_of(post(app, content=buffer.getvalue(), headers=PNG), 422)
+
+
+def test_several_digits_are_said_to_be_several(app):
+    left, right = (np.pad(image, 8) for image in digits().eval.images[:2])
+    picture = Image.fromarray(255 - np.hstack([left, right])).resize((528, 264))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    assert "several digits" in error_of(post(app, content=buffer.getvalue(), headers=PNG), 422)
 
 
 def test_other_methods_and_routes(app):
@@ -260,9 +274,18 @@ def test_a_large_body_is_refused_whether_or_not_it_says_so():
 def test_too_many_pixels_are_refused_before_they_are_decoded(app):
     buffer = io.BytesIO()
     Image.new("1", (4001, 4000)).save(buffer, "PNG")
-    assert "16 million" in error_of(post(app, content=buffer.getvalue(), headers=PNG), 422)
+    assert "16 million" in error_of(post(app, content=buffer.getvalue(), headers=PNG), 413)
     with application(max_pixels=17_000_000) as other:
         assert "no ink" in error_of(post(other, content=buffer.getvalue(), headers=PNG), 422)
+
+
+def test_a_telephones_photo_of_24_megapixels_is_read(app):
+    paper = Image.new("L", (6000, 4000), 255)
+    paper.paste(Image.open(io.BytesIO(SEVEN)).convert("L").resize((2000, 1500)), (2000, 1200))
+    buffer = io.BytesIO()
+    paper.save(buffer, "JPEG")
+    answer = post(app, content=buffer.getvalue(), headers={"content-type": "image/jpeg"})
+    assert answer.status_code == 200, answer.text
 
 
 def test_more_pictures_than_there_are_places_are_never_taken():

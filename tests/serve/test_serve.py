@@ -1,6 +1,7 @@
 """The serve verb as its users meet it: a real process, real signals, a real browser."""
 
 import base64
+import io
 import re
 import shutil
 import signal
@@ -16,6 +17,7 @@ from math import cos, pi, sin
 import httpx
 import pytest
 from helpers import PROJECT, ROOT, environment, verb
+from PIL import Image
 
 from mnist.base.errors import Failure, InputError
 from mnist.serve import server
@@ -146,6 +148,67 @@ def test_a_second_signal_ends_it_at_once(checkpoint):
         process.terminate()
         process.communicate(timeout=60)
         assert process.returncode == 143
+
+
+# --- Connections that ask for nothing ---
+
+
+def connected(address):
+    host, port = re.search(r"//(.*):(\d+)/", address).groups()
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET"]
+)
+def test_a_connection_without_a_whole_request_is_closed(checkpoint, sent):
+    with serving(checkpoint, "--timeout", "0.5") as (_, address), connected(address) as connection:
+        connection.sendall(sent)
+        answer = b""
+        try:
+            while True:
+                part = connection.recv(1000)
+                answer += part
+                if not part:
+                    break
+        except ConnectionResetError:
+            pass
+        assert answer.startswith(b"HTTP/1.1 200") == (b"\r\n\r\n" in sent)
+
+
+def test_a_head_that_drips_is_closed_in_spite_of_that(checkpoint):
+    with serving(checkpoint, "--timeout", "1") as (_, address), connected(address) as connection:
+        started = time.monotonic()
+        with pytest.raises(OSError):
+            while time.monotonic() < started + 30:
+                connection.sendall(b"G")
+                time.sleep(0.05)
+
+
+def test_with_few_descriptors_those_beyond_the_bound_are_told_and_the_log_stays_short(checkpoint):
+    command = f"ulimit -n 200 && exec {sys.executable} -m mnist.serve --port 0 --timeout 3"
+    process = subprocess.Popen(
+        ["bash", "-c", f"{command} --checkpoint '{checkpoint}'"],
+        env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        address = re.search(r"http://\S+/", process.stdout.readline()).group()
+        held = [connected(address) for _ in range(500)]
+        answers = []
+        for connection in held:
+            connection.settimeout(20)
+            try:
+                answers.append(connection.recv(100))
+            except OSError:
+                answers.append(b"")
+            connection.close()
+        assert sum(answer.startswith(b"HTTP/1.1 503") for answer in answers) > 100
+        assert httpx.get(address + "healthz").status_code == 200
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert len(errors.splitlines()) == 4
+    assert re.match(r"WARNING: \d+ connections; more are turned away", errors)
 
 
 def test_what_cannot_be_served_is_one_line(tmp_path, checkpoint, address):
@@ -348,6 +411,12 @@ def test_keys_pictures_and_a_small_screen_in_chinese(open_browser, address, tmp_
         page.wait(lambda: page.find("digit").text == "–")
         browser.execute_script(DELIVER, event, base64.b64encode(SEVEN).decode(), "image/png")
         assert page.spoken() == 7
+    # A browser without AbortSignal.timeout, and a photo that only a smaller one of can be sent.
+    page.find("paper").send_keys(Keys.DELETE)
+    page.wait(lambda: page.find("digit").text == "–")
+    browser.execute_script("delete AbortSignal.timeout")
+    browser.execute_script(DELIVER, "drop", base64.b64encode(large_photo()).decode(), "image/jpeg")
+    assert page.spoken() == 7
     browser.execute_script(DELIVER, "drop", "eA==", "text/plain")
     assert page.find("trouble").text == "That is not a picture file."
     browser.execute_script(DELIVER, "drop", "eA==", "image/png")
@@ -355,6 +424,14 @@ def test_keys_pictures_and_a_small_screen_in_chinese(open_browser, address, tmp_
     assert page.find("digit").text == "–"
     assert page.foreign() == []
     assert [line for line in page.complaints() if "422" not in line] == []
+
+
+def large_photo():
+    """A seven of 72 megapixels, which the server would refuse."""
+    file = io.BytesIO()
+    seven = Image.open(SAMPLES / "seven.png").convert("L")
+    seven.resize((9800, 7350), Image.Resampling.BILINEAR).save(file, "JPEG", quality=60)
+    return file.getvalue()
 
 
 # Hands a file to the page as dropping or pasting does.

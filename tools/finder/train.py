@@ -1,9 +1,10 @@
 # ruff: noqa: D101, D103
 """Train the finder: ``python tools/finder/train.py --mnist ../shared/mnist``.
 
-Scenes are drawn while the network learns, by other processes, each scene once: the first part
-of them with a longer side of 96 pixels, which is quick, the rest as they are read, with 160. The
-same seed and steps give the same scenes. The weights, moving averages with the batch
+Scenes are drawn while the network learns, by other processes, plain ones first, harder ones more
+and more; each is used again later, seen otherwise. The first part of them has a longer side of 96
+pixels, which is quick, the rest 160, as they are read. The same seed and steps give the same
+scenes. The weights, moving averages with the batch
 normalisation folded in, go to data/pretrained-finder with a state.json that says how they were
 made.
 """
@@ -13,6 +14,7 @@ import json
 import multiprocessing
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
@@ -22,6 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import blocks
 import finder
 import scenes
 
@@ -34,6 +37,7 @@ L = fluid.layers
 # OpenCV's threads do not outlive a fork: who then waits for them waits for ever.
 cv2.setNumThreads(1)
 BATCH = 16
+DELAY = 60
 SHAPES = ((160, 160), (160, 160), (160, 160), (128, 160), (160, 128), (96, 160), (160, 96))
 TRAIN, VALID = slice(0, 50_000), slice(50_000, 60_000)
 
@@ -63,8 +67,9 @@ def sample(scene: scenes.Scene, shape: Tuple[int, int]) -> Tuple[Any, ...]:
     most = np.zeros((height, width), np.float32)
     emphasis = np.ones(shape, np.float32)
     y, x = np.mgrid[:height, :width].astype(np.float32) * cell + (cell - 1) / 2
-    count = max(1, len(scene.labels))
-    for number in range(1, len(scene.labels) + 1):
+    present = [int(number) for number in np.unique(ids) if number]
+    count = max(1, len(present))
+    for number in present:
         mine = ids == number
         rows, columns = np.flatnonzero(mine.any(1)), np.flatnonzero(mine.any(0))
         if len(rows) == 0:
@@ -99,69 +104,105 @@ def _around(rows: Any, columns: Any, side: int) -> Tuple[slice, slice]:
     )
 
 
+def another_view(scene: scenes.Scene, r: np.random.Generator) -> scenes.Scene:
+    """A scene once more: a part of it, in other colours, by another camera."""
+    height, width = scene.ids.shape
+    zoom = float(np.exp(r.uniform(0, np.log(2.2)))) if r.random() < 0.7 else 1.0
+    h, w = max(20, round(height / zoom)), max(20, round(width / zoom))
+    h, w = min(h, height), min(w, width)
+    top, left = int(r.integers(height - h + 1)), int(r.integers(width - w + 1))
+    if scene.boxes and r.random() < 0.85:  # with one of its digits, whole
+        x, y, across, along = scene.boxes[int(r.integers(len(scene.boxes)))]
+        top = _holding(r, y, along, h, height)
+        left = _holding(r, x, across, w, width)
+    part = (slice(top, top + h), slice(left, left + w))
+    maps = {name: getattr(scene, name)[part] for name in ("ink", "marks", "known", "ids")}
+    return replace(scene, picture=recoloured(scene.picture[part], r), **maps)
+
+
+def _holding(r: np.random.Generator, start: int, length: int, window: int, whole: int) -> int:
+    """Where a window begins that holds a stretch, if it can."""
+    low, high = max(0, start + length - window), min(start, whole - window)
+    return int(r.integers(low, high + 1)) if low <= high else min(max(0, start), whole - window)
+
+
+def recoloured(picture: Any, r: np.random.Generator) -> Any:
+    """uint8 RGB with other colours, contrast, noise and compression."""
+    values = picture.astype(np.float32)
+    if r.random() < 0.3:
+        values = 255 - values
+    if r.random() < 0.3:
+        values = values[..., r.permutation(3)]
+    if r.random() < 0.15:
+        values = np.repeat(values.mean(-1, keepdims=True), 3, 2)
+    if r.random() < 0.5:
+        values = values * r.uniform(0.6, 1.2, 3 if r.random() < 0.4 else 1) + r.uniform(-20, 30)
+    if r.random() < 0.2:
+        values = cv2.GaussianBlur(values, (0, 0), r.uniform(0.4, 1.2))
+    if r.random() < 0.25:
+        values = values + r.normal(0, r.uniform(2, 10), values.shape)
+    found = np.clip(values, 0, 255).astype(np.uint8)
+    if r.random() < 0.3:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(r.integers(30, 95))]
+        found = cv2.imdecode(cv2.imencode(".jpg", found, quality)[1], cv2.IMREAD_COLOR)
+    return found
+
+
 _digits: Any = None
 
 
-def batch(job: Tuple[int, int, int]) -> List[Any]:
-    seed, number, longest = job
-    shape = SHAPES[int(np.random.default_rng([seed, number, 1]).integers(len(SHAPES)))]
+def draw_batches(job: Tuple[int, int, int, float, int]) -> List[List[Any]]:
+    """As many batches of the same scenes as they are used times, each time seen otherwise."""
+    seed, number, longest, plain_share, uses = job
+    r = np.random.default_rng([seed, number, 1])
+    shape = SHAPES[int(r.integers(len(SHAPES)))]
     shape = (
         max(64, shape[0] * longest // 160 // 32 * 32),
         max(64, shape[1] * longest // 160 // 32 * 32),
     )
-    rows = [
-        sample(scenes.draw(_digits, seed, number * BATCH + i, "", shape), shape)
-        for i in range(BATCH)
+    drawn = [
+        scenes.draw(_digits, seed, number * BATCH + i, "", shape, plain_share) for i in range(BATCH)
     ]
-    return [
-        np.stack(part).astype(np.float16 if i == 0 else np.float32)
-        for i, part in enumerate(zip(*rows))
-    ]
+    found = [packed([sample(scene, shape) for scene in drawn])]
+    for _ in range(uses - 1):
+        found.append(packed([sample(another_view(scene, r), shape) for scene in drawn]))
+    return found
+
+
+def packed(samples: List[Any]) -> List[Any]:
+    parts = [np.stack(part) for part in zip(*samples)]
+    return [part.astype(np.float16) for part in parts[:-1]] + parts[-1:]
 
 
 def batches(pool: Any, args: argparse.Namespace) -> Iterator[List[Any]]:
-    """The batches in their order, drawn ahead by the pool's processes."""
-    small = round(args.small * args.steps)
+    """The batches in their order, drawn ahead by the pool's processes.
+
+    Scenes come again after DELAY others: what is learnt from one is not learnt twice in a row.
+    """
+    count = -(-args.steps // args.uses)
     jobs = [
-        (args.seed, args.first + number, 96 if number < small else 160)
-        for number in range(args.steps)
-    ]
+        (args.seed, args.first + number, 96 if number < args.small * count else 160,
+         1 - 0.5 * min(1.0, number / (args.plain * count + 1e-6)), args.uses)
+        for number in range(count)
+    ]  # fmt: skip
     ahead: List[Any] = []
-    for number, job in enumerate(jobs):
-        while len(ahead) < 4 * args.workers and number + len(ahead) < len(jobs):
-            ahead.append(pool.apply_async(batch, (jobs[number + len(ahead)],)))
-        try:
-            yield ahead.pop(0).get(120)
-        except multiprocessing.TimeoutError:
-            # A process that was killed takes its scenes with it.
-            yield batch(job)
+    later: List[List[Any]] = []
+    for number in range(count + DELAY):
+        if number < count:
+            while len(ahead) < 3 * args.workers and number + len(ahead) < count:
+                ahead.append(pool.apply_async(draw_batches, (jobs[number + len(ahead)],)))
+            try:
+                first, *rest = ahead.pop(0).get(120)
+            except multiprocessing.TimeoutError:
+                # A process that was killed takes its scenes with it.
+                first, *rest = draw_batches(jobs[number])
+            yield first
+            later.append(rest)
+        if number >= DELAY and later:
+            yield from later.pop(0)
 
 
 # --- the network in training -----------------------------------------------------------------
-
-
-class Block(fluid.dygraph.Layer):
-    """A 3×3 convolution with batch normalisation, which is folded into it afterwards."""
-
-    def __init__(self, channels: int, filters: int) -> None:
-        super().__init__()
-        seed = next(Block.seeds)
-        weights = fluid.ParamAttr(initializer=fluid.initializer.MSRA(uniform=False, seed=seed))
-        self.conv = fluid.dygraph.Conv2D(channels, filters, 3, param_attr=weights, bias_attr=False)
-        self.norm = fluid.dygraph.BatchNorm(filters, act="relu", momentum=0.98)
-
-    seeds: Iterator[int] = iter(range(1, 1000))
-
-    def forward(self, values: Any) -> Any:
-        return self.norm(self.conv(L.pad2d(values, paddings=[1] * 4)))
-
-
-def plain(channels: int, filters: int) -> Any:
-    """A 1×1 convolution; the finder's own would cut the gradient (mnist.fluid.layers)."""
-    weights = fluid.initializer.MSRA(uniform=False, seed=next(Block.seeds))
-    return fluid.dygraph.Conv2D(
-        channels, filters, 1, param_attr=fluid.ParamAttr(initializer=weights)
-    )
 
 
 def folded_weights(state: Dict[str, Any]) -> Dict[str, Any]:
@@ -211,7 +252,7 @@ def train(args: argparse.Namespace) -> None:
     started = time.time()
     pool = multiprocessing.get_context("fork").Pool(args.workers)
     with pool, fluid.dygraph.guard(fluid.CPUPlace()):
-        model = finder.Network(Block, plain)
+        model = blocks.Network()
         if args.start:
             state = arrays_of(model)
             given = np.load(args.start, allow_pickle=False)
@@ -228,7 +269,7 @@ def train(args: argparse.Namespace) -> None:
         for step, arrays in enumerate(batches(pool, args), 1):
             variables = [to_variable(a.astype(np.float32)) for a in arrays]
             loss, parts = loss_of(model(variables[0]), *variables[1:])
-            loss.backward()
+            model.backward(loss)
             adam.minimize(loss)
             model.clear_gradients()
             told.append([float(loss.numpy()), *(float(part.numpy()) for part in parts)])
@@ -285,6 +326,8 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--traced", type=int, default=6000)
     parser.add_argument("--small", type=float, default=0.3, help="share of steps with 96 pixels")
+    parser.add_argument("--uses", type=int, default=2, help="batches made of a batch of scenes")
+    parser.add_argument("--plain", type=float, default=0.4, help="share of steps to all difficulty")
     parser.add_argument("--keep", help="a file for what --start takes")
     parser.add_argument("--start", help="what --keep wrote, to go on from")
     train(parser.parse_args())

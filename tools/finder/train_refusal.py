@@ -1,17 +1,20 @@
-# ruff: noqa: D103, E501
+# ruff: noqa: D103
 """Train what refuses: ``python tools/finder/train_refusal.py --mnist ../shared/mnist``.
 
 Digits of MNIST's train split, as they are and as the finder puts them into MNIST's form, against
-what is no digit. The threshold is fitted on the valid split, so that 0.3% of it are refused.
+what is no digit: drawn, and what the finder found on scenes where there was none. The thresholds
+are fitted on the valid split, so that 0.3% of it are refused.
 """
 
 import argparse
 import json
 import multiprocessing
+import re
 import sys
 import time
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -29,8 +32,10 @@ from mnist.checkpoints import pickles
 from mnist.config.schema import AugmentationConfig
 from mnist.data import augmentation
 from mnist.fluid.door import fluid, to_variable
+from mnist.model.predictor import Predictor
 
 BATCH = 128
+JOB = 500
 SIDE = 112
 # A refusal on valid, at most.
 REFUSED = 0.003
@@ -61,8 +66,6 @@ def found(c: scenes.Canvas, mask: Any) -> Any:
 
 
 def digit(c: scenes.Canvas, digits: scenes.Digits) -> Any:
-    if c.p(0.45):
-        return digits.images[c.n(0, len(digits.images) - 1)]
     height = c.u(50, 95)
     tool = c.pick(scenes.TOOLS) if c.p(0.7) else c.pick(("font", "font", "segments"))
     box = scenes.digit_box(c, height, SIDE / 2, SIDE / 2, tool)
@@ -127,35 +130,96 @@ def garment(c: scenes.Canvas) -> Any:
 
 
 _digits: Any = None
+_finder: Any = None
+
+Samples = Tuple[Any, Any]
 
 
-def samples(job: Tuple[int, int]) -> Tuple[Any, Any]:
-    seed, number = job
-    r = np.random.default_rng([seed, number, 2])
+def drawn(job: Tuple[int, int]) -> Samples:
+    """JOB pictures in MNIST's form, uint8 ``[N, 28, 28]``, and what they are, int64 ``[N]``."""
+    r = np.random.default_rng([*job, 2])
     images: List[Any] = []
     labels: List[int] = []
-    while len(images) < BATCH:
-        c = canvas(r)
-        which = int(r.choice(3, p=(0.5, 0.12, 0.38)))
-        image = (digit, two, none)[which](c, _digits)
+    while len(images) < JOB:
+        which = int(r.choice(3, p=(0.3, 0.15, 0.55)))
+        image = (digit, two, none)[which](canvas(r), _digits)
         if image is not None and image.any():
             images.append(image)
             labels.append(which)
-    stack = np.stack(images)
-    maps = augmentation.random_maps(
-        len(stack),
-        AugmentationConfig(shift=1.5, rotation=8, scaling=0.08, shear=0.08, elastic=0.7),
-        r,
-    )
-    mixed = np.where(
-        r.random(len(stack))[:, None, None] < 0.6, augmentation.distort(stack, maps), stack
-    )
-    return mixed, np.array(labels, np.int64)
+    return np.stack(images), np.array(labels, np.int64)
 
 
-def batches(seed: int, first: int, count: int) -> Iterator[Any]:
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        yield from pool.imap(samples, [(seed, number) for number in range(first, first + count)])
+def on_scenes(job: Tuple[int, int]) -> Samples:
+    """What the finder takes for digits on some scenes; what lies on none, or on two, is none."""
+    images: List[Any] = []
+    labels: List[int] = []
+    seed, number = job
+    for index in range(100):
+        kind = "blank" if index % 3 == 0 else ""
+        scene = scenes.draw(_digits, seed, number * 100 + index, kind, None, 0.5)
+        for piece in chain.from_iterable(islice(_finder.looks(scene.picture), 2)):
+            label = what_is(scene, piece)
+            if label is not None and piece.image.any():
+                images.append(piece.image)
+                labels.append(label)
+    return np.array(images, np.uint8).reshape(-1, 28, 28), np.array(labels, np.int64)
+
+
+_glyph = scenes.glyph
+
+
+def without_numbers(name: str, text: str, size: int = 96) -> Any:
+    """Print that has no digits: what the finder takes for one there is none."""
+    return _glyph(name, re.sub(r"\d", "n", text) if len(text) > 1 else text, size)
+
+
+def what_is(scene: scenes.Scene, piece: finder.FoundDigit) -> "int | None":
+    """DIGIT if a piece covers one digit well and nothing else, NONE if none; None: who knows."""
+    left, top, width, height = (int(side) for side in piece.box)
+    part = (slice(max(0, top), top + height + 1), slice(max(0, left), left + width + 1))
+    ids, counts = np.unique(scene.ids[part], return_counts=True)
+    sizes = np.bincount(scene.ids.ravel(), minlength=len(scene.labels) + 1)
+    shares = {int(i): n / sizes[i] for i, n in zip(ids, counts) if i}
+    if scene.symbol:
+        return None if shares else refusal.NONE
+    if not shares:
+        return refusal.NONE if scene.known[part].mean() > 200 else None
+    whole = [number for number, share in shares.items() if share > 0.9]
+    if len(shares) == 1 and len(whole) == 1:
+        _, _, w, h = scene.boxes[whole[0] - 1]
+        if 0.8 < max(width, height) / max(w, h) < 1.2:
+            return refusal.DIGIT
+        return refusal.NONE if max(width, height) > 1.5 * max(w, h) else None
+    if max(shares.values()) < 0.35:
+        return refusal.NONE
+    return refusal.SEVERAL if len(whole) > 1 else None
+
+
+def collect(
+    function: Callable[[Tuple[int, int]], Samples], seed: int, jobs: int, workers: int
+) -> Samples:
+    cv2.setNumThreads(1)
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        parts = pool.map(function, [(seed, number) for number in range(jobs)], 1)
+    images, labels = (np.concatenate(part) for part in zip(*parts))
+    print(f"{function.__name__}: {len(images)}, {np.bincount(labels, minlength=3)}", flush=True)
+    return images, labels
+
+
+# A batch: MNIST's own digits, drawn digits, two, none, and on scenes digits, two and none.
+SHARES = (32, 16, 20, 36, 8, 2, 14)
+
+
+def batches(pools: Sequence[Any], steps: int, seed: int) -> Iterator[Samples]:
+    r = np.random.default_rng([seed, 3])
+    distortion = AugmentationConfig(shift=1.5, rotation=8, scaling=0.08, shear=0.08, elastic=0.7)
+    labels = np.repeat((0, 0, 1, 2, 0, 1, 2), SHARES)
+    for _ in range(steps):
+        stack = np.concatenate(
+            [pool[r.integers(len(pool), size=n)] for pool, n in zip(pools, SHARES)]
+        )
+        bent = augmentation.distort(stack, augmentation.random_maps(len(stack), distortion, r))
+        yield np.where(r.random(len(stack))[:, None, None] < 0.6, bent, stack), labels
 
 
 def auroc(good: Any, bad: Any) -> float:
@@ -168,20 +232,10 @@ def auroc(good: Any, bad: Any) -> float:
     )
 
 
-def main() -> None:
-    global _digits
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mnist", default="../shared/mnist")
-    parser.add_argument("--out", default="data/pretrained-finder")
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    args = parser.parse_args()
-    _digits = load_digits(args.mnist, TRAIN, 6000)
-    scenes.textures()
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+def learnt(pools: Sequence[Any], args: argparse.Namespace) -> Dict[str, Any]:
+    """The weights after training, averaged over the last steps."""
     started = time.time()
+    mean: Dict[str, Any] = {}
     with fluid.dygraph.guard(fluid.CPUPlace()):
         network = refusal.Network()
         adam = fluid.optimizer.Adam(
@@ -189,45 +243,83 @@ def main() -> None:
         )
         network.train()
         told = []
-        for step, (images, labels) in enumerate(batches(args.seed, 0, args.steps), 1):
+        for step, (images, labels) in enumerate(batches(pools, args.steps, args.seed), 1):
             output = network(to_variable(images[:, None].astype(np.float32) / 255))
             loss = fluid.layers.reduce_mean(
                 fluid.layers.softmax_with_cross_entropy(output, to_variable(labels[:, None]))
             )
             loss.backward()
-            for layer in reversed(network.sublayers()):
-                if isinstance(layer, refusal.Convolution):
-                    layer.backward_to_input()
             adam.minimize(loss)
             network.clear_gradients()
             told.append(float(loss.numpy()))
-            if step % 100 == 0:
-                print(
-                    f"step {step} {time.time() - started:.0f} s: {np.mean(told[-100:]):.4f}",
-                    flush=True,
-                )
-        weights = {n: v.numpy() for n, v in network.state_dict().items()}
-    judge = refusal.Refusal(weights)
-    _digits = load_digits(args.mnist, VALID, 1500)
-    plain = refusal.doubt(judge.logits(_digits.images))
-    threshold = float(np.quantile(plain, 1 - REFUSED))
-    print(f"threshold {threshold:.2f}")
+            if step % 10 == 0:
+                now = {name: v.numpy() for name, v in network.state_dict().items()}
+                mean = {name: 0.97 * mean.get(name, v) + 0.03 * v for name, v in now.items()}
+            if step % 200 == 0:
+                seconds = time.time() - started
+                print(f"step {step} {seconds:.0f} s: {np.mean(told[-200:]):.4f}", flush=True)
+    return mean
+
+
+def report(
+    judge: refusal.Refusal, predictor: Predictor, digits: scenes.Digits
+) -> Tuple[float, float]:
+    """The thresholds without and with the classifier, fitted on digits; prints what is refused."""
+
+    def both(images: Any) -> Tuple[Any, Any]:
+        logits = judge.logits(images)
+        return refusal.doubt(logits), refusal.doubt(logits, predictor.probabilities(images).max(1))
+
+    plain = both(digits.images)
+    alone, together = (float(np.quantile(doubts, 1 - REFUSED)) for doubts in plain)
+    print(f"thresholds {alone:.2f} {together:.2f}")
     r = np.random.default_rng(77)
     for name, make in (("found digits", digit), ("two", two), ("none", none)):
-        images = [
-            i for i in (make(canvas(r), _digits) for _ in range(1500)) if i is not None and i.any()
-        ]
-        doubts = refusal.doubt(judge.logits(np.stack(images)))
-        print(
-            f"{name}: {100 * np.mean(doubts > threshold):.1f}% refused, AUROC {auroc(plain, doubts):.4f}"
-        )
+        made = (make(canvas(r), digits) for _ in range(1500))
+        doubts = both(np.stack([image for image in made if image is not None and image.any()]))
+        for good, bad, limit in zip(plain, doubts, (alone, together)):
+            share = 100 * np.mean(bad > limit)
+            print(f"{name}: {share:.1f}% refused, AUROC {auroc(good, bad):.4f}", flush=True)
+    return alone, together
+
+
+def main() -> None:
+    global _digits, _finder
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mnist", default="../shared/mnist")
+    parser.add_argument(
+        "--out", default="data/pretrained-finder", help="where the finder lies, too"
+    )
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--drawn", type=int, default=60_000, help="pictures drawn")
+    parser.add_argument("--scenes", type=int, default=6_000, help="scenes looked at")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    args = parser.parse_args()
+    started = time.time()
+    out = Path(args.out)
+    _digits = load_digits(args.mnist, TRAIN, 6000)
+    _finder = finder.Finder(pickles.load(out / "finder.pdparams"))
+    scenes.textures()
+    images, labels = collect(drawn, args.seed, args.drawn // JOB, args.workers)
+    scenes.glyph = without_numbers
+    seen, seen_labels = collect(on_scenes, args.seed, args.scenes // 100, args.workers)
+    pools = [_digits.images, *(images[labels == n] for n in range(3))]
+    pools += [seen[seen_labels == n] for n in range(3)]
+    weights = {n: v.astype(np.float16) for n, v in learnt(pools, args).items()}
+    scenes.glyph = _glyph
+    digits = load_digits(args.mnist, VALID, 1500)
+    alone, together = report(refusal.Refusal(weights), Predictor("data/pretrained"), digits)
     with atomic_write(out / "refusal.pdparams") as file:
-        file.write(pickles.dump({n: v.astype(np.float16) for n, v in weights.items()}))
+        file.write(pickles.dump(weights))
     state = {
-        "command": "python tools/finder/train_refusal.py", "seed": args.seed, "steps": args.steps,
-        "samples": args.steps * BATCH, "seconds": round(time.time() - started),
-        "threshold": threshold, "refused_on_valid": REFUSED,
+        "command": " ".join(["python tools/finder/train_refusal.py", *sys.argv[1:]]),
+        "seed": args.seed, "steps": args.steps, "samples": args.steps * BATCH,
+        "seconds": round(time.time() - started),
+        "threshold": together, "threshold_alone": alone, "refused_on_valid": REFUSED,
         "sha256": {"refusal.pdparams": sha256_of(out / "refusal.pdparams"),
+                   "finder.pdparams": sha256_of(out / "finder.pdparams"),
                    "train_refusal.py": sha256_of(__file__)},
     }  # fmt: skip
     with atomic_write(out / "refusal.json") as file:

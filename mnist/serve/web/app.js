@@ -7,6 +7,7 @@ const PEN = 22;
 const RATE = 15;
 const STEP = 10; // of the arrow keys; with Shift, FINE_STEP
 const FINE_STEP = 3;
+const LARGEST = 1600; // the longer side of a picture that is sent; the server needs no more
 const PATIENCE = 15000; // ms until an answer is given up
 const SPEAK_AFTER = 600; // ms without change until the result is spoken
 
@@ -27,9 +28,10 @@ const TEXTS = {
     form: "28×28, in MNIST’s form",
     docs: "For programs: the HTTP interface",
     sure: (percent) => `${percent} sure`,
-    noDigit: (percent) => `perhaps no digit at all (${percent} sure)`,
+    doubts: { "several digits": "perhaps several digits", other: "perhaps no digit at all" },
+    noDigit: (doubt, percent) => `${doubt} (${percent} sure)`,
     spoken: (digit, percent) => `${digit}, ${percent} sure`,
-    spokenNoDigit: (digit) => `Perhaps no digit; the nearest is ${digit}`,
+    spokenNoDigit: (doubt, digit) => `${doubt}; the nearest is ${digit}`,
     nothing: "Nothing drawn yet",
     cleared: "Cleared",
     undone: "Undone",
@@ -66,9 +68,10 @@ const TEXTS = {
     form: "28×28，MNIST 的形式",
     docs: "供程序使用：HTTP 接口",
     sure: (percent) => `把握 ${percent}`,
-    noDigit: (percent) => `可能不是数字（把握 ${percent}）`,
+    doubts: { "several digits": "可能有几个数字", other: "可能不是数字" },
+    noDigit: (doubt, percent) => `${doubt}（把握 ${percent}）`,
     spoken: (digit, percent) => `${digit}，把握 ${percent}`,
-    spokenNoDigit: (digit) => `可能不是数字，最接近的是 ${digit}`,
+    spokenNoDigit: (doubt, digit) => `${doubt}，最接近的是 ${digit}`,
     nothing: "还没有写",
     cleared: "已清空",
     undone: "已撤销",
@@ -340,8 +343,24 @@ async function openPicture(file) {
   }
   // What the browser cannot show (TIFF, say) the server may still read.
   const bitmap = await createImageBitmap(file).catch(() => null);
-  turnTo({ strokes: [], picture: { file, bitmap } });
+  const sent = (bitmap && (await smaller(bitmap, file.type).catch(() => null))) || file;
+  turnTo({ strokes: [], picture: { file: sent, bitmap } });
   speak(text.picture);
+}
+
+// A large picture as one that the server takes, or null: a telephone's photo has 24 megapixels.
+function smaller(bitmap, type) {
+  const factor = LARGEST / Math.max(bitmap.width, bitmap.height);
+  if (factor >= 1) return Promise.resolve(null);
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(factor * bitmap.width));
+  canvas.height = Math.max(1, Math.round(factor * bitmap.height));
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  // Only PNG keeps what is transparent.
+  const kind = type === "image/jpeg" ? type : "image/png";
+  return new Promise((resolve) => canvas.toBlob(resolve, kind, 0.92));
 }
 
 at("open").addEventListener("click", () => at("file").click());
@@ -411,13 +430,17 @@ async function ask() {
 
 // Shows the answer; returns the ms after which to ask again if the server was busy, else null.
 async function answerTo(body) {
+  // Not AbortSignal.timeout, which browsers of before 2022 do not have.
+  const patience = new AbortController();
+  const alarm = setTimeout(() => patience.abort(), PATIENCE);
   const response = await fetch("predict?explain=true", {
     method: "POST",
     headers: { "Content-Type": "application/octet-stream" },
     body,
-    signal: AbortSignal.timeout(PATIENCE),
+    signal: patience.signal,
   });
   const answer = await response.json().catch(() => ({ error: response.statusText }));
+  clearTimeout(alarm);
   if (isBlank()) return null; // cleared meanwhile
   if (response.ok) {
     trouble("");
@@ -440,12 +463,13 @@ function show(answer) {
   shown = answer;
   const probabilities = answer ? answer.probabilities : Array(10).fill(0);
   const sure = answer ? percent(answer.confidence) : "";
+  const doubt = answer && (text.doubts[answer.reason] || text.doubts.other);
   at("digit").textContent = answer ? answer.digit : "–";
   at("sure").textContent = !answer
     ? text.nothing
     : answer.is_digit
       ? text.sure(sure)
-      : text.noDigit(sure);
+      : text.noDigit(doubt, sure);
   probabilities.forEach((probability, digit) => {
     const row = at("bars").children[digit];
     row.classList.toggle("first", answer !== null && digit === answer.digit);
@@ -455,7 +479,7 @@ function show(answer) {
   showSeen(answer);
   if (answer) {
     speakLater(
-      answer.is_digit ? text.spoken(answer.digit, sure) : text.spokenNoDigit(answer.digit),
+      answer.is_digit ? text.spoken(answer.digit, sure) : text.spokenNoDigit(doubt, answer.digit),
     );
   } else {
     at("trouble").textContent = "";
@@ -497,7 +521,8 @@ let speaking = null;
 
 function speakLater(message) {
   clearTimeout(speaking);
-  speaking = setTimeout(() => speak(message), SPEAK_AFTER);
+  // Not while a newer drawing is on its way: what is heard should be what is seen.
+  speaking = setTimeout(() => (busy ? speakLater(message) : speak(message)), SPEAK_AFTER);
 }
 
 function speak(message) {
