@@ -230,6 +230,7 @@ def kind_of(schema):
     if schema["type"] == "string" and "pattern" in schema:
         return "path"
     kinds = {"integer": "whole number", "number": "number", "boolean": "yes or no"}
+    kinds["object"] = "mapping"
     return kinds.get(schema["type"], "word")
 
 
@@ -271,7 +272,7 @@ def documented_keys():
         default = row["default"].strip("`")
         default = default if default == "required" else yaml.safe_load(default)
         assert row["meaning"]
-        for choice in re.findall(r"`(\w+)`", row.get("with", "")) or [""]:
+        for choice in re.findall(r"`([\w:]+)`", row.get("with", "")) or [""]:
             entry = (row["key"].strip("`"), choice)
             assert entry not in keys, entry
             keys[entry] = (row["type"], default, row["allowed"])

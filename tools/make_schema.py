@@ -51,7 +51,7 @@ def meanings() -> Iterator[Tuple[str, str, str]]:
         elif cells[0] == "key":
             columns = {name: number for number, name in enumerate(cells)}
         elif columns and cells[0].startswith("`"):
-            names = re.findall(r"`(\w+)`", cells[columns["with"]]) if "with" in columns else []
+            names = re.findall(r"`([\w:]+)`", cells[columns["with"]]) if "with" in columns else []
             for name in names or [""]:
                 yield cells[0].strip("`"), name, plain(cells[columns["meaning"]])
 

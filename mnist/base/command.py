@@ -4,11 +4,11 @@ import os
 import re
 import sys
 from functools import partial
-from typing import Any, Callable, List, NoReturn, TypeVar
+from typing import Any, Callable, List, NoReturn, Optional, TypeVar
 
 import click
 
-from mnist.base import ranks, signals, streams
+from mnist.base import own_code, ranks, signals, streams
 from mnist.base.errors import MnistError, one_line
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -65,6 +65,21 @@ assume_option = click.option(
     help="How the net in a course pair was meant, which the pair does not say:"
     " activation=relu|sigmoid|tanh, pooling=max|avg, input=-1..1 (a blank pixel..one full of"
     " ink). Repeatable.",
+)
+
+
+def _trust(context: click.Context, option: click.Parameter, name: Optional[str]) -> None:
+    if name is not None:
+        own_code.trust(name)
+
+
+model_option = click.option(
+    "--model",
+    metavar="FILE:LAYER",
+    expose_value=False,
+    callback=_trust,
+    help="Code of your own that may be run, as the checkpoint's model: my_models:Wide is in"
+    " my_models.py here.",
 )
 doubt_option = click.option(
     "--doubt",

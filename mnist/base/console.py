@@ -1,11 +1,13 @@
 """What is printed for people, and how: consoles, tables, progress bars, percentages.
 
-A terminal gets progress bars and its own width; a file or a pipe plain lines, whatever the
-environment says of colours (JupyterLab sets ``FORCE_COLOR`` for all that it starts).
+A terminal gets progress bars and its own width, a notebook such as it shows (with ipywidgets); a
+file or a pipe plain lines, whatever the environment says of colours. So does what a notebook
+starts with ``!``: JupyterLab gives it a terminal and ``FORCE_COLOR``, and shows neither as one.
 """
 
 import os
 import sys
+from importlib.util import find_spec
 
 from rich import box
 from rich.console import Console
@@ -14,6 +16,7 @@ from rich.table import Table
 
 _REDRAWS_PER_SECOND = 10
 _PLAIN_WIDTH = 100
+_OF_A_KERNEL = "JPY_PARENT_PID"  # in the environment of a notebook's kernel and what it starts
 
 
 def percent(fraction: float, digits: int = 2) -> str:
@@ -27,7 +30,11 @@ def make_console(stderr: bool = False) -> Console:
     Lines are printed as they are: never cut, and nothing in them is an instruction.
     """
     stream = sys.stderr if stderr else sys.stdout
-    can_draw = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    can_draw = (
+        stream.isatty()
+        and os.environ.get("TERM") not in ("dumb", "unknown")
+        and _OF_A_KERNEL not in os.environ
+    )
     return Console(
         stderr=stderr,
         force_terminal=can_draw,
@@ -57,12 +64,13 @@ def print_table(console: Console, title: str, table: Table) -> None:
 
 def make_progress(console: Console, *columns: ProgressColumn, wanted: bool = True) -> Progress:
     """A progress bar, drawn below what is printed meanwhile, if ``wanted`` and where it can be."""
+    can_draw = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
     return Progress(
         *columns,
         console=console,
         refresh_per_second=_REDRAWS_PER_SECOND,
         transient=True,
-        disable=not (wanted and console.is_terminal),
+        disable=not (wanted and can_draw),
         # What goes to a file is none of the terminal's.
         redirect_stdout=sys.stdout.isatty(),
         redirect_stderr=sys.stderr.isatty(),

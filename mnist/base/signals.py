@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from types import FrameType
 from typing import Any, Callable, Dict, Optional
 
@@ -21,8 +22,11 @@ def _raise(number: int, frame: Optional[FrameType]) -> None:
 def listen(handler: Callable[..., None], *numbers: int) -> Dict[int, Any]:
     """Have these signals and SIGHUP handled; returns who handled them before.
 
-    Not SIGHUP if it is ignored: ``nohup`` has asked for that.
+    Not SIGHUP if it is ignored: ``nohup`` has asked for that. Nothing on another thread than the
+    main one, where Python allows none.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers = (*numbers, signal.SIGHUP)
     return {number: signal.signal(number, handler) for number in numbers}
@@ -32,13 +36,15 @@ class StopRequest:
     """While active, a first SIGINT, SIGTERM or SIGHUP only sets ``signal_number``.
 
     The training loop looks at it between steps: a KeyboardInterrupt inside Paddle's
-    ``minimize`` leaves half of the parameters updated. A second signal exits at once.
+    ``minimize`` leaves half of the parameters updated. A second signal exits at once, or in a
+    notebook, whose process has more to lose, raises KeyboardInterrupt.
     Enter it after Paddle's import, which installs handlers of its own. Of several processes
     one ``announces`` that it has heard.
     """
 
-    def __init__(self, announces: bool = True) -> None:
+    def __init__(self, announces: bool = True, exits: bool = True) -> None:
         self._announces = announces
+        self._exits = exits
         self.signal_number: Optional[int] = None
         self._former: Dict[int, Any] = {}
 
@@ -52,6 +58,8 @@ class StopRequest:
 
     def _handle(self, number: int, frame: Optional[FrameType]) -> None:
         if is_repeated(self.signal_number, number):
+            if not self._exits:
+                raise KeyboardInterrupt
             os._exit(128 + number)
         if self.signal_number in (None, signal.SIGHUP):
             self.signal_number = number

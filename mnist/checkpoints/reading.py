@@ -21,6 +21,7 @@ from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input, read_input, sha256_of
 from mnist.checkpoints import conventions, course_pairs, records
 from mnist.checkpoints.records import MANIFEST, PARAMETERS, STATE, TRAINING, Checkpoint, RunState
+from mnist.config.classes import DIGITS, Classes
 
 POINTERS = ("best", "latest")
 _NAME = re.compile(r"^(epoch|step)(\d+)$")
@@ -229,6 +230,15 @@ def read_state(path: Path) -> RunState:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(f"{source}: {where}: {first['msg']}") from error
+
+
+def classes_of(name: Optional[PathLike], folder: PathLike) -> Classes:
+    """What the labels are called of what ``locate`` finds, as far as its state tells."""
+    try:
+        path = locate(name, folder)
+        return read_state(path).classes if follow(path).is_dir() else DIGITS
+    except InputError:  # Whoever reads all of it tells what is wrong.
+        return DIGITS
 
 
 def read_json(path: Path) -> Dict[str, Any]:

@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from typing_extensions import Annotated
 
 from mnist.base.arrays import Arrays
+from mnist.config.classes import DIGITS, Classes, check
 
 PREFIX = "model"  # fluid.load_dygraph takes the folder and this
 PARAMETERS = "model.pdparams"
@@ -54,9 +56,10 @@ class RunState(_Json):
 
     ``epoch`` counts finished epochs, ``step`` all batches trained, ``step_in_epoch`` those
     of the epoch under way, whose sums so far follow it. ``temperature`` is fitted on valid after
-    an epoch (``mnist.model.calibration``); None before that, and for a regression. ``kernels`` is
-    what computed convolutions and norms: ``fluid`` (Paddle's operators) or ``c``. ``teachers`` are
-    the SHA-256s of the parameters of the checkpoints in ``train.teachers``.
+    an epoch (``mnist.model.calibration``); None before that, and for a regression. ``classes`` are
+    the names of the data's labels. ``kernels`` is what computed convolutions and norms: ``fluid``
+    (Paddle's operators) or ``c``. ``teachers`` are the SHA-256s of the parameters of the
+    checkpoints in ``train.teachers``.
     """
 
     format: int = FORMAT
@@ -73,6 +76,7 @@ class RunState(_Json):
     data_path: str = ""
     data_sha256: str = ""
     data_fallback: Optional[str] = None
+    classes: Annotated[List[str], AfterValidator(check)] = list(DIGITS)
     teachers: List[str] = []
     versions: Dict[str, str] = {}
     device: str = "CPU"
@@ -103,6 +107,11 @@ class Checkpoint:
     epochs_done: Optional[int] = None
     schedule_step: Optional[int] = None
     training: Optional[Arrays] = None
+
+    @property
+    def classes(self) -> Classes:
+        """What its model tells apart."""
+        return DIGITS if self.state is None else tuple(self.state.classes)
 
     def named_as(self, names: List[str]) -> "Checkpoint":
         """This checkpoint with its parameters called ``names``.

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple, Type, Union
 from pydantic import ValidationError
 
 from mnist.base.errors import nearest
-from mnist.config.schema import CHOICES, DEFAULT_NAMES, Config, Section, sections_in
+from mnist.config.schema import CHOICES, DEFAULT_NAMES, Config, Section, kind_of, sections_in
 
 _SHOWN = 4  # complaints at a time
 
@@ -65,10 +65,11 @@ def _of_item(item: Dict[str, Any], valid: List[str], source: str, overrides: Seq
         return f"{where}: {_of_unknown_key(key, str(item['loc'][-1]), value, valid)}"
     if kind == "missing":
         return f"{where}: {key}: is missing"
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
+    no_choice = ("union_tag_invalid", "union_tag_not_found")
+    if kind in no_choice and isinstance(value, dict):
         return f"{where}: {key}.name: {_of_choice(key, value)}"
     message = item["msg"].replace("Value error, ", "").replace("Input should be", "must be")
-    if kind in ("model_type", "model_attributes_type"):
+    if kind in ("model_type", "model_attributes_type", *no_choice):
         message = "must be a section of keys"
     if not key:
         return f"{where}: {message}"
@@ -86,7 +87,7 @@ def _of_unknown_key(key: str, last: str, value: Any, valid: List[str]) -> str:
 
 def _of_choice(key: str, value: Any) -> str:
     names = list(CHOICES[key])
-    given = value.get("name") if isinstance(value, dict) else value
+    given = value.get("name")
     hint = nearest(str(given), names) or full_width(str(given))
     return f"must be one of {', '.join(names)}, not {_shown(given)}{hint}"
 
@@ -143,7 +144,7 @@ def _keys(section: Type[Section], values: Any, path: str = "") -> Iterator[str]:
         inner = values.get(name) if isinstance(values, dict) else None
         kinds = sections_in(field)
         if key in CHOICES:
-            chosen = str(inner.get("name")) if isinstance(inner, dict) else ""
+            chosen = kind_of(inner.get("name")) if isinstance(inner, dict) else ""
             kinds = [CHOICES[key].get(chosen) or CHOICES[key][DEFAULT_NAMES[key]]]
         for kind in kinds:
             yield from _keys(kind, inner, f"{key}.")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from mnist.base.errors import InputError, nearest
 from mnist.base.files import PROJECT_ROOT, PathLike, find_input, read_input
 from mnist.config import complaints, former
-from mnist.config.schema import CHOICES, DEFAULT_NAMES, Config
+from mnist.config.schema import CHOICES, DEFAULT_NAMES, Config, kind_of
 
 MAX_CONFIG_BYTES = 64 * 1024
 
@@ -183,8 +183,9 @@ def _apply(values: Dict[str, Any], override: str) -> None:
 
 def _forget_keys_of_the_former_choice(section: Dict[str, Any], path: str, name: Any) -> None:
     """``--set model.name=fc`` on a lenet config drops ``filters``, which fc does not have."""
-    chosen = CHOICES.get(path, {}).get(name) if isinstance(name, str) else None
-    former_one = CHOICES.get(path, {}).get(str(section.get("name", DEFAULT_NAMES.get(path))))
+    chosen = CHOICES.get(path, {}).get(kind_of(name)) if isinstance(name, str) else None
+    former_name = section.get("name", DEFAULT_NAMES.get(path))
+    former_one = CHOICES.get(path, {}).get(kind_of(former_name))
     if chosen is None or former_one is None:
         return
     for key in set(former_one.model_fields) - set(chosen.model_fields):

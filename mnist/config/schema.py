@@ -4,11 +4,19 @@ A config is immutable, and checked completely when it is made. ``docs/config.md`
 """
 
 import os
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Type, Union
+from typing import Any, ClassVar, Dict, Iterator, List, Optional, Tuple, Type, Union
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
-from typing_extensions import Annotated, Literal, get_args
+from typing_extensions import Annotated, Literal, get_args, get_origin
 
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -138,9 +146,39 @@ class EmbeddingConfig(_Model):
     scale: PositiveFloat = 0.05
 
 
+# How a config, and a complaint about one, spells the name of a model in a file of the user's.
+OWN = "FILE:LAYER"
+
+
+class OwnConfig(Section):
+    """``my_models:Wide``: a ``Layer`` in the user's my_models.py, made with ``options``."""
+
+    dropout: ClassVar[float] = 0.0
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*:[A-Za-z_]\w*$")] = OWN
+    options: Dict[str, Any] = {}
+    loss: Loss = "softmax_cross_entropy"
+
+
+def kind_of(name: Any) -> str:
+    """The name in ``CHOICES`` of what ``name`` names there."""
+    return OWN if ":" in str(name) else str(name)
+
+
+def _tag_of(model: Any) -> str:
+    return kind_of(model.get("name") if isinstance(model, dict) else getattr(model, "name", None))
+
+
 ModelConfig = Annotated[
-    Union[FcConfig, LenetConfig, Lenet5Config, ConvNetConfig, EmbeddingConfig],
-    Field(discriminator="name"),
+    Union[
+        Annotated[FcConfig, Tag("fc")],
+        Annotated[LenetConfig, Tag("lenet")],
+        Annotated[Lenet5Config, Tag("lenet5")],
+        Annotated[ConvNetConfig, Tag("convnet")],
+        Annotated[EmbeddingConfig, Tag("embedding")],
+        Annotated[OwnConfig, Tag(OWN)],
+    ],
+    Field(discriminator=Discriminator(_tag_of)),
 ]
 
 
@@ -330,6 +368,8 @@ class Config(Section):
 def sections_in(field: FieldInfo) -> List[Type[Section]]:
     """The section that a field is, or those it is one of; none for a plain value."""
     kinds = get_args(field.annotation) if field.discriminator else (field.annotation,)
+    # A kind may come with the tag that tells it apart.
+    kinds = tuple(get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds)
     return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
 
 

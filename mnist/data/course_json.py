@@ -2,7 +2,8 @@
 
 The file is gzip JSON ``[[images, labels], [images, labels], [images, labels]]`` for the splits
 train, valid and eval. An image is a flat list of 784 numbers, row by row: floats 0–1 (k/255, or
-k/256 as in Nielsen's ``mnist.pkl.gz``) or integers 0–255. A label is a whole number 0–9.
+k/256 as in Nielsen's ``mnist.pkl.gz``) or integers 0–255. A label is a whole number 0–9; of a data
+set of other classes a fourth element lists their names, by label.
 
 ``json.load(gzip.open(path))``, as in the course, makes 55 million Python floats of it.
 Here the text passes through a window of a few hundred KiB: all whole images in the
@@ -11,6 +12,7 @@ window are parsed by simdjson (https://simdjson.org) at once and stored as bytes
 
 import gzip
 import io
+import json
 import re
 from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -20,7 +22,9 @@ import simdjson
 from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, atomic_write, open_input
-from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Samples
+from mnist.config import classes as naming
+from mnist.config.classes import DIGITS, Classes
+from mnist.data.digits import MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Samples
 from mnist.data.gunzip import GunzipReader
 
 # The text of MAX_IMAGES images in each split at 5 KB an image, which is generous.
@@ -28,6 +32,7 @@ _MAX_TEXT = 3 * MAX_IMAGES * 5_000
 # An image takes 2 to 20 KB of text, a label 2 to 20 bytes.
 _MAX_IMAGE_TEXT = 256 << 10
 _MAX_LABEL_TEXT = 64
+_MAX_NAMES_TEXT = 64 << 10
 # The fastest of 64 KiB … 2 MiB, by a little: simdjson works in 14 times as much memory,
 # which should stay in the processor's cache.
 _BLOCK_SIZE = 512 << 10
@@ -54,18 +59,22 @@ class _Fault(Exception):
 
 
 class Content(NamedTuple):
-    """What a file holds: the splits train, valid, eval, and the SHA-256 of its bytes."""
+    """What a file holds: the splits train, valid, eval, its bytes' SHA-256, what labels mean."""
 
     splits: Tuple[Samples, Samples, Samples]
     sha256: str
+    classes: Classes = DIGITS
 
 
-def read(path: PathLike, block_size: int = _BLOCK_SIZE) -> Content:
+def read(
+    path: PathLike, block_size: int = _BLOCK_SIZE, classes: Optional[Classes] = None
+) -> Content:
     """Read and validate a file in the course's format.
 
     The SHA-256 is that of the very bytes that were parsed. ``block_size`` is how many bytes of text
     are looked at at a time; it does not change the result. Whether the numbers are floats or
     integers is told from the first one that is neither 0 nor 1; a file without any holds floats.
+    ``classes`` are what the labels are called, whatever the file says.
 
     Raises InputError, naming the file, the fault and mostly the image.
     """
@@ -73,7 +82,8 @@ def read(path: PathLike, block_size: int = _BLOCK_SIZE) -> Content:
         source = GunzipReader(path, file, _MAX_TEXT)
         window = _Window(io.BufferedReader(source, block_size), block_size)
         try:
-            return Content(_Parser(window).document(), source.sha256())
+            splits, names = _Parser(window).document(classes)
+            return Content(splits, source.sha256(), names)
         except _Fault as fault:
             raise InputError(f"{path}: {fault}") from fault
 
@@ -153,23 +163,39 @@ class _Parser:
         self._json = simdjson.Parser()
         self._pixels = _PixelStore()
 
-    def document(self) -> Tuple[Samples, Samples, Samples]:
+    def document(
+        self, classes: Optional[Classes]
+    ) -> Tuple[Tuple[Samples, Samples, Samples], Classes]:
+        """The splits, and what their labels are called."""
         window = self._window
         window.expect(b"[", "a list of three [images, labels] pairs")
-        labels = []
+        values = []
         for index, split in enumerate(SPLIT_NAMES):
             if window.peek() == b"]":
                 raise window.fault(f"{index} splits instead of 3 (train, valid, eval)")
             if index:
                 window.expect(b",", f"between two splits, before {split}")
-            labels.append(self._split(split))
-        if window.peek() == b",":
-            raise window.fault("more than 3 splits (train, valid, eval)")
+            values.append(self._split(split))
+        named = self._names() if window.peek() == b"," else DIGITS
         window.expect(b"]", "the end of the list of splits")
         if window.peek():
             raise window.fault("more text after the end of the JSON")
+        names = classes or named
+        labels = (_as_labels(*each, names) for each in zip(SPLIT_NAMES, values))
         train, valid, evaluation = zip(self._pixels.finished(), labels)
-        return train, valid, evaluation
+        return (train, valid, evaluation), names
+
+    def _names(self) -> Classes:
+        """The names of the classes, behind the splits."""
+        window = self._window
+        window.expect(b",", "before the names of the classes")
+        window.require(b"[", "the list of the classes' names")
+        text = window.take_list(_MAX_NAMES_TEXT, "the list of the classes' names")
+        try:
+            return naming.check(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            reason = "more than 3 splits (train, valid, eval), and no names of classes behind them"
+            raise window.fault(f"{reason}: {error}") from error
 
     def _split(self, split: str) -> Array:
         window = self._window
@@ -241,12 +267,18 @@ class _Parser:
         values = np.frombuffer(_parse_list(text).as_buffer(of_type="d"), np.float64)
         if len(values) != count:
             raise _Fault(f"{split} has {count} images but {len(values)} labels")
-        labels = values.clip(-1, CLASSES).astype(np.int64)
-        wrong = np.flatnonzero((labels != values) | (labels < 0) | (labels >= CLASSES))
-        if len(wrong):
-            value = values[wrong[0]]
-            raise _Fault(f"{split} label {wrong[0]} is {value:.9g}, not one of 0 to 9")
-        return labels
+        return values
+
+
+def _as_labels(split: str, values: Array, names: Classes) -> Array:
+    """Float64 ``[N]`` as int64; a fault unless each is the label of a class."""
+    labels = values.clip(-1, len(names)).astype(np.int64)
+    wrong = np.flatnonzero((labels != values) | (labels < 0) | (labels >= len(names)))
+    if len(wrong):
+        value = f"{values[wrong[0]]:.9g}, not one of 0 to {len(names) - 1}"
+        others = " (prepare --classes names others than digits)" if naming.are_digits(names) else ""
+        raise _Fault(f"{split} label {wrong[0]} is {value}{others}")
+    return labels
 
 
 class _PixelStore:
@@ -341,16 +373,22 @@ def _parse_list(text: bytes) -> simdjson.Array:
     return parsed
 
 
-def write(path: PathLike, splits: Sequence[Samples], pixels: str = "floats") -> None:
+def write(
+    path: PathLike,
+    splits: Sequence[Samples],
+    pixels: str = "floats",
+    classes: Classes = DIGITS,
+) -> None:
     """Write what ``pack`` makes; the file appears whole or not at all (else Failure)."""
-    content = pack(splits, pixels)
+    content = pack(splits, pixels, classes)
     with atomic_write(path) as file:
         file.write(content)
 
 
-def pack(splits: Sequence[Samples], pixels: str = "floats") -> bytes:
+def pack(splits: Sequence[Samples], pixels: str = "floats", classes: Classes = DIGITS) -> bytes:
     """The bytes of a file that holds the splits train, valid, eval in the course's format.
 
+    ``classes`` are the names of the labels, which are written if they are no digits.
     ``pixels`` is "floats" (0–1, equal to k/255 in float32) or "integers" (0–255). The same
     splits always give the same bytes. Raises InputError for images of nothing but 0 and 1 as
     integers, which read back as floats.
@@ -368,6 +406,8 @@ def pack(splits: Sequence[Samples], pixels: str = "floats") -> bytes:
                 out.write(b"," if start else b"")
                 out.write(_text_of(images[start : start + 1000], tokens))
             out.write(f"],[{','.join(str(int(label)) for label in labels)}]]".encode())
+        if not naming.are_digits(classes):
+            out.write(f",{json.dumps(list(classes))}".encode())
         out.write(b"]")
     return packed.getvalue()
 

@@ -6,6 +6,7 @@ it), and it may be deleted at any time.
 """
 
 import io
+import json
 import logging
 import math
 import os
@@ -23,9 +24,11 @@ from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError, nearest
 from mnist.base.files import PathLike, atomic_write, find_input, open_input, sha256_of
 from mnist.base.notes import warn
+from mnist.config import classes as naming
+from mnist.config.classes import DIGITS, Classes
 from mnist.data import course_json
 from mnist.data.course_json import Content
-from mnist.data.digits import CLASSES, MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Samples
+from mnist.data.digits import MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Samples
 
 _log = logging.getLogger("mnist")
 
@@ -34,7 +37,7 @@ _MAX_CACHE_BYTES = len(SPLIT_NAMES) * MAX_IMAGES * (PIXELS + 8) + (1 << 20)
 
 @dataclass(frozen=True)
 class Split:
-    """One split: read-only uint8 images ``[N, 28, 28]`` and int64 labels ``[N]`` (0–9)."""
+    """One split: read-only uint8 images ``[N, 28, 28]`` and int64 labels ``[N]``."""
 
     images: Array
     labels: Array
@@ -45,13 +48,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The splits train, valid and eval, and the file and content they came from."""
+    """The splits train, valid and eval, and the file and content they came from.
+
+    ``classes`` are the names of the labels 0, 1, …: those of the digits, or others.
+    """
 
     train: Split
     valid: Split
     eval: Split
     source: Path
     sha256: str
+    classes: Classes = DIGITS
 
     def split(self, mode: str) -> Split:
         """The split called ``mode``; InputError for any other name."""
@@ -78,7 +85,7 @@ def load(path: PathLike, cache: bool = True) -> Dataset:
     for array in chain.from_iterable(content.splits):
         array.flags.writeable = False
     train, valid, evaluation = (Split(*arrays) for arrays in content.splits)
-    return Dataset(train, valid, evaluation, source, content.sha256)
+    return Dataset(train, valid, evaluation, source, content.sha256, tuple(content.classes))
 
 
 def cache_path_of(source: Path) -> Path:
@@ -96,15 +103,15 @@ def _read_source(source: Path) -> Content:
         raise InputError(f"{source}: no such file ({hint})") from error
 
 
-def _stamp(sha256: str) -> bytes:
-    """The comment of a cache's zip archive: its layout's name and what it was made from."""
-    return f"mnist-cache-1 {sha256}".encode()
+def _stamp(content: Content) -> bytes:
+    """The comment of a cache's zip archive: its layout, what it was made from, the classes."""
+    return f"mnist-cache-2 {content.sha256} {json.dumps(list(content.classes))}".encode()
 
 
 def _write_cache(path: Path, content: Content) -> None:
     try:
         with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
-            archive.comment = _stamp(content.sha256)
+            archive.comment = _stamp(content)
             names = (f"{split}_{what}" for split in SPLIT_NAMES for what in ("images", "labels"))
             for name, array in zip(names, chain.from_iterable(content.splits)):
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -122,20 +129,24 @@ def _read_cache(path: Path, source: Path) -> Optional[Content]:
             if os.fstat(file.fileno()).st_size > _MAX_CACHE_BYTES:
                 raise ValueError("too large")
             with zipfile.ZipFile(file) as archive:
-                train, valid, evaluation = (_read_split(archive, split) for split in SPLIT_NAMES)
-                if archive.comment != _stamp(sha256.result()):
+                classes = naming.check(json.loads(archive.comment.split(b" ", 2)[2]))
+                train, valid, evaluation = (
+                    _read_split(archive, split, len(classes)) for split in SPLIT_NAMES
+                )
+                content = Content((train, valid, evaluation), sha256.result(), classes)
+                if archive.comment != _stamp(content):
                     raise ValueError("made from other data, or by another version")
-            return Content((train, valid, evaluation), sha256.result())
+            return content
     except Exception as error:
         # A damaged zip or npy file raises nearly anything, and none of it matters.
         _log.debug("%s is not used: %s: %s", path, type(error).__name__, error)
         return None
 
 
-def _read_split(archive: zipfile.ZipFile, split: str) -> Samples:
+def _read_split(archive: zipfile.ZipFile, split: str, classes: int) -> Samples:
     images = _read_member(archive, f"{split}_images", np.uint8, (SIDE, SIDE))
     labels = _read_member(archive, f"{split}_labels", np.int64, ())
-    if len(images) != len(labels) or labels.min() < 0 or labels.max() >= CLASSES:
+    if len(images) != len(labels) or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"the labels of {split} are wrong")
     return images, labels
 

@@ -5,13 +5,14 @@ import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple
 
 from filelock import FileLock, Timeout
 
 from mnist.base.errors import Failure, InputError, failing_as, nearest
 from mnist.base.files import PathLike, find_input
 from mnist.base.notes import warn
+from mnist.config.classes import DIGITS, Classes, are_digits
 from mnist.data import course_json, dataset, idx
 from mnist.data.digits import SPLIT_NAMES, Samples
 
@@ -54,6 +55,9 @@ def data_set_of(source: "Checkpoint", path: Optional[PathLike]) -> dataset.Datas
     if chosen is None:
         raise InputError(f"{source.path}: does not say what it was trained on; name --data FILE")
     data = dataset.load(chosen)
+    if tuple(data.classes) != tuple(source.classes):
+        names = (", ".join(classes) for classes in (data.classes, source.classes))
+        raise InputError("{}: has the classes {}; the model tells apart {}".format(chosen, *names))
     if path is None and not was_trained_on(source, data):
         warn(has_changed(source, data))
     return data
@@ -106,10 +110,10 @@ def prepare(
     target = Path(output)
     if source is not None and not os.path.isdir(source):
         raise InputError(f"{source}: no such folder")
-    if _is_there(target, force):
-        return
     if source is not None:
-        _convert(Path(source), target, pixels)
+        make(target, partial(_read_idx, Path(source)), pixels, force)
+        return
+    if _is_there(target, force):
         return
     # Imported here, as requests takes long to import and is seldom needed.
     from mnist.data import download
@@ -119,7 +123,7 @@ def prepare(
         if _is_there(target, force):
             return
         download.fetch(folder, mirrors or download.default_mirrors(), say=say)
-        _convert(folder, target, pixels)
+        make(target, partial(_read_idx, folder), pixels, force)
         for file in idx.OFFICIAL_FILES:
             (folder / f"{file.name}.gz").unlink()
 
@@ -137,8 +141,29 @@ def _is_there(target: Path, force: bool) -> bool:
     return True
 
 
-def _convert(folder: Path, target: Path, pixels: str) -> None:
+def make(
+    target: Path, read: Callable[[], Tuple[Sequence[Samples], Classes]], pixels: str,
+    force: bool,
+) -> None:  # fmt: skip
+    """Make a data file of what ``read`` finds, the splits and their classes, as ``prepare`` does.
+
+    A whole data set that is there already is kept unless ``force``.
+    """
+    if _is_there(target, force):
+        return
     started = time.monotonic()
+    splits, classes = read()
+    say(f"writing {target}")
+    course_json.write(target, splits, pixels, classes)
+    # Reads the file back, which is a check, and leaves the cache for the first training.
+    dataset.load(target)
+    sizes = _sizes([len(labels) for _, labels in splits])
+    size, seconds = target.stat().st_size, time.monotonic() - started
+    named = "" if are_digits(classes) else f" of {len(classes)} classes ({', '.join(classes)})"
+    say(f"wrote {target}: {sizes} images{named}, {size / 1e6:.1f} MB, in {seconds:.1f} s")
+
+
+def _read_idx(folder: Path) -> Tuple[Sequence[Samples], Classes]:
     say(f"reading the IDX files in {folder}")
     images, labels = _read_pair(folder, idx.TRAIN_IMAGES, idx.TRAIN_LABELS)
     count = len(images) * 5 // 6
@@ -149,13 +174,7 @@ def _convert(folder: Path, target: Path, pixels: str) -> None:
         (images[count:], labels[count:]),
         _read_pair(folder, idx.TEST_IMAGES, idx.TEST_LABELS),
     )
-    say(f"writing {target}")
-    course_json.write(target, splits, pixels)
-    # Reads the file back, which is a check, and leaves the cache for the first training.
-    dataset.load(target)
-    sizes = _sizes([len(labels) for _, labels in splits])
-    size, seconds = target.stat().st_size, time.monotonic() - started
-    say(f"wrote {target}: {sizes} images, {size / 1e6:.1f} MB, in {seconds:.1f} s")
+    return splits, DIGITS
 
 
 def _read_pair(folder: Path, images: idx.IdxFile, labels: idx.IdxFile) -> Samples:

@@ -14,6 +14,7 @@ from mnist.base import command
 @command.verb("evaluate", "evaluate --checkpoint data/pretrained --split valid --json")
 @command.checkpoint_option
 @command.assume_option
+@command.model_option
 @command.split_option
 @command.data_option()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")

@@ -7,23 +7,23 @@ from rich.table import Table
 
 from mnist.base.console import make_console, make_table, percent, print_table
 from mnist.checkpoints.records import Checkpoint
-from mnist.config.schema import LoaderConfig
+from mnist.config.classes import noun
 from mnist.data.dataset import Dataset
 from mnist.data.obtain import data_set_of
-from mnist.fluid.door import fluid
-from mnist.model import calibration, opening, restore
-from mnist.model.evaluation import Evaluation, evaluate
+from mnist.model import calibration
+from mnist.model.evaluation import Evaluation
+from mnist.model.opening import find_checkpoint
+from mnist.model.predictor import Predictor
 
 
 def print_evaluation(
     checkpoint: Optional[str], assume: Sequence[str], split: str, data: Optional[str], as_json: bool
 ) -> None:
     """Evaluate a checkpoint on a split of a data set (its own by default) and print it."""
-    source = opening.open_checkpoint(checkpoint, assume)
+    model = Predictor(find_checkpoint(checkpoint), assume)
+    source = model.source
     dataset = data_set_of(source, data)
-    place = fluid.CPUPlace()
-    with fluid.dygraph.guard(place):
-        result = evaluate(restore.load_model(source), dataset.split(split), place, LoaderConfig())
+    result = model.evaluate(dataset.split(split))
     if as_json:
         print(json.dumps(_as_json(source, dataset, split, result)))
     else:
@@ -62,8 +62,9 @@ def _print_tables(source: Checkpoint, data: Dataset, split: str, result: Evaluat
     console.print(f"accuracy    {percent(result.accuracy)} ({result.wrong:,} wrong)")
     console.print(f"loss        {result.loss:.4f}")
     console.print(f"confidence  {_describe(_calibration(source, result))}")
-    print_table(console, "per digit", _class_table(result))
-    title = "confusion: true digit (rows) taken for (columns)"
+    kind = noun(result.classes)
+    print_table(console, f"per {kind}", _class_table(result))
+    title = f"confusion: true {kind} (rows) taken for (columns)"
     print_table(console, title, _confusion_table(result))
 
 
@@ -76,16 +77,16 @@ def _describe(found: Dict[str, Any]) -> str:
 
 
 def _class_table(result: Evaluation) -> Table:
-    table = make_table("digit", "images", "precision", "recall", "F1")
+    table = make_table(noun(result.classes), "images", "precision", "recall", "F1")
     for row in result.per_class():
         figures = [row["precision"], row["recall"], row["f1"]]
         shown = ["–" if figure is None else percent(figure) for figure in figures]
-        table.add_row(str(row["digit"]), f"{row['support']:,}", *shown)
+        table.add_row(str(row[noun(result.classes)]), f"{row['support']:,}", *shown)
     return table
 
 
 def _confusion_table(result: Evaluation) -> Table:
-    table = make_table("", *map(str, range(10)))
-    for digit, row in enumerate(result.confusion):
-        table.add_row(str(digit), *(str(count) if count else "·" for count in row))
+    table = make_table("", *result.classes)
+    for name, row in zip(result.classes, result.confusion):
+        table.add_row(name, *(str(count) if count else "·" for count in row))
     return table

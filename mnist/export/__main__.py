@@ -14,6 +14,7 @@ from mnist.base import command, streams
 @command.verb("export", "export --checkpoint best --to exported/ --force")
 @command.checkpoint_option
 @command.assume_option
+@command.model_option
 @command.path_option(
     "--to", metavar="DIR", default="exported", show_default=True, help="The folder to make."
 )

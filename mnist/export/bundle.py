@@ -16,7 +16,8 @@ from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError
 from mnist.base.files import PathLike, find_input, read_input, sha256_of, staged_folder
 from mnist.checkpoints.records import PARAMETERS, Checkpoint
-from mnist.data.digits import CLASSES, SIDE
+from mnist.config.classes import are_digits
+from mnist.data.digits import SIDE
 from mnist.data.obtain import data_set_of
 from mnist.export import onnx_model, paddle_program, weight_files
 from mnist.export.paddle_program import Runtime
@@ -41,6 +42,10 @@ _BATCH = 256
 PREPROCESSING = (
     "One digit a picture, light ink on black, in MNIST's form: scaled into 20×20 pixels, its"
     " centre of mass in the middle of 28×28. Grey values 0–255 divided by 255."
+)
+PREPROCESSING_OF_OTHERS = (
+    "Light on black, what differs from the border cropped, scaled into 20×20 pixels and put into"
+    " the middle of 28×28; or as the data set has it. Grey values 0–255 divided by 255."
 )
 
 
@@ -133,13 +138,13 @@ def _hashes(folder: Path) -> Dict[str, str]:
 def _describe(source: Checkpoint) -> Dict[str, Any]:
     with fluid.dygraph.guard(fluid.CPUPlace()):
         parameters = weight_files.describe(restore.load_model(source))
-    classes = [str(digit) for digit in range(CLASSES)]
+    classes = list(source.classes)
     return {
         "kind": KIND,
         "format": 1,
         "input": {**_tensor(paddle_program.INPUT, 1, SIDE, SIDE), "range": [0, 1]},
-        "output": {**_tensor(paddle_program.OUTPUT, CLASSES), "classes": classes},
-        "preprocessing": PREPROCESSING,
+        "output": {**_tensor(paddle_program.OUTPUT, len(classes)), "classes": classes},
+        "preprocessing": PREPROCESSING if are_digits(classes) else PREPROCESSING_OF_OTHERS,
         "temperature": calibration.temperature_of(source),
         "model": source.model,
         "checkpoint": _describe_checkpoint(source),
@@ -174,7 +179,7 @@ def _onnx_metadata(description: Dict[str, Any]) -> Dict[str, str]:
     keys = ("input", "output", "preprocessing", "temperature", "model", "checkpoint", "versions")
     values = {key: description[key] for key in keys}
     texts = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
-    return {**texts, "preprocessing": PREPROCESSING}
+    return {**texts, "preprocessing": values["preprocessing"]}
 
 
 def _sample(source: Checkpoint, data_path: Optional[str]) -> Tuple[Array, str]:

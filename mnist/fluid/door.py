@@ -18,7 +18,8 @@ from mnist.base import preflight
 from mnist.fluid import environment
 
 preflight.check()
-environment.prepare()
+if not environment.chosen:
+    environment.prepare()
 # Paddle's import puts a handler of its own on SIGTERM; ours comes back after it.
 _on_terminate = signal.getsignal(signal.SIGTERM)
 

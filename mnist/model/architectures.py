@@ -1,5 +1,6 @@
 """The architectures, by name. Each takes float32 ``[B,1,28,28]`` and returns its outputs:
-logits ``[B,10]``, or ``[B,1]`` when the loss is ``square_error`` (see ``mnist.model.losses``).
+logits ``[B,C]`` for C classes, or ``[B,1]`` when the loss is ``square_error`` (see
+``mnist.model.losses``).
 
 The softmax is not part of a model: the loss computes it together with the logarithm.
 """
@@ -10,32 +11,38 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from mnist.base import seeding
+from mnist.base import own_code, seeding
 from mnist.base.arrays import Array
+from mnist.base.errors import InputError
 from mnist.config import schema
+from mnist.config.classes import DIGITS, Classes
 from mnist.config.schema import ModelConfig
 from mnist.data.digits import PIXELS
-from mnist.fluid import gradients
+from mnist.fluid import gradients, randomness
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.layers import Convolution, linear
 from mnist.kernels.engine import Engine, Pair
-from mnist.model.losses import OUTPUTS
+from mnist.model.losses import outputs_of
 
 # The token that fills up a row of tokens; it is looked up as zeros and never trained.
 _NO_TOKEN = 0
 
 
-def build(config: ModelConfig, seed: int) -> "Model":
+def build(config: ModelConfig, seed: int, classes: Classes = DIGITS) -> "Model":
     """The model that ``config`` describes, drawn from ``seed``; in ``fluid.dygraph.guard``."""
-    return MODELS[config.name](config, seed)
+    return MODELS.get(config.name, OwnModel)(config, seed, classes)
 
 
 class Model(fluid.dygraph.Layer):
-    """What all architectures share: their config, their dropout, their parameter count."""
+    """What all architectures share: their config, their dropout, their parameter count.
 
-    def __init__(self, config: ModelConfig, seed: int) -> None:
+    ``classes`` are the names of what its outputs stand for.
+    """
+
+    def __init__(self, config: ModelConfig, seed: int, classes: Classes = DIGITS) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.classes = config, tuple(classes)
+        self.outputs = outputs_of(config.loss, len(classes))
         self.dropout = Dropout(config.dropout, seed)
         # What computes the convolutions, if it is not Paddle's operators.
         self.engine: Optional[Engine] = None
@@ -141,13 +148,13 @@ def _linears(sizes: List[int], seeds: Iterator[int], activation: str) -> Any:
 class FullyConnected(Model):
     """``fc``: flattened pixels through ``Linear`` layers (``FC`` left Paddle before 1.8)."""
 
-    def __init__(self, config: schema.FcConfig, seed: int) -> None:
-        super().__init__(config, seed)
+    def __init__(self, config: schema.FcConfig, seed: int, classes: Classes) -> None:
+        super().__init__(config, seed, classes)
         seeds = seeding.layer_seeds(seed)
         self._input_range = config.input_range
         sizes = [PIXELS, *config.hidden_sizes]
         self.hidden = _linears(sizes, seeds, config.activation)
-        self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
+        self.fc = linear(sizes[-1], self.outputs, seeds)
 
     def forward(self, images: Any) -> Any:
         values = fluid.layers.reshape(_in_range(images, self._input_range), [-1, PIXELS])
@@ -159,8 +166,8 @@ class FullyConnected(Model):
 class LeNet(Model):
     """``lenet``: the course's network, its widths in the config."""
 
-    def __init__(self, config: schema.LenetConfig, seed: int) -> None:
-        super().__init__(config, seed)
+    def __init__(self, config: schema.LenetConfig, seed: int, classes: Classes) -> None:
+        super().__init__(config, seed, classes)
         seeds = seeding.layer_seeds(seed)
         self._input_range = config.input_range
         first, second = config.filters
@@ -169,7 +176,7 @@ class LeNet(Model):
         self.conv2 = Convolution(first, second, 5, seeds, 2, pool, activation)
         sizes = [second * 7 * 7, *config.hidden_sizes]
         self.hidden = _linears(sizes, seeds, activation)
-        self.fc = linear(sizes[-1], OUTPUTS[config.loss], seeds)
+        self.fc = linear(sizes[-1], self.outputs, seeds)
 
     def forward(self, images: Any) -> Any:
         values = self.convolve(_in_range(images, self._input_range))
@@ -187,15 +194,15 @@ class LeNet5(Model):
     the second convolution seeing all six of the first, and a softmax for the RBF outputs.
     """
 
-    def __init__(self, config: schema.Lenet5Config, seed: int) -> None:
-        super().__init__(config, seed)
+    def __init__(self, config: schema.Lenet5Config, seed: int, classes: Classes) -> None:
+        super().__init__(config, seed, classes)
         seeds = seeding.layer_seeds(seed)
         activation = config.activation
         self.conv1 = Convolution(1, 6, 5, seeds, 2, "max", activation)
         self.conv2 = Convolution(6, 16, 5, seeds, 0, "max", activation)
         self.fc1 = linear(16 * 5 * 5, 120, seeds, activation)
         self.fc2 = linear(120, 84, seeds, activation)
-        self.fc3 = linear(84, OUTPUTS[config.loss], seeds)
+        self.fc3 = linear(84, self.outputs, seeds)
 
     def forward(self, images: Any) -> Any:
         values = self.dropout(self.fc1(fluid.layers.flatten(self.convolve(images))))
@@ -209,8 +216,8 @@ class ConvNet(Model):
     every third is computed without padding.
     """
 
-    def __init__(self, config: schema.ConvNetConfig, seed: int) -> None:
-        super().__init__(config, seed)
+    def __init__(self, config: schema.ConvNetConfig, seed: int, classes: Classes) -> None:
+        super().__init__(config, seed, classes)
         seeds = seeding.layer_seeds(seed)
         widths = [1, *config.filters]
         sizes, paddings, pools = (5, 3, 3, 3, 3), (0, 1, 0, 1, 0), ("max", None, "max", None, None)
@@ -222,7 +229,7 @@ class ConvNet(Model):
         self.convolutions = fluid.dygraph.LayerList(convolutions)
         norms = [fluid.dygraph.BatchNorm(width, act=config.activation) for width in config.filters]
         self.norms = fluid.dygraph.LayerList(norms)
-        self.fc = linear(widths[-1] * 3 * 3, OUTPUTS[config.loss], seeds)
+        self.fc = linear(widths[-1] * 3 * 3, self.outputs, seeds)
 
     def convolutions_and_norms(self) -> List[Pair]:
         return list(zip(self.convolutions, self.norms))
@@ -240,8 +247,8 @@ class PixelEmbedding(Model):
     others.
     """
 
-    def __init__(self, config: schema.EmbeddingConfig, seed: int) -> None:
-        super().__init__(config, seed)
+    def __init__(self, config: schema.EmbeddingConfig, seed: int, classes: Classes) -> None:
+        super().__init__(config, seed, classes)
         seeds = seeding.layer_seeds(seed)
         self._ink_levels = config.levels - 1
         uniform = fluid.initializer.Uniform(-config.scale, config.scale, seed=next(seeds))
@@ -250,7 +257,7 @@ class PixelEmbedding(Model):
             padding_idx=_NO_TOKEN,
             param_attr=fluid.ParamAttr(name="embedding_para", initializer=uniform),
         )
-        self.fc = linear(config.embedding_size, OUTPUTS[config.loss], seeds)
+        self.fc = linear(config.embedding_size, self.outputs, seeds)
 
     def tokens(self, images: Array) -> Array:
         """Pixels in 0–1, float32 ``[B,1,28,28]`` → tokens, int64 ``[B,T]``.
@@ -272,7 +279,43 @@ class PixelEmbedding(Model):
         return self.fc(self.dropout(code))
 
 
-MODELS: Dict[str, Callable[[Any, int], Model]] = {
+class OwnModel(Model):
+    """``my_models:Wide``: a ``Layer`` of the user's, images in the range 0–1 in, logits out.
+
+    Whatever it draws, its first weights and its dropout, follows from the seed and the step. Its
+    parameters are called ``net.…``.
+    """
+
+    def __init__(self, config: schema.OwnConfig, seed: int, classes: Classes) -> None:
+        super().__init__(config, seed, classes)
+        self._seed = seed
+        self._position: Tuple[int, ...] = (0,)
+        layer = own_code.load(config.name)
+        with randomness.drawn_from(seeding.stream(seed, "initial parameters")):
+            try:
+                self.net = layer(**config.options)
+            except Exception as error:
+                what = f"{config.name}: cannot be made with model.options {config.options}"
+                raise InputError(f"{what}: {type(error).__name__}: {error}") from error
+        if not isinstance(self.net, fluid.dygraph.Layer) or not self.net.parameters():
+            raise InputError(f"{config.name}: is no fluid.dygraph.Layer with parameters")
+
+    def begin_step(self, step: int, rank: int = 0) -> None:
+        super().begin_step(step, rank)
+        self._position = (step, rank)
+
+    def forward(self, images: Any) -> Any:
+        with randomness.drawn_from(seeding.stream(self._seed, "own model", *self._position)):
+            outputs = self.net(images)
+        if list(outputs.shape) != [images.shape[0], self.outputs]:
+            raise InputError(
+                f"{self.config.name}: gives {list(outputs.shape)} for {images.shape[0]} images;"
+                f" {self.outputs} numbers for each are needed, before any softmax"
+            )
+        return outputs
+
+
+MODELS: Dict[str, Callable[..., Model]] = {
     "fc": FullyConnected,
     "lenet": LeNet,
     "lenet5": LeNet5,

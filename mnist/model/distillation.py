@@ -14,19 +14,23 @@ from mnist.base.files import sha256_of
 from mnist.checkpoints import course_pairs, reading
 from mnist.checkpoints.records import PARAMETERS, Checkpoint
 from mnist.config import Config
+from mnist.config.classes import Classes
 from mnist.fluid.door import fluid, to_variable
 from mnist.model import losses
 from mnist.model.opening import find_checkpoint, open_checkpoint
 from mnist.model.restore import load_model
 
 
-def digests(config: Config) -> List[str]:
+def digests(config: Config, classes: Classes) -> List[str]:
     """The SHA-256 of each teacher's file of parameters; InputError for one that cannot be used."""
     try:
         sources = [open_checkpoint(name) for name in config.train.teachers]
     except InputError as error:
         raise InputError(f"train.teachers: {error}") from error
     for source in sources:
+        if tuple(source.classes) != tuple(classes):
+            names = ", ".join(source.classes)
+            raise InputError(f"train.teachers: {source.named} tells apart other classes: {names}")
         if source.path.resolve().parent == Path(config.checkpoint.dir).resolve():
             raise InputError(
                 f"train.teachers: {source.named} is in checkpoint.dir, where this run's own"

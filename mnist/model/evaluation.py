@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from mnist.base.arrays import Array
+from mnist.config.classes import DIGITS, Classes, answers, noun
 from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Split
-from mnist.data.digits import CLASSES
 from mnist.fluid.feeding import Batches, feed
 from mnist.fluid.processes import ALONE, Group
 from mnist.model import calibration, losses
@@ -25,14 +25,16 @@ EVALUATION_BATCH_OF_KERNELS = 500
 class Evaluation:
     """A model's results on every sample of a split, in the split's order.
 
-    ``labels`` and ``digits`` are int64 ``[N]``, ``probabilities`` float64 ``[N,10]``;
-    ``loss`` is the mean over samples, of the loss the model was trained with.
+    ``labels`` and ``digits`` are int64 ``[N]``, ``probabilities`` float64 ``[N,C]``;
+    ``loss`` is the mean over samples, of the loss the model was trained with; ``classes`` are the
+    names of the labels.
     """
 
     loss: float
     labels: Array
     digits: Array
     probabilities: Array
+    classes: Classes = DIGITS
 
     @property
     def count(self) -> int:
@@ -61,8 +63,8 @@ class Evaluation:
 
     @property
     def confusion(self) -> Array:
-        """int64 ``[10,10]``: row = true digit, column = predicted digit."""
-        matrix = np.zeros((CLASSES, CLASSES), np.int64)
+        """int64 ``[C,C]``: row = true class, column = predicted class."""
+        matrix = np.zeros((len(self.classes), len(self.classes)), np.int64)
         np.add.at(matrix, (self.labels, self.digits), 1)
         return matrix
 
@@ -73,17 +75,20 @@ class Evaluation:
         return calibration.fit_temperature(self.probabilities, self.labels)
 
     def per_class(self) -> List[Dict[str, Any]]:
-        """Digit, support, precision, recall and F1; None where a figure has no meaning."""
-        matrix = self.confusion
-        return [_class_row(matrix, digit) for digit in range(CLASSES)]
+        """Name, support, precision, recall and F1; None where a figure has no meaning.
+
+        A digit's name is the number, under ``digit``; that of another class stands under ``class``.
+        """
+        matrix, kind = self.confusion, noun(self.classes)
+        names = enumerate(answers(self.classes))
+        return [{kind: name, **_class_row(matrix, label)} for label, name in names]
 
 
-def _class_row(matrix: Array, digit: int) -> Dict[str, Any]:
-    right = int(matrix[digit, digit])
-    support = int(matrix[digit].sum())
-    predicted = int(matrix[:, digit].sum())
+def _class_row(matrix: Array, label: int) -> Dict[str, Any]:
+    right = int(matrix[label, label])
+    support = int(matrix[label].sum())
+    predicted = int(matrix[:, label].sum())
     return {
-        "digit": digit,
         "support": support,
         "precision": right / predicted if predicted else None,
         "recall": right / support if support else None,
@@ -101,7 +106,8 @@ def evaluate(
     loss = model.config.loss
     batch_size = EVALUATION_BATCH if model.engine is None else EVALUATION_BATCH_OF_KERNELS
     share = Split(group.share_out(split.images), group.share_out(split.labels))
-    outputs: List[Array] = [np.zeros((0, losses.OUTPUTS[loss]), np.float32)]
+    width = losses.outputs_of(loss, len(model.classes))
+    outputs: List[Array] = [np.zeros((0, width), np.float32)]
     loss_sum = 0.0
     with evaluating(model), closing(feed(Batches(share, batch_size), loader, place)) as batches:
         for images, labels in batches:
@@ -114,4 +120,5 @@ def evaluate(
         labels=split.labels.astype(np.int64),
         digits=losses.digits(loss, everything),
         probabilities=losses.probabilities(loss, everything),
+        classes=model.classes,
     )

@@ -136,7 +136,7 @@ def place_of_row(model: Model, row: int) -> Optional[Tuple[int, int, int]]:
 def features(model: Model, images: Array) -> Optional[Array]:
     """What goes into the last ``Linear``, in evaluation mode: float32 ``[N,D]``.
 
-    ``images``: uint8 ``[N,28,28]``. None if the model has no such layer.
+    ``images``: uint8 ``[N,28,28]``. None if the model has no such layer, or does not use it so.
     """
     linears = [layer for layer in model.sublayers() if isinstance(layer, fluid.dygraph.Linear)]
     if not linears:
@@ -146,18 +146,20 @@ def features(model: Model, images: Array) -> Optional[Array]:
             _inputs_of(linears[-1], model, to_variable(as_model_input(images[start:][:_BATCH])))
             for start in range(0, len(images), _BATCH)
         ]
+    if any(part is None or len(part.shape) != 2 for part in parts):
+        return None
     return np.asarray(np.concatenate([part.numpy() for part in parts]))
 
 
 def _inputs_of(layer: Any, model: Model, images: Any) -> Any:
-    """Run the model and return what ``layer`` was given."""
+    """Run the model and return what ``layer`` was given; None if it was not called."""
     seen: List[Any] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
         model(images)
     finally:
         hook.remove()
-    return seen[-1]
+    return seen[-1] if seen else None
 
 
 def _first(model: Model, kind: Any) -> Any:

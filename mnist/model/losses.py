@@ -1,15 +1,23 @@
 """Losses, and what a model's outputs mean under each of them."""
 
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 import numpy as np
 
 from mnist.base.arrays import Array
+from mnist.base.errors import InputError
 from mnist.data.digits import CLASSES
 from mnist.fluid.door import fluid
 
-# How many outputs a model has for each loss.
-OUTPUTS: Dict[str, int] = {"softmax_cross_entropy": CLASSES, "square_error": 1}
+
+def outputs_of(loss: str, classes: int) -> int:
+    """How many outputs a model of so many classes has; InputError for a loss that has no sense.
+
+    A regression's one output is the digit itself.
+    """
+    if loss == "square_error" and classes != CLASSES:
+        raise InputError(f"model.loss: square_error is for ten digits, not for {classes} classes")
+    return 1 if loss == "square_error" else classes
 
 
 def compute(
@@ -17,17 +25,17 @@ def compute(
 ) -> Any:
     """The mean loss over a batch: a VarBase ``[1]``.
 
-    ``outputs`` are logits ``[B,10]`` for ``softmax_cross_entropy`` (softmax and logarithm
+    ``outputs`` are logits ``[B,C]`` for ``softmax_cross_entropy`` (softmax and logarithm
     in one numerically stable operator) or the guessed digit ``[B,1]`` for
     ``square_error``, the regression with which the course begins. ``labels``: int64
-    ``[B,1]``. ``smoothing`` is the part of the label's weight that all ten classes share
-    (Szegedy et al. 2016), for cross-entropy only. ``targets`` are probabilities ``[B,10]`` that
+    ``[B,1]``. ``smoothing`` is the part of the label's weight that all classes share
+    (Szegedy et al. 2016), for cross-entropy only. ``targets`` are probabilities ``[B,C]`` that
     are learnt instead of labels (Hinton et al. 2015), for cross-entropy only, too.
     """
     if targets is not None:
         each = fluid.layers.softmax_with_cross_entropy(outputs, targets, soft_label=True)
     elif loss == "softmax_cross_entropy" and smoothing:
-        certain = fluid.layers.one_hot(labels, CLASSES)
+        certain = fluid.layers.one_hot(labels, outputs.shape[1])
         weights = fluid.layers.label_smooth(certain, epsilon=smoothing)
         each = fluid.layers.softmax_with_cross_entropy(outputs, weights, soft_label=True)
     elif loss == "softmax_cross_entropy":
@@ -48,7 +56,7 @@ def digits(loss: str, outputs: Array) -> Array:
 
 
 def probabilities(loss: str, outputs: Array) -> Array:
-    """The probability of each digit: float64 ``[B,10]``, rows summing to one.
+    """The probability of each class: float64 ``[B,C]``, rows summing to one.
 
     Softmax of the logits. A regression has none of its own: square error is the likelihood
     of a normal distribution around the output, so that is taken, with variance 1/2.

@@ -1,17 +1,21 @@
-"""A trained model in use: images in, digits and probabilities out."""
+"""A trained model in use: images in, digits (or other classes) and probabilities out."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from mnist.base.arrays import Array
 from mnist.base.files import PathLike
+from mnist.config.classes import answers, are_digits
+from mnist.config.schema import LoaderConfig
+from mnist.data.dataset import Split
 from mnist.fluid import places
-from mnist.fluid.door import to_variable
+from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
 from mnist.model import calibration, losses
 from mnist.model.architectures import Model
+from mnist.model.evaluation import Evaluation, evaluate
 from mnist.model.opening import find_reader, open_checkpoint
 from mnist.model.restore import load_model
 from mnist.pictures import refusal
@@ -19,17 +23,22 @@ from mnist.pictures import refusal
 BATCH = 256
 
 
+# A digit, or the name of another class.
+Label = Union[int, str]
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The likeliest digit, and every digit with its probability, the likeliest first.
 
     ``doubt`` (0–1) is how much speaks against the picture being one digit, ``reason`` says in
-    words what it is if that is too much; the other fields then say which digit it would be.
+    words what it is if that is too much; the other fields then say which digit it would be. Of
+    other classes ``label`` is the name, and nothing is doubted.
     """
 
-    digit: int
+    label: Label
     confidence: float
-    ranking: List[Tuple[int, float]]
+    ranking: List[Tuple[Label, float]]
     doubt: float = 0.0
     reason: str = ""
 
@@ -37,15 +46,20 @@ class Prediction:
     def is_digit(self) -> bool:
         return not self.reason
 
+    @property
+    def digit(self) -> int:
+        """The label, for whoever reads digits."""
+        return int(self.label)
+
 
 def probabilities(model: Model, images: Array) -> Array:
-    """uint8 ``[N,28,28]`` → float64 ``[N,10]``, at once; in ``guard`` and ``no_grad``."""
+    """uint8 ``[N,28,28]`` → float64 ``[N,C]``, at once; in ``guard`` and ``no_grad``."""
     outputs = model(to_variable(as_model_input(images))).numpy()
     return losses.probabilities(model.config.loss, outputs)
 
 
 class Predictor:
-    """Predicts digits with the model of a checkpoint, on the CPU.
+    """Predicts with the model of a checkpoint, on the CPU; ``classes`` are what it tells apart.
 
     Probabilities are at the temperature that was fitted when the checkpoint was trained; a
     checkpoint without one (the course's own, a regression) keeps the model's. ``model`` is the
@@ -56,24 +70,36 @@ class Predictor:
         self, name: Optional[PathLike], assume: Sequence[str] = (), doubt: float = 0.5
     ) -> None:
         self.source = open_checkpoint(find_reader(name), assume)
+        self.classes = self.source.classes
         self.temperature = calibration.temperature_of(self.source) or 1.0
         self._most_doubt = doubt
         with places.inference():
             self.model = load_model(self.source)
 
     def probabilities(self, images: Array) -> Array:
-        """uint8 ``[N,28,28]``, light ink on black → float64 ``[N,10]``."""
+        """uint8 ``[N,28,28]``, light ink on black → float64 ``[N,C]``."""
         batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
         with places.inference():
-            rows = [np.zeros((0, 10)), *(probabilities(self.model, batch) for batch in batches)]
-        return calibration.at(np.concatenate(rows), self.temperature)
+            rows = [probabilities(self.model, batch) for batch in batches]
+        none = np.zeros((0, len(self.classes)))
+        return calibration.at(np.concatenate([none, *rows]), self.temperature)
+
+    def evaluate(self, split: Split) -> Evaluation:
+        """How good it is on a split; its loss and probabilities are the model's own."""
+        place = fluid.CPUPlace()
+        with fluid.dygraph.guard(place):
+            return evaluate(self.model, split, place, LoaderConfig())
 
     def predict(self, images: Array) -> List[Prediction]:
         """uint8 ``[N,28,28]``, light ink on black → a Prediction each."""
         probabilities = self.probabilities(images)
         order = np.argsort(-probabilities, axis=1, kind="stable")
         ranked = np.take_along_axis(probabilities, order, axis=1)
-        rankings = [list(zip(*row)) for row in zip(order.tolist(), ranked.tolist())]
+        names = answers(self.classes)
+        labels = ([names[label] for label in row] for row in order.tolist())
+        rankings = [list(zip(*row)) for row in zip(labels, ranked.tolist())]
+        if not are_digits(self.classes):
+            return [Prediction(*ranking[0], ranking) for ranking in rankings]
         confidences = probabilities.max(axis=1, initial=0)
         beyond, reasons = refusal.shared().judge(images, confidences)
         # What the model itself hardly believes is doubted, whatever it looks like.

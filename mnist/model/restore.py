@@ -23,7 +23,7 @@ def load_model(source: Checkpoint, device: DeviceConfig = _DEVICE) -> Model:
     Must run inside ``fluid.dygraph.guard``.
     """
     with fluid.unique_name.guard():
-        model = architectures.build(_model_config(source), seed=0)
+        model = architectures.build(_model_config(source), 0, source.classes)
     parameters(model, source)
     place = fluid.framework._current_expected_place()
     model.engine = choose_engine(device, place, model.convolutions_and_norms())

@@ -15,6 +15,7 @@ from mnist.base import command
 @command.path_argument("paths", nargs=-1, required=True, metavar="IMAGE|FOLDER|PATTERN|-…")
 @command.checkpoint_option
 @command.assume_option
+@command.model_option
 @click.option("--recursive", is_flag=True, help="Look into the folders of a folder, too.")
 @command.doubt_option
 @click.option(

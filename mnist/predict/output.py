@@ -19,7 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mnist.base.console import make_console, make_progress, percent
 from mnist.base.errors import InputError, one_line
-from mnist.pictures import annotation, files
+from mnist.base.files import find_input
+from mnist.checkpoints.reading import classes_of
+from mnist.config.classes import Classes, are_digits, noun
+from mnist.pictures import annotation, files, plain
 from mnist.pictures.files import Read, Source
 from mnist.pictures.normalize import NotOneDigit
 
@@ -46,14 +49,19 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
     """Predict every picture and return the exit code: 2 if any could not be read."""
     names = files.find(paths, options.recursive)
     targets = _targets(names, options) if options.many else {}
-    with files.reading(names, partial(read, options.many)) as results:
+    classes = classes_of(options.checkpoint, find_input("checkpoints"))
+    digits = are_digits(classes)
+    if options.many and not digits:
+        raise InputError(f"--many finds digits; the model tells apart {', '.join(classes)}")
+    with files.reading(names, partial(read, options.many) if digits else plain.read) as results:
         from mnist.model.predictor import Predictor
         from mnist.pictures import reading
 
         model = Predictor(options.checkpoint, options.assume, options.doubt)
         # What is missing is said once, and not of every picture.
-        reading.reader()
-        writer = _WRITERS[options.format](options)
+        if digits:
+            reading.reader()
+        writer = _WRITERS[options.format](options, model.classes)
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
         takes_time = len(names) >= LONG
         with make_progress(make_console(stderr=True), *columns, wanted=takes_time) as bar:
@@ -120,13 +128,13 @@ Pairs = List[Tuple[Any, Any]]
 
 
 class _Text:
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, classes: Classes) -> None:
         self._top = options.top
 
     def one(self, name: str, prediction: Any) -> None:
         ranked = "  ".join(f"{d}: {percent(p, 1)}" for d, p in prediction.ranking[: self._top])
         doubt = "" if prediction.is_digit else f"  {prediction.reason}?"
-        print(one_line(f"{name}: {prediction.digit}  ({ranked}){doubt}"))
+        print(one_line(f"{name}: {prediction.label}  ({ranked}){doubt}"))
 
     def many(self, name: str, pairs: Pairs, target: Path) -> None:
         for number, text, predictions in _lines(pairs):
@@ -141,8 +149,9 @@ class _Text:
 
 
 class _Json:
-    def __init__(self, options: Options) -> None:
-        self._top = options.top
+    def __init__(self, options: Options, classes: Classes) -> None:
+        self._top = min(options.top, len(classes))
+        self._kind = noun(classes)
 
     def one(self, name: str, prediction: Any) -> None:
         self._show(path=name, **self._values(prediction))
@@ -164,12 +173,15 @@ class _Json:
         ]
 
     def _values(self, prediction: Any) -> Dict[str, Any]:
-        return {
-            "digit": prediction.digit,
-            "confidence": round(prediction.confidence, 6),
+        told = {
             "is_digit": prediction.is_digit,
             "reason": prediction.reason,
             "doubt": round(prediction.doubt, 6),
+        }
+        return {
+            self._kind: prediction.label,
+            "confidence": round(prediction.confidence, 6),
+            **(told if self._kind == "digit" else {}),
             "top": [[digit, round(p, 6)] for digit, p in prediction.ranking[: self._top]],
         }
 
@@ -186,12 +198,14 @@ class _Json:
 class _Csv(_Json):
     """A row a picture, or with several digits on it a row a digit; the names of columns first."""
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
+    def __init__(self, options: Options, classes: Classes) -> None:
+        super().__init__(options, classes)
         place = ["line", "left", "top", "width", "height"] if options.many else []
-        found = ["digit", "confidence", "is_digit"]
-        others = [f"{what}_{i}" for i in range(2, self._top + 1) for what in found[:2]]
-        self._columns = ["path", *place, *found, *others, "reason", "doubt", "error"]
+        found = [self._kind, "confidence"]
+        others = [f"{what}_{i}" for i in range(2, self._top + 1) for what in found]
+        if are_digits(classes):
+            found, others = [*found, "is_digit"], [*others, "reason", "doubt"]
+        self._columns = ["path", *place, *found, *others, "error"]
         self._row(self._columns)
 
     def many(self, name: str, pairs: Pairs, target: Path) -> None:
@@ -200,8 +214,8 @@ class _Csv(_Json):
 
     def _show(self, **values: Any) -> None:
         ranking = values.pop("top", [])
-        for i, (digit, confidence) in enumerate(ranking, 1):
-            values.update({f"digit_{i}": digit, f"confidence_{i}": confidence})
+        for i, (label, confidence) in enumerate(ranking, 1):
+            values.update({f"{self._kind}_{i}": label, f"confidence_{i}": confidence})
         values.update(zip(("left", "top", "width", "height"), values.get("box", ())))
         self._row([_cell(values.get(column, "")) for column in self._columns])
 

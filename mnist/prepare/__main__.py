@@ -1,9 +1,11 @@
-"""``python -m mnist.prepare``: make data/mnist.json.gz of the official MNIST files."""
+"""``python -m mnist.prepare``: make a data set, of the official MNIST files or your own."""
 
 from mnist.base import preflight
 
 preflight.check_or_exit()
 
+from functools import partial
+from pathlib import Path
 from typing import Optional, Tuple
 
 import click
@@ -13,10 +15,18 @@ from mnist.base import command, streams
 
 @command.verb("prepare", "prepare --source ~/Downloads --force")
 @command.path_option(
-    "--source", metavar="DIR",
-    help="Folder with the four IDX files, gzipped or not. Without it they are downloaded.",
+    "--source", metavar="DIR|FILE",
+    help="Folder with the four IDX files, gzipped or not; without it they are downloaded. Of other"
+    " classes: a folder of pictures per class, or a file in the course's format.",
 )  # fmt: skip
-@command.path_option("--output", metavar="FILE", default="data/mnist.json.gz", show_default=True)
+@command.path_option(
+    "--output", metavar="FILE",
+    help="[default: data/mnist.json.gz; of other classes data/DIR.json.gz]",
+)  # fmt: skip
+@click.option(
+    "--classes", metavar="A,B,…",
+    help="What the labels 0, 1, … are called [default: the folders' names, or what the file says].",
+)  # fmt: skip
 @click.option(
     "--pixels", type=click.Choice(["floats", "integers"]), default="floats", show_default=True,
     help="Write pixels as 0-1 floats, as the course does, or as 0-255 integers.",
@@ -28,9 +38,10 @@ from mnist.base import command, streams
     "(as the environment variable MNIST_MIRRORS does, with spaces between).",
 )  # fmt: skip
 def main(
-    source: Optional[str], output: str, pixels: str, force: bool, mirrors: Tuple[str, ...]
-) -> None:
-    """Make data/mnist.json.gz of the official MNIST files.
+    source: Optional[str], output: Optional[str], classes: Optional[str], pixels: str, force: bool,
+    mirrors: Tuple[str, ...],
+) -> None:  # fmt: skip
+    """Make data/mnist.json.gz of the official MNIST files, or a data set of your own pictures.
 
     The first 50,000 training images become the split "train", the other 10,000 "valid",
     and the 10,000 test images "eval".
@@ -39,7 +50,17 @@ def main(
     # Imported here to keep --help quick.
     from mnist.data import obtain
 
-    obtain.prepare(output, source, pixels, force, mirrors)
+    if source is not None:
+        from mnist.prepare import own
+
+    if source is not None and own.is_own(Path(source)):
+        target = Path(output or f"data/{Path(source).resolve().name.split('.')[0]}.json.gz")
+        read = partial(own.read, Path(source), classes and classes.split(","))
+        obtain.make(target, read, pixels, force)
+        return
+    if classes:
+        raise click.UsageError("--classes is for pictures or a file of your own (--source)")
+    obtain.prepare(output or f"data/{obtain.MADE}", source, pixels, force, mirrors)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from mnist.base import command, streams
 @command.path_argument("runs", nargs=-1, metavar="[RUN]…")
 @click.option("--compare", is_flag=True, help="Set several runs side by side: --compare RUN RUN…")
 @command.assume_option
+@command.model_option
 @command.split_option
 @command.data_option(default="each run")
 @command.path_option(

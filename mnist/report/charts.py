@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from mnist.base.console import percent
 from mnist.checkpoints.records import EpochRecord
+from mnist.config.classes import noun
 from mnist.report.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure
 from mnist.report.intervals import Reliability
 from mnist.report.measurement import ChangeResult, Entry, Measures
@@ -113,7 +114,7 @@ def _one_curve(points: Points, series: int, marker: str) -> Tuple[Figure, Any]:
 
 
 def reliability_diagram(measures: Measures) -> Drawn:
-    """Accuracy against confidence, and how many digits had which confidence."""
+    """Accuracy against confidence, and how many images had which confidence."""
     plain, tempered = measures.reliability, measures.tempered
     figure, (above, below) = new_figure(
         height=4.2, nrows=2, sharex=True, gridspec_kw={"height_ratios": [3, 1]}
@@ -132,11 +133,11 @@ def reliability_diagram(measures: Measures) -> Drawn:
     below.yaxis.set_major_locator(ticker.FixedLocator([0, 1, 100, 10_000, 1_000_000]))
     below.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
     below.yaxis.set_minor_locator(ticker.NullLocator())
-    below.set(xlabel="confidence, %", ylabel="digits")
+    below.set(xlabel="confidence, %", ylabel="images")
     label = f"Reliability diagram. Expected calibration error {percent(plain.ece)}"
     label += f", with temperature {percent(tempered.ece)}." if tempered else "."
     caption = (
-        "Above: accuracy of the digits that were named with a certain confidence, bars for the"
+        "Above: accuracy of the images that were named with a certain confidence, bars for the"
         " 95% interval. Below: how many there were, on a logarithmic scale."
     )
     return Drawn(inline_svg(figure, "reliability", label), caption)
@@ -199,16 +200,17 @@ def _against_seconds(entries: Sequence[Entry]) -> Drawn:
 
 
 def compared_recalls(entries: Sequence[Entry]) -> Drawn:
-    """Recall per digit of several runs, of which one at least was measured."""
+    """Recall per class of several runs, of which one at least was measured."""
     figure, axes = new_figure()
+    classes = entries[0].run.source.classes
     for entry, measures in _measured(entries):
-        rows = [row for row in measures.evaluation.per_class() if row["recall"] is not None]
-        style = {**SERIES[entry.place], "linestyle": ""}
-        digits = [row["digit"] for row in rows]
-        axes.plot(digits, [100 * row["recall"] for row in rows], label=entry.letter, **style)
-    axes.set(xlabel="digit", ylabel="recall, %", xticks=range(10))
+        recalls = enumerate(row["recall"] for row in measures.evaluation.per_class())
+        points = [(label, 100 * recall) for label, recall in recalls if recall is not None]
+        axes.plot(*zip(*points), label=entry.letter, **{**SERIES[entry.place], "linestyle": ""})
+    axes.set(xlabel=noun(classes), ylabel="recall, %")
+    axes.set_xticks(range(len(classes)), classes, rotation=90 * (max(map(len, classes)) > 2))
     legend_above(axes)
-    caption = "Recall per digit: how many of each were found."
+    caption = f"Recall per {noun(classes)}: how many of each were found."
     return Drawn(inline_svg(figure, "compared-recall", caption), caption)
 
 
@@ -223,7 +225,8 @@ def change(entries: Sequence[Entry], number: int) -> Drawn:
         name = entry.letter if several else "this model"
         axes.plot(found.change.strengths, percents, label=name, **SERIES[entry.place])
         label.append((f"{entry.letter}: " if several else "") + _say_change(found))
-    axes.axhline(10, color=LIGHT["muted"], linestyle=":", linewidth=1.2, label="guessing")
+    guessing = 100 / len(entries[0].run.source.classes)
+    axes.axhline(guessing, color=LIGHT["muted"], linestyle=":", linewidth=1.2, label="guessing")
     axes.set(xlabel=found.change.strength_name, ylabel="accuracy, %", ylim=(0, 103))
     legend_above(axes)
     name = f"compared-change-{number}" if several else f"change-{number}"

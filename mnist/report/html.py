@@ -23,6 +23,7 @@ from mnist import __version__
 from mnist.base.arrays import Array
 from mnist.base.console import percent
 from mnist.checkpoints.records import best_record
+from mnist.config.classes import Classes, are_digits, noun
 from mnist.fluid import environment
 from mnist.model.calibration import FEWEST
 from mnist.report import charts
@@ -48,6 +49,7 @@ def render(entry: Entry) -> str:
         entry=entry,
         run=run,
         measures=entry.measures,
+        **_words(run.source.classes),
         config=_by_section(run.config()),
         epochs=thin(run.history, _MAX_ROWS),
     )
@@ -61,12 +63,19 @@ def render_comparison(entries: Sequence[Entry]) -> str:
         entries=entries,
         measured=[entry for entry in entries if entry.measures],
         warnings_of_runs=[f"{e.letter}: {text}" for e in entries for text in e.warnings],
-        classes=[e.measures and e.measures.evaluation.per_class() for e in entries],
+        **_words(entries[0].run.source.classes),
+        rows=[e.measures and e.measures.evaluation.per_class() for e in entries],
         differences=_differences(entries),
         pairs=_pairs(entries),
         batches=BATCHES,
         changes=CHANGES,
     )
+
+
+def _words(classes: Classes) -> Dict[str, Any]:
+    """What the model tells apart, in words."""
+    things = "digits" if are_digits(classes) else "images"
+    return {"classes": classes, "kind": noun(classes), "things": things}
 
 
 def _page(template: str, **values: Any) -> str:

@@ -1,6 +1,5 @@
 """What a report measures anew: quality, confidence, changed digits, speed."""
 
-import os
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple
@@ -11,6 +10,7 @@ from mnist.base import seeding
 from mnist.base.arrays import Array
 from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Dataset, Split
+from mnist.fluid import environment
 from mnist.fluid.door import fluid
 from mnist.model import calibration
 from mnist.model.architectures import Model
@@ -108,10 +108,10 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
     split = data.split(split_name)
     with fluid.dygraph.guard(place), fluid.dygraph.no_grad():
         model = load_model(run.source)
-        say(f"measuring {run.name} on {split_name}: {len(split):,} digits")
+        say(f"measuring {run.name} on {split_name}: {len(split):,} images")
         result = evaluate(model, split, place, LoaderConfig())
         sample = sample_of(split)
-        say(f"measuring {run.name} on {len(sample):,} digits shifted, turned, scaled, with noise")
+        say(f"measuring {run.name} on {len(sample):,} images shifted, turned, scaled, with noise")
         changes = [_change(model, sample, change, place) for change in perturbations.CHANGES]
         say(f"measuring the speed of {run.name}")
         speeds = [_speed(model, split.images, batch) for batch in BATCHES]
@@ -132,7 +132,7 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
         sample=len(sample),
         changes=changes,
         speeds=speeds,
-        threads=os.environ.get("OMP_NUM_THREADS", "?"),
+        threads=environment.threads_now(),
     )
 
 

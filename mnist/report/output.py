@@ -34,6 +34,8 @@ def write(
     found = [past_run.read(name, assume) for name in runs or (None,)]
     if split not in SPLIT_NAMES:
         raise InputError(f"--split {split}: must be one of {', '.join(SPLIT_NAMES)}")
+    if len({tuple(run.source.classes) for run in found}) > 1:
+        raise InputError("--compare: the runs tell apart different classes")
     say = make_console().print
     entries = [_entry(place, run, split, data, say) for place, run in enumerate(found)]
     page = html.render_comparison(entries) if compare else html.render(entries[0])

@@ -19,6 +19,7 @@ from mnist.base import command, streams
 )  # fmt: skip
 @command.checkpoint_option
 @command.assume_option
+@command.model_option
 @command.doubt_option
 @click.option(
     "--max-mib", default=8, show_default=True, type=click.IntRange(1, 64),

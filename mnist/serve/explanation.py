@@ -5,7 +5,9 @@ from typing import Any, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from mnist.base.arrays import Array
+from mnist.base.errors import InputError
 from mnist.base.files import PathLike
+from mnist.config.classes import are_digits
 from mnist.fluid.door import fluid
 from mnist.model.architectures import Model
 from mnist.model.predictor import Prediction, Predictor
@@ -34,6 +36,9 @@ class ExplainingPredictor:
 
     def __init__(self, path: PathLike, assume: Sequence[str] = (), doubt: float = 0.5) -> None:
         self._predictor = Predictor(path, assume, doubt)
+        if not are_digits(self._predictor.classes):
+            names = ", ".join(self._predictor.classes)
+            raise InputError(f"{path}: the page reads digits; this model tells apart {names}")
         self._first_maps = FirstMaps(self._predictor.model)
         self.model_name = self._predictor.model.config.name
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from mnist.base.arrays import Array
+from mnist.config.classes import DIGITS, Classes
 
 Colour = Tuple[int, ...]
 
@@ -51,8 +52,8 @@ def tiles(
 def mistakes(images: Array, labels: Array, guesses: Array, confidences: Array) -> Array:
     """Wrongly read digits, each with what it is, what it was read as, and how surely.
 
-    ``images``: uint8 ``[N,28,28]``; ``labels`` and ``guesses``: int64 ``[N]``;
-    ``confidences``: float ``[N]`` in 0–1, of which those of 0.9 and more stand out.
+    ``images``: uint8 ``[N,28,28]``; ``labels`` and ``guesses``: ``[N]``, as they are
+    written; ``confidences``: float ``[N]`` in 0–1, of which those of 0.9 and more stand out.
     """
     captions = [
         f"{label} as {guess} {100 * confidence:.0f}%"
@@ -65,8 +66,14 @@ def mistakes(images: Array, labels: Array, guesses: Array, confidences: Array) -
     return picture
 
 
-def confusion(matrix: Array) -> Array:
-    """A table of int counts ``[C,C]``: row = label, column = guess.
+def short(classes: Classes) -> Classes:
+    """The names of classes as OpenCV can write them in little room, or else their numbers."""
+    names = enumerate(classes)
+    return [name if name.isascii() and len(name) < 4 else str(label) for label, name in names]
+
+
+def confusion(matrix: Array, names: Classes = DIGITS) -> Array:
+    """A table of int counts ``[C,C]``: row = label, column = guess, under their short ``names``.
 
     What is right is blue by the share of its row; mistakes are red by their own largest
     count, or else a good model's would all look like nothing.
@@ -81,8 +88,8 @@ def confusion(matrix: Array) -> Array:
     totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     strengths = np.where(is_right, matrix / totals, np.sqrt(matrix / worst))
     for row in range(classes):
-        _write(canvas, str(row), (_MARGIN // 2, _centre(row)), _INK, 0.45)
-        _write(canvas, str(row), (_centre(row), _MARGIN - 14), _INK, 0.45)
+        _write(canvas, names[row], (_MARGIN // 2, _centre(row)), _INK, 0.45)
+        _write(canvas, names[row], (_centre(row), _MARGIN - 14), _INK, 0.45)
         for column in range(classes):
             _cell(canvas, row, column, int(matrix[row, column]), 0.8 * strengths[row, column])
     # Fewer shades at the edges of the figures, and a third less to pack and to write.

@@ -53,6 +53,8 @@ def columns() -> Dict[str, Column]:
 
 
 def _counts(key: str) -> bool:
+    if key.startswith("model.options"):  # They have no columns that all runs could share.
+        return False
     free = any(key == name or key.startswith(name + ".") for name in configs.FREE_ON_RESUME)
     compared = key.partition(".")[0] in _SECTIONS and not free
     return compared or key in ("data.path", "train.teachers")

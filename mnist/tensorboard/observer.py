@@ -4,6 +4,7 @@ The trainer says where it is (begin, a step, valid, the end), and what is due by
 cadences is drawn. Nothing here changes a number of the training.
 """
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, Optional
@@ -14,8 +15,8 @@ from mnist.base import notes
 from mnist.base.arrays import Array, Arrays
 from mnist.checkpoints.records import RunState
 from mnist.config import Config
+from mnist.config.classes import noun
 from mnist.data.dataset import Dataset, Split
-from mnist.fluid.door import fluid
 from mnist.model import inside
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation
@@ -31,9 +32,6 @@ _CHARTS = {
     "train and valid": {
         "loss": ["Multiline", ["train/loss", "valid/loss"]],
         "accuracy": ["Multiline", ["train/accuracy", "valid/accuracy"]],
-    },
-    "valid, digit by digit": {
-        "accuracy": ["Multiline", [f"valid_accuracy_of_digit/{digit}" for digit in range(10)]]
     },
 }
 
@@ -51,7 +49,11 @@ class Observer:
 
     def begin(self) -> None:
         """Before the first step: hyperparameters, graph, charts, the parameters as drawn."""
-        self.tracker.charts(_CHARTS)
+        kind, classes = noun(self.data.classes), self.data.classes
+        # TensorBoard takes the names of curves for patterns.
+        each = [f"valid_accuracy_of_{kind}/{re.escape(name)}" for name in classes]
+        chart = {"accuracy": ["Multiline", each]}
+        self.tracker.charts({**_CHARTS, f"valid, {kind} by {kind}": chart})
         if self.config.log.hparams:
             self.tracker.hyperparameters(hparams.values(self.config))
         if self.config.log.graph:
@@ -79,7 +81,7 @@ class Observer:
     def after_valid(self, result: Evaluation) -> None:
         """After an epoch's evaluation; ``state`` counts the epoch as finished."""
         epoch, step = self.state.epoch, self.state.step
-        self.tracker.scalars(_accuracy_by_digit(result), step)
+        self.tracker.scalars(_accuracy_by_class(result), step)
         if _due(epoch, self.config.log.pictures_every_epochs):
             self._draw_answers("valid", result, self.data.valid, step)
 
@@ -101,13 +103,15 @@ class Observer:
     def _draw_graph(self) -> None:
         try:
             self.tracker.graph(inside.trace(self.model))
-        except fluid.core.EnforceNotMet:
-            notes.warn("Paddle cannot trace this model: no graph is drawn (log.graph)")
+        except Exception as error:  # A model of the user's may do anything.
+            reason = f"({type(error).__name__})"
+            notes.warn(f"Paddle cannot trace this model {reason}: no graph is drawn (log.graph)")
 
     def _draw_inputs(self, images: Array, labels: Array, step: int) -> None:
         """The first images of a batch, just as they go into the model, and their labels."""
         shown = np.rint(255 * np.clip(images[:_INPUTS, 0], 0, 1)).astype(np.uint8)
-        captions = [str(label) for label in labels[:_INPUTS, 0]]
+        names = drawing.short(self.data.classes)
+        captions = [names[label] for label in labels[:_INPUTS, 0]]
         self.tracker.image("train/inputs", drawing.tiles(shown, captions, _INPUT_COLUMNS, 2), step)
 
     def _draw_norms(self, before: Arrays, step: int) -> None:
@@ -139,22 +143,24 @@ class Observer:
                 self.tracker.image("train/first_layer", drawing.filters(filters[:_FILTERS]), step)
 
     def _draw_answers(self, split: str, result: Evaluation, data: Split, step: int) -> None:
-        self.tracker.image(f"{split}/confusion_matrix", drawing.confusion(result.confusion), step)
+        picture = drawing.confusion(result.confusion, drawing.short(result.classes))
+        self.tracker.image(f"{split}/confusion_matrix", picture, step)
         self._draw_mistakes(split, result, data, step)
         self._draw_precision_recall(split, result, step)
 
     def _draw_mistakes(self, split: str, result: Evaluation, data: Split, step: int) -> None:
         """The wrong answers that the model was surest of."""
         worst = result.worst_mistakes(_MISTAKES)
-        answers = (result.labels, result.digits, result.confidences)
+        names = np.array(drawing.short(result.classes))
+        answers = (names[result.labels], names[result.digits], result.confidences)
         picture = drawing.mistakes(data.images[worst], *(column[worst] for column in answers))
         self.tracker.image(f"{split}/worst_mistakes", picture, step)
 
     def _draw_precision_recall(self, split: str, result: Evaluation, step: int) -> None:
         scores = np.nan_to_num(result.probabilities)
-        for digit in range(10):
-            name = f"{split}_precision_recall/{digit}"
-            self.tracker.precision_recall(name, result.labels == digit, scores[:, digit], step)
+        for label, name in enumerate(result.classes):
+            curve = f"{split}_precision_recall/{name}"
+            self.tracker.precision_recall(curve, result.labels == label, scores[:, label], step)
 
     def _draw_vectors(self, result: Evaluation, points: int) -> None:
         digits = projector.digit_vectors(self.model, self.data.eval, result, points)
@@ -180,9 +186,10 @@ def _norm(numbers: Any) -> float:
     return float(np.linalg.norm(numbers))
 
 
-def _accuracy_by_digit(result: Evaluation) -> Dict[str, float]:
+def _accuracy_by_class(result: Evaluation) -> Dict[str, float]:
+    kind = noun(result.classes)
     return {
-        f"valid_accuracy_of_digit/{row['digit']}": row["recall"]
+        f"valid_accuracy_of_{kind}/{row[kind]}": row["recall"]
         for row in result.per_class()
         if row["recall"] is not None
     }

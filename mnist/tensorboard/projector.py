@@ -15,6 +15,7 @@ import numpy as np
 from mnist.base.arrays import Array
 from mnist.base.errors import failing_as
 from mnist.base.files import atomic_write
+from mnist.config.classes import answers, noun
 from mnist.data.dataset import Split
 from mnist.model import inside
 from mnist.model.architectures import Model
@@ -100,7 +101,8 @@ def digit_vectors(
     vectors = inside.features(model, split.images[chosen])
     if vectors is None:
         return None
-    labels, digits = result.labels[chosen], result.digits[chosen]
+    names = np.array(answers(result.classes))
+    labels, digits = names[result.labels[chosen]], names[result.digits[chosen]]
     columns = {
         # The projector labels points by the first column that is not all numbers.
         "reading": [f"{label}, read as {digit}" for label, digit in zip(labels, digits)],
@@ -109,7 +111,7 @@ def digit_vectors(
         "right": np.where(labels == digits, "yes", "no"),
         "confidence": np.round(result.confidences[chosen], 4),
     }
-    return VectorSet("eval_digits", vectors, columns, split.images[chosen])
+    return VectorSet(f"eval_{noun(result.classes)}s", vectors, columns, split.images[chosen])
 
 
 def table_vectors(model: Model) -> Optional[VectorSet]:

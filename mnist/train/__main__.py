@@ -4,11 +4,18 @@ from mnist.base import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import click
 
 from mnist.base import command, streams
+
+
+class _ModelName(click.Choice):
+    """One of the names, or that of a class in a file of the user's."""
+
+    def convert(self, value: Any, *context: Any) -> Any:
+        return value if ":" in value else super().convert(value, *context)
 
 
 @command.verb(
@@ -29,8 +36,8 @@ from mnist.base import command, streams
     help="Override any key of the config, e.g. --set optimizer.learning_rate=0.01. Repeatable.",
 )  # fmt: skip
 @click.option(
-    "--model", type=click.Choice(["fc", "lenet", "lenet5", "convnet", "embedding"]),
-    help="Short for --set model.name=…",
+    "--model", type=_ModelName(["fc", "lenet", "lenet5", "convnet", "embedding"]),
+    help="Short for --set model.name=…; or code of your own, like my_models:Wide.",
 )  # fmt: skip
 @click.option(
     "--optimizer", type=click.Choice(["sgd", "momentum", "adagrad", "adam"]),

@@ -33,7 +33,7 @@ class Learner:
         self.config, self.place, self.state, self.group = config, place, state, group
         self.steps_per_epoch = count_batches(samples, config.data.batch_size)
         total_steps = config.train.epochs * self.steps_per_epoch
-        self.model = architectures.build(config.model, config.train.seed)
+        self.model = architectures.build(config.model, config.train.seed, state.classes)
         self.model.engine = engine.choose(config.device, place, self.model.convolutions_and_norms())
         self.teachers = Teachers(config)
         models = [self.model, *self.teachers.models]

@@ -41,11 +41,13 @@ def train(
     fallback: Optional[str] = None,
     resume: Optional[Resumption] = None,
     group: Group = ALONE,
+    exits: bool = True,
 ) -> Dict[str, Any]:
     """Train as ``config`` says, evaluate the best model on eval, return ``result.json``'s content.
 
     ``fallback`` says why ``data`` is not the data set that the config names first; ``group``
-    are the processes that train together, each of which calls this.
+    are the processes that train together, each of which calls this; ``exits`` is whether a second
+    signal ends the process (see ``StopRequest``).
     Raises InputError before anything is written if the run cannot be what was asked for,
     Failure if it breaks, Interrupted (after saving) if a signal stopped it.
     """
@@ -66,11 +68,15 @@ def train(
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
-        return _train(learner, data, resume, stack)
+        return _train(learner, data, resume, StopRequest(group.is_main, exits), stack)
 
 
 def _train(
-    learner: Learner, data: Dataset, resume: Optional[Resumption], stack: ExitStack
+    learner: Learner,
+    data: Dataset,
+    resume: Optional[Resumption],
+    stop: StopRequest,
+    stack: ExitStack,
 ) -> Dict[str, Any]:
     """Open what is written, which is the main process's alone, and run the loop to its end."""
     config, group = learner.config, learner.group
@@ -88,7 +94,7 @@ def _train(
     saver = Saving(learner, store)
     if source:
         saver.point_at_best()
-    stop = stack.enter_context(StopRequest(group.is_main))
+    stack.enter_context(stop)
     telling = stack.enter_context(Telling(learner, data, tracker))
     telling.introduce(notes, source)
     loop = Loop(learner, data, stop, saver, telling)
@@ -115,21 +121,20 @@ class Loop:
         self._stop, self._saving, self._telling = stop, saving, telling
         # The signal that all processes have agreed to stop for; 0 for none.
         self._stop_signal = 0
+        # When the epoch under way would have begun, had it gone on without a break.
+        self._started = 0.0
 
     def run(self) -> None:
         """Train epoch after epoch, each evaluated on valid and saved."""
         state, learner = self.state, self.learner
         while state.epoch < self.config.train.epochs and not self._out_of_patience():
-            started = time.perf_counter() - state.epoch_seconds
             self._telling.begin_epoch()
             with closing(feed(self.batches(), self.config.data.loader, learner.place)) as batches:
                 for images, labels in batches:
-                    loss, accuracy = self.step(images, labels)
-                    state.epoch_seconds = time.perf_counter() - started
-                    self._telling.step(loss, accuracy)
+                    self._telling.step(*self.step(images, labels))
                     self._save_or_stop_inside_epoch()
             self._agree_and_stop_if_asked()
-            self._finish_epoch(started)
+            self.finish_epoch()
 
     def batches(self) -> TrainingBatches:
         """Those of the epoch under way that are still to come, for a model ready to be trained."""
@@ -137,6 +142,7 @@ class Loop:
         # may have left autograd switched off, and training then changes nothing, silently.
         self.learner.model.train()
         seed, state = self.config.train.seed, self.state
+        self._started = time.perf_counter() - state.epoch_seconds
         return TrainingBatches(
             self.data.train, self.config.data, seed, state.epoch, state.step_in_epoch, self.group
         )
@@ -165,6 +171,7 @@ class Loop:
         for parameter in learner.parameters:
             parameter.clear_gradient()
         learner.count_step(value, round(accuracy * samples), samples)
+        self.state.epoch_seconds = time.perf_counter() - self._started
         return value, accuracy
 
     def _exchange(self, loss: float, accuracy: float, weight: float) -> Tuple[float, float]:
@@ -202,7 +209,7 @@ class Loop:
         loader, learner = self.config.data.loader, self.learner
         return evaluate(learner.model, split, learner.place, loader, group=self.group)
 
-    def _finish_epoch(self, started: float) -> None:
+    def finish_epoch(self) -> Evaluation:
         """Evaluate on valid, record, save, and tell."""
         learner, state = self.learner, self.state
         if len(set(self.group.of_all(learner.digest()))) > 1:
@@ -220,7 +227,7 @@ class Loop:
             valid_loss=valid.loss,
             valid_accuracy=valid.accuracy,
             learning_rate=learner.last_rate(),
-            seconds=time.perf_counter() - started,
+            seconds=time.perf_counter() - self._started,
             images_per_second=state.samples / state.epoch_seconds,
         )
         if self.config.model.loss == "softmax_cross_entropy":
@@ -229,6 +236,7 @@ class Loop:
         self._telling.evaluated("valid", valid)
         self._saving.save_epoch()
         self._telling.epoch(record)
+        return valid
 
     def _out_of_patience(self) -> bool:
         """Whether valid's accuracy has not risen for ``early_stopping_patience`` epochs."""

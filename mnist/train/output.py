@@ -15,6 +15,7 @@ from mnist import config as configs
 from mnist.base.console import make_console, make_progress, make_table, percent, print_table
 from mnist.checkpoints.records import RESULT, Checkpoint, EpochRecord, RunState, best_record
 from mnist.checkpoints.store import CheckpointStore
+from mnist.config.classes import Classes, are_digits
 from mnist.data.dataset import Dataset
 from mnist.fluid import environment
 from mnist.kernels import engine
@@ -38,6 +39,10 @@ def open_curves(logs: Path, state: RunState, goes_on: bool, name: str) -> Tuple[
     elif writer.set_aside(logs, name):
         moved = [f"curves of an earlier run moved to a folder of their own in {logs}"]
     return Tracker(logs), moved
+
+
+def _of_classes(classes: Classes) -> str:
+    return "" if are_digits(classes) else f"; {len(classes)} classes: {', '.join(classes)}"
 
 
 class Telling:
@@ -81,7 +86,7 @@ class Telling:
         learner, data, state = self._learner, self._data, self._state
         self._print(
             f"data    {data.source}: {len(data.train):,} train, {len(data.valid):,} valid,"
-            f" {len(data.eval):,} eval"
+            f" {len(data.eval):,} eval{_of_classes(data.classes)}"
         )
         computing = engine.describe(learner.model.engine, self._config.device)
         about = [state.device, computing, learner.group.describe(), environment.describe()]
@@ -133,7 +138,7 @@ class Telling:
         """One more batch is trained."""
         state, every = self._state, self._config.log.every_steps
         speed = state.samples / state.epoch_seconds
-        if self._console.is_terminal and self._task is not None:
+        if not self._bar.disable and self._task is not None:
             self._bar.update(self._task, completed=state.step_in_epoch, loss=loss, speed=speed)
         elif state.step_in_epoch % every == 0:
             self._print(

@@ -2,16 +2,18 @@
 
 import platform
 from dataclasses import dataclass
-from typing import Any, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
 from mnist import __version__
 from mnist import config as configs
+from mnist.base import own_code
 from mnist.base.errors import InputError
 from mnist.checkpoints import conventions, records
 from mnist.checkpoints.records import Checkpoint, RunState
 from mnist.config import Config
+from mnist.config.classes import are_digits
 from mnist.data.dataset import Dataset
 from mnist.fluid import places
 from mnist.fluid.door import fluid, paddle
@@ -39,12 +41,14 @@ def initial_state(
         data_path=str(data.source),
         data_sha256=data.sha256,
         data_fallback=fallback,
-        teachers=distillation.digests(config),
+        classes=list(data.classes),
+        teachers=distillation.digests(config, data.classes),
         versions={
             "mnist": __version__,
             "paddle": paddle.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),
+            **_own_code(config.model.name),
         },
         device=places.describe_place(place),
         deterministic=_deterministic_note(place),
@@ -57,6 +61,12 @@ def initial_state(
     _check_same_run(saved, fresh, config, resume)
     # What was set above is of the process at hand, all else of the checkpoint.
     return saved.model_copy(update=fresh.model_dump(exclude_unset=True))
+
+
+def _own_code(model: str) -> Dict[str, str]:
+    """The version of a model that is the user's own: its file's SHA-256, if there is a file."""
+    digest = own_code.digest(model) if own_code.is_own(model) else ""
+    return {model: digest[:12]} if digest else {}
 
 
 def _deterministic_note(place: Any) -> str:
@@ -76,9 +86,10 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
         pairs.append(("data", was, now))
     if saved.teachers != fresh.teachers:
         pairs.append(("train.teachers", _shown(saved.teachers), _shown(fresh.teachers)))
-    for name in ("paddle", "numpy"):
-        if saved.versions.get(name) != fresh.versions[name]:
-            pairs.append((name, saved.versions.get(name), fresh.versions[name]))
+    for name in ("paddle", "numpy", config.model.name):
+        old, new = saved.versions.get(name), fresh.versions.get(name)
+        if old != new:
+            pairs.append((name, old, new))
     changed = [f"{key}: {old} in the checkpoint, {new} now" for key, old, new in pairs]
     architecture = [line for line in changed if line.startswith("model.")]
     if architecture:
@@ -86,6 +97,9 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
             f"{path}: the model is fixed by the checkpoint, but the config differs: "
             + "; ".join(architecture)
         )
+    if saved.classes != fresh.classes:
+        classes = (", ".join(each.classes) for each in (saved, fresh))
+        raise InputError("{}: its classes are {}, those of the data {}".format(path, *classes))
     if changed and not resume.allow_changes:
         raise InputError(
             f"{path}: going on would not be the same run: {'; '.join(changed)}"
@@ -122,6 +136,8 @@ def _after_course_pair(
 ) -> RunState:
     """Where a pair saved by the course's own code stands in our count of steps."""
     given = config.model.model_dump()
+    if not are_digits(data.classes):
+        raise InputError(f"{source.path}: a course pair reads digits; {data.source} holds none")
     free = conventions.usual_for(source.model)
     shapes = {key: value for key, value in source.model.items() if key not in free}
     if any(given.get(key) != value for key, value in shapes.items()):

@@ -4,10 +4,13 @@ The order matters: everything that can be refused is looked at before anything i
 and the environment is set between knowing the config and importing Paddle.
 """
 
+import os
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from mnist import config as configs
+from mnist.base import own_code
 from mnist.base.errors import InputError
+from mnist.base.files import PathLike, find_input
 from mnist.checkpoints import reading, records
 from mnist.checkpoints.records import Checkpoint
 from mnist.config import Config
@@ -25,7 +28,8 @@ def start(
     """
     with processes.join() as group:
         with processes.agreed(group):
-            config, source = _config_and_checkpoint(config_path, resume, overrides)
+            given = read_config(config_path, overrides) if config_path else None
+            config, source = with_checkpoint(given, resume, overrides)
             launching.check_workers(config.parallel.workers, group.size)
         if config.parallel.workers > group.size:
             launching.launch(config.parallel.workers)
@@ -53,18 +57,29 @@ def _train(
     return loop.train(config, data, fallback, resumption, group)
 
 
-def _config_and_checkpoint(
-    config_path: Optional[str], resume: Optional[str], overrides: Sequence[str]
+def with_checkpoint(
+    given: Optional[Config], resume: Optional[PathLike], overrides: Sequence[str] = ()
 ) -> Tuple[Config, Optional[Checkpoint]]:
-    if config_path is None and resume is not None:
-        return _from_checkpoint(resume, overrides)
-    given = configs.load(config_path, overrides) if config_path else configs.default(overrides)
+    """The config to train by, and the checkpoint to go on from, whose own it is if none is given.
+
+    With neither it is the defaults.
+    """
     if resume is None:
-        return given, None
+        return given or read_config(None, overrides), None
+    if given is None:
+        return _from_checkpoint(resume, overrides)
     return given, reading.load(reading.locate(resume, given.checkpoint.dir, prefer="latest"))
 
 
-def _from_checkpoint(resume: str, overrides: Sequence[str]) -> Tuple[Config, Checkpoint]:
+def read_config(path: Optional[PathLike], overrides: Sequence[str]) -> Config:
+    """A config, or the defaults, with overrides; its model may be a class in a file beside it."""
+    config = configs.load(path, overrides) if path else configs.default(overrides)
+    if own_code.is_own(config.model.name):
+        own_code.trust(config.model.name, find_input(path).parent if path else os.curdir)
+    return config
+
+
+def _from_checkpoint(resume: PathLike, overrides: Sequence[str]) -> Tuple[Config, Checkpoint]:
     """A checkpoint with its own config, to which the overrides apply."""
     # Of them only the folder matters before that config is known.
     folder = [o for o in overrides if o.partition("=")[0].strip() == "checkpoint.dir"]
@@ -73,4 +88,7 @@ def _from_checkpoint(resume: str, overrides: Sequence[str]) -> Tuple[Config, Che
     if source.state is None:
         raise InputError(f"{source.path}: has no config in it; name one with --config")
     state = str(source.path / records.STATE)
-    return configs.from_dict(source.state.config, state, overrides), source
+    config = configs.from_dict(source.state.config, state, overrides)
+    if f"model.name={config.model.name}" in overrides and own_code.is_own(config.model.name):
+        own_code.trust(config.model.name)  # The user has named it, too.
+    return config, source

@@ -1,7 +1,6 @@
 """The environment before Paddle's import: ours where the user has none."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -63,9 +62,25 @@ print(json.dumps(signal.getsignal(signal.SIGTERM) is signals._raise))
     assert in_fresh_process(script) is True
 
 
-def test_nothing_changes_once_paddle_is_there(monkeypatch):
-    import mnist.fluid.door  # noqa: F401
+FIRST_PADDLE = """
+import numpy, paddle
+from mnist.fluid import environment
+environment.prepare(2)
+import mnist.fluid.door
+from paddle import fluid
+import json
+flags = fluid.get_flags(["FLAGS_use_pinned_memory", "FLAGS_allocator_strategy"])
+print(json.dumps([environment.describe(), flags]))
+"""
 
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    environment.prepare(3)
-    assert "OMP_NUM_THREADS" not in os.environ
+
+def test_what_can_be_set_after_paddles_import_is_and_the_rest_is_told():
+    told, flags = in_fresh_process(FIRST_PADDLE)
+    assert told.startswith("2 thread(s); Paddle was imported first; set after that: threads=2, FL")
+    assert "too late for GLOG_minloglevel" in told
+    assert list(flags.values()) == [False, "auto_growth"]
+
+
+def test_the_users_threads_stay_when_paddle_was_first():
+    told, _ = in_fresh_process(FIRST_PADDLE, OMP_NUM_THREADS="3", FLAGS_use_pinned_memory="0")
+    assert told.startswith("3 thread(s)") and "FLAGS_use_pinned_memory" not in told

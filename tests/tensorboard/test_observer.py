@@ -14,6 +14,7 @@ from helpers import PROJECT, dygraph, environment, small
 from mnist import config as configs
 from mnist.base.errors import Interrupted
 from mnist.checkpoints.records import RunState
+from mnist.config.classes import DIGITS
 from mnist.config.schema import LogConfig
 from mnist.fluid.door import fluid, to_variable
 from mnist.model import architectures
@@ -243,7 +244,7 @@ class Recorder:
 def test_parameters_without_gradients_are_drawn_and_have_no_norms(tmp_path):
     class Normed(architectures.FullyConnected):
         def __init__(self, config, seed):
-            super().__init__(config, seed)
+            super().__init__(config, seed, DIGITS)
             self.norm = fluid.dygraph.BatchNorm(10)
 
         def forward(self, images):
