@@ -96,6 +96,7 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
     come again in the next one; ``label`` is what a screen reader says. What only a file of its own
     may have is left out: metadata, and a style sheet, which would hold for the whole page.
     """
+    name = re.sub(r"\W+", "-", name)
     buffer = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context({"svg.hashsalt": name}):

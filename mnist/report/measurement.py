@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -100,6 +100,11 @@ class Entry:
     def letter(self) -> str:
         """What the page calls it beside others: A, B, C…."""
         return chr(ord("A") + self.place)
+
+
+def measured(entries: Sequence[Entry]) -> List[Tuple[Entry, Measures]]:
+    """Those of the runs on a page that were measured."""
+    return [(entry, entry.measures) for entry in entries if entry.measures]
 
 
 def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]) -> Measures:
