@@ -41,6 +41,9 @@ SERIES: Tuple[Dict[str, str], ...] = tuple(
     for name, marker in _HUES
 )
 
+# How text shows the same: a sign and the CSS variable of its colour.
+MARKS = tuple(zip("●■▲◆○□△◇", [name for name, _ in _HUES] * 2))
+
 # Inches; narrow, so that the type stays readable where a phone shows a figure 360 pixels wide.
 _WIDTH = 4.8
 

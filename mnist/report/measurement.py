@@ -125,6 +125,10 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
     if temperature is not None:
         shown = replace(result, probabilities=calibration.at(result.probabilities, temperature))
         tempered = intervals.reliability(shown.probabilities, result.labels)
+    mistakes = [
+        Mistake(n, split.images[n], shown.labels[n], shown.digits[n], shown.confidences[n])
+        for n in shown.worst_mistakes(MISTAKES)
+    ]
     return Measures(
         split=split_name,
         data_path=str(data.source),
@@ -133,19 +137,12 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
         interval=intervals.wilson_interval(result.count - result.wrong, result.count),
         reliability=intervals.reliability(result.probabilities, result.labels),
         tempered=tempered,
-        mistakes=_worst_mistakes(shown, split),
+        mistakes=mistakes,
         sample=len(sample),
         changes=changes,
         speeds=speeds,
         threads=environment.threads_now(),
     )
-
-
-def _worst_mistakes(result: Evaluation, split: Split) -> List[Mistake]:
-    worst = result.worst_mistakes(MISTAKES)
-    columns = (result.labels, result.digits, result.confidences)
-    rows = zip(*(column[worst].tolist() for column in columns))
-    return [Mistake(int(n), split.images[n], *row) for n, row in zip(worst, rows)]
 
 
 def sample_of(split: Split, size: int = SAMPLE) -> Split:
