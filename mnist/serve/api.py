@@ -5,8 +5,9 @@ import time
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, Iterator, List, TypeVar
+from typing import Any, Awaitable, Dict, Iterator, List, TypeVar
 
 import swagger_ui_bundle  # type: ignore[import-untyped]
 from fastapi import FastAPI, Query, Request
@@ -21,7 +22,7 @@ import mnist
 from mnist.pictures.normalize import Grey
 from mnist.serve import requests
 from mnist.serve.batching import Batcher
-from mnist.serve.explanation import Answer, Question
+from mnist.serve.explanation import Answer
 from mnist.serve.middleware import HEADERS, Metrics, Middleware
 
 ASSETS = Path(__file__).parent / "web"
@@ -126,7 +127,7 @@ class Predictions:
     For the event loop only. ``under_way`` counts images that have a place and no answer yet.
     """
 
-    batcher: "Batcher[Question, Answer]"
+    batcher: "Batcher[Grey, Answer]"
     decoders: Executor
     limits: Limits
     under_way: int = 0
@@ -155,17 +156,15 @@ class Predictions:
         except (asyncio.TimeoutError, TimeoutError):
             raise HTTPException(status, f"{what} within {self.limits.timeout:g} s") from None
 
-    def _on_thread(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
-        return asyncio.get_running_loop().run_in_executor(self.decoders, function, *arguments)
-
-    async def _answer(self, body: requests.Body, explain: bool) -> List[Reading]:
+    async def _answer(self, body: Any, explain: bool) -> List[Reading]:
         deadline = time.monotonic() + self.limits.timeout
-        pictures = await self._on_thread(requests.pictures, body, self.limits.images)
+        on_thread = partial(asyncio.get_running_loop().run_in_executor, self.decoders)
+        pictures = await on_thread(requests.pictures, body, self.limits.images)
         with self._places(len(pictures) - 1):
             most = self.limits.max_pixels
-            images = await self._on_thread(requests.digits, pictures, most, deadline)
-            futures = [self.batcher.submit(Question(image, explain)) for image in images]
-            answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
+            images = await on_thread(requests.digits, pictures, most, deadline)
+            futures = map(asyncio.wrap_future, map(self.batcher.submit, images))
+            answers = await asyncio.gather(*futures)
         return [_reading(image, answer, explain) for image, answer in zip(images, answers)]
 
 
@@ -181,13 +180,12 @@ def _reading(image: Grey, answer: Answer, explain: bool) -> Reading:
     )
     if explain:
         reading["image"] = image.tolist()
-        maps = answer.feature_maps
-        reading["feature_maps"] = [] if maps is None else maps.tolist()
+        reading["feature_maps"] = answer.feature_maps()
     return reading
 
 
 def build(
-    batcher: "Batcher[Question, Answer]", decoders: Executor, model: str, limits: Limits,
+    batcher: "Batcher[Grey, Answer]", decoders: Executor, model: str, limits: Limits,
     metrics: Metrics,
 ) -> FastAPI:  # fmt: skip
     """The application. ``decoders`` does the work on pictures, ``batcher`` that of the model."""

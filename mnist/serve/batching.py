@@ -6,8 +6,8 @@ little longer than four single ones.
 
 import queue
 import threading
-import time
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Callable, Generic, List, Optional, Sequence, Tuple, TypeVar
 
 Item = TypeVar("Item")
@@ -18,18 +18,17 @@ Entry = Tuple[Item, "Future[Result]"]
 class Batcher(Generic[Item, Result]):
     """Hands what is submitted to ``work``, in order, several items at a time, on one thread.
 
-    A batch is closed when it has ``max_batch`` items or its first one has waited for
-    ``max_wait`` seconds. ``work`` returns one result an item; if it raises, every item of
-    the batch gets the exception. ``on_batch`` is told the size of each batch.
+    A batch is what waits when the one before is done, ``max_batch`` items at most. ``work``
+    returns one result an item; if it raises, every item of the batch gets the exception.
+    ``on_batch`` is told the size of each batch.
     """
 
     def __init__(
-        self, work: Callable[[List[Item]], Sequence[Result]], max_batch: int, max_wait: float,
+        self, work: Callable[[List[Item]], Sequence[Result]], max_batch: int,
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> None:  # fmt: skip
         self._work = work
         self._max_batch = max_batch
-        self._max_wait = max_wait
         self._on_batch = on_batch
         # None, the last entry, ends the thread.
         self._waiting: queue.SimpleQueue[Optional[Entry[Item, Result]]] = queue.SimpleQueue()
@@ -52,28 +51,18 @@ class Batcher(Generic[Item, Result]):
         self._thread.join()
 
     def _run(self) -> None:
-        last = False
-        while not last:
-            entries, last = self._next_entries()
+        entries: List[Optional[Entry[Item, Result]]] = []
+        while None not in entries:
+            entries = [self._waiting.get()]
+            with suppress(queue.Empty):
+                while entries[-1] is not None and len(entries) < self._max_batch:
+                    entries.append(self._waiting.get_nowait())
             # From here on a future can no longer be cancelled.
-            batch = [entry for entry in entries if entry[1].set_running_or_notify_cancel()]
+            batch = [
+                entry for entry in entries if entry and entry[1].set_running_or_notify_cancel()
+            ]
             if batch:
                 self._do(batch)
-
-    def _next_entries(self) -> "Tuple[List[Entry[Item, Result]], bool]":
-        """The next batch, and whether it is the last one."""
-        entry = self._waiting.get()
-        closing_time = time.monotonic() + self._max_wait
-        entries = []
-        while entry is not None:
-            entries.append(entry)
-            if len(entries) == self._max_batch:
-                return entries, False
-            try:
-                entry = self._waiting.get(timeout=max(0.0, closing_time - time.monotonic()))
-            except queue.Empty:
-                return entries, False
-        return entries, True
 
     def _do(self, batch: "List[Entry[Item, Result]]") -> None:
         self._on_batch(len(batch))

@@ -23,7 +23,6 @@ from mnist.serve.explanation import ExplainingPredictor
 from mnist.serve.middleware import Metrics
 
 MAX_BATCH = 64
-MAX_WAIT = 0.002
 
 # glibc's option M_MMAP_THRESHOLD, and what it is set to.
 M_MMAP_THRESHOLD = -3
@@ -43,10 +42,12 @@ def serve(
         model = ExplainingPredictor(path, assume, doubt)
         reading.reader()
         metrics = Metrics()
-        batcher = Batcher(model.answer, MAX_BATCH, MAX_WAIT, metrics.batches.observe)
+        batcher = Batcher(model.answer, MAX_BATCH, metrics.batches.observe)
         with ThreadPoolExecutor(processors.count(), thread_name_prefix="decoder") as decoders:
             app = api.build(batcher, decoders, model.model_name, limits, metrics)
-            greeting = f"{model.model_name} of {path} reads digits at {_url(listener)}"
+            host, port = listener.getsockname()[:2]
+            url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+            greeting = f"{model.model_name} of {path} reads digits at {url}"
             server = _Server(_config(app, limits), greeting)
             signals.listen(server.handle_exit)
             server.run([listener])
@@ -129,8 +130,3 @@ def listening_socket(host: str, port: int) -> socket.socket:
             " is no password and no encryption (the default, 127.0.0.1, is for this machine only)"
         )
     return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
