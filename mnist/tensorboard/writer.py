@@ -9,7 +9,7 @@ go straight into its file here, without its thread, and are purged.
 import os
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence
 
 import cv2
 import numpy as np
@@ -177,17 +177,13 @@ def purge_after(folder: Path, step: int, epoch_finished: bool) -> None:
     again = _OF_THE_END if epoch_finished else _OF_THE_END + _OF_VALID
     with failing_as(f"{folder}: curves cannot be gone on with"):
         for path in reader.event_files(folder):
-            _purge_file(path, step, again)
-
-
-def _purge_file(path: Path, step: int, again: Tuple[str, ...]) -> None:
-    with open_input(path) as file:
-        content = file.read()
-    kept = []
-    for record, event in reader.records(content):
-        repeated = any(value.tag.startswith(again) for value in event.summary.value)
-        if event.step < step or (event.step == step and not repeated):
-            kept.append(record)
-    if sum(map(len, kept)) < len(content):
-        with atomic_write(path) as target:
-            target.writelines(kept)
+            with open_input(path) as file:
+                content = file.read()
+            kept = []
+            for record, event in reader.records(content):
+                repeated = any(value.tag.startswith(again) for value in event.summary.value)
+                if event.step < step or (event.step == step and not repeated):
+                    kept.append(record)
+            if sum(map(len, kept)) < len(content):
+                with atomic_write(path) as target:
+                    target.writelines(kept)
