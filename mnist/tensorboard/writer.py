@@ -9,6 +9,7 @@ go straight into its file here, without its thread, and are purged.
 import os
 import time
 from pathlib import Path
+from textwrap import indent
 from typing import Any, Callable, Dict, List, Sequence
 
 import cv2
@@ -99,7 +100,10 @@ class Tracker:
 
     def hyperparameters(self, values: Dict[str, hparams.Value]) -> None:
         """Make the run a row of TensorBoard's table of runs, called as its curves are."""
-        columns = [HParam(key, _domain(column)) for key, column in hparams.columns().items()]
+        columns = [
+            HParam(key, Discrete([], column) if isinstance(column, type) else Discrete(column, str))
+            for key, column in hparams.columns().items()
+        ]
         metrics = [Metric(tag) for tag in hparams.METRICS]
         self._add(hparams_summary.hparams_config_pb(columns, metrics).value, 0)
         # Runs with one name for their group would be averaged; without, each is its own.
@@ -118,8 +122,7 @@ class Tracker:
 
     def text(self, name: str, content: str, step: int) -> None:
         """Add a text, shown as preformatted."""
-        indented = "\n".join("    " + line for line in content.splitlines())
-        self._add(summary.text(name, indented).value, step)
+        self._add(summary.text(name, indent(content, "    ")).value, step)
 
     def close(self) -> None:
         """Flush and close; every point is on disk afterwards."""
@@ -144,10 +147,6 @@ class Tracker:
             self._ended = True
             reason = getattr(error, "strerror", None) or error
             notes.warn(f"{self._folder}: curves are not written any more ({reason})")
-
-
-def _domain(column: hparams.Column) -> Any:
-    return Discrete([], column) if isinstance(column, type) else Discrete(column, str)
 
 
 def set_aside(folder: Path, name: str) -> bool:
