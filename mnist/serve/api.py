@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Awaitable, Dict, Iterator, List, TypeVar
 
 import swagger_ui_bundle  # type: ignore[import-untyped]
+import yaml
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -27,9 +28,8 @@ from mnist.serve.middleware import HEADERS, Metrics, Middleware
 
 ASSETS = Path(__file__).parent / "web"
 
-DESCRIPTION = """\
-Reads handwritten digits. Pictures may have any size, colour or polarity; they are brought into
-MNIST's form as `python -m mnist.predict` does it. Errors are JSON with one line, `error`."""
+DOCUMENTED = yaml.safe_load(Path(__file__).with_name("openapi.yaml").read_text("utf-8"))
+DOCUMENTED["body"]["content"][requests.JSON] = {"schema": requests.Pictures.model_json_schema()}
 
 EXPLAIN = "Add the 28×28 image and the first feature maps, 0–255."
 
@@ -88,36 +88,6 @@ class Readings(TypedDict):
 
     model: str
     predictions: List[Reading]
-
-
-REFUSALS: Dict[int, str] = {
-    400: "The body is empty, not JSON or multipart as announced, or a form of other than files",
-    408: "The body did not arrive in time",
-    413: "The body is too large, or has too many pictures, or one has too many pixels",
-    415: "The body is none of the types below",
-    422: "A picture cannot be read, or has no ink or several digits, or a field is wrong",
-    503: "Too much is under way; try again after Retry-After seconds",
-    504: "It took too long",
-}
-
-_BINARY_FILE = {"type": "string", "format": "binary"}
-BODY = {
-    "required": True,
-    "description": "One picture as it is, or several as files of a form, or JSON.",
-    "content": {
-        "image/png": {"schema": _BINARY_FILE},
-        "image/jpeg": {"schema": _BINARY_FILE},
-        requests.BINARY: {"schema": _BINARY_FILE},
-        requests.MULTIPART: {
-            "schema": {
-                "type": "object",
-                "properties": {"file": {"type": "array", "items": _BINARY_FILE, "minItems": 1}},
-                "required": ["file"],
-            }
-        },
-        requests.JSON: {"schema": requests.Pictures.model_json_schema()},
-    },
-}
 
 
 @dataclass
@@ -193,8 +163,8 @@ def build(
     metrics.waiting.set_function(lambda: len(batcher))
     metrics.under_way.set_function(lambda: predictions.under_way)
     app = FastAPI(
-        title="Handwritten digits", description=DESCRIPTION, version=mnist.__version__,
-        docs_url=None, redoc_url=None,
+        title="Handwritten digits", description=DOCUMENTED["description"],
+        version=mnist.__version__, docs_url=None, redoc_url=None,
     )  # fmt: skip
     # Swagger's pages of the bundle know OpenAPI 3.0.
     app.openapi_version = "3.0.3"
@@ -202,6 +172,8 @@ def build(
     app.add_exception_handler(HTTPException, _refusal)
     app.add_exception_handler(RequestValidationError, _wrong_parameter)
     _add_pages(app)
+
+    refusals: Dict[int, str] = DOCUMENTED["refusals"]
 
     @app.get("/healthz", summary="Whether the server is up")
     async def healthz() -> Health:
@@ -219,9 +191,9 @@ def build(
         "/predict", summary="Read the digits on pictures", response_model=None,
         responses={
             200: {"model": Readings},
-            **{code: {"model": Error, "description": why} for code, why in REFUSALS.items()},
+            **{code: {"model": Error, "description": why} for code, why in refusals.items()},
         },
-        openapi_extra={"requestBody": BODY},
+        openapi_extra={"requestBody": DOCUMENTED["body"]},
     )  # fmt: skip
     async def predict(
         request: Request, explain: bool = Query(False, description=EXPLAIN)

@@ -66,11 +66,7 @@ async def read(request: Request, max_bytes: int, max_images: int) -> Union[bytes
         raise HTTPException(
             415, f"content-type {kind[:80] or 'missing'}: send image/*, {MULTIPART} or {JSON}"
         )
-    too_large = HTTPException(413, f"the body is larger than {max_bytes >> 20} MiB")
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > max_bytes:
-        raise too_large
-    bounded = Request(request.scope, _bounded(request, max_bytes, too_large))
+    bounded = _bounded(request, max_bytes)
     if kind == MULTIPART:
         return await _read_files(bounded, max_images)
     body = await bounded.body()
@@ -79,16 +75,18 @@ async def read(request: Request, max_bytes: int, max_images: int) -> Union[bytes
     return body if kind == JSON else [body]
 
 
-def _bounded(request: Request, left: int, too_large: HTTPException) -> Any:
+def _bounded(request: Request, max_bytes: int) -> Request:
+    left = max_bytes
+
     async def receive() -> Message:
         nonlocal left
         message = await request.receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            raise too_large
+            raise HTTPException(413, f"the body is larger than {max_bytes >> 20} MiB")
         return message
 
-    return receive
+    return Request(request.scope, receive)
 
 
 async def _read_files(request: Request, max_images: int) -> List[bytes]:
