@@ -28,6 +28,7 @@ from mnist.fluid import environment
 from mnist.model.calibration import FEWEST
 from mnist.report import charts
 from mnist.report.figures import DARK, LIGHT, MARKS, css_variables
+from mnist.report.intervals import wilson_interval
 from mnist.report.measurement import BATCHES, Entry, measured
 from mnist.report.perturbations import CHANGES
 
@@ -75,6 +76,7 @@ def _page(template: str, entries: Sequence[Entry], **values: Any) -> str:
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         machine=f"{_processor()}, {platform.system()}, Python {platform.python_version()}",
         process=environment.describe(),
+        threads=environment.threads_now(),
         entries=entries,
         classes=classes,
         kind=noun(classes),
@@ -124,7 +126,7 @@ _TEMPLATES.filters.update(
 )  # fmt: skip
 _TEMPLATES.globals.update(
     version=__version__, charts=charts, best_record=best_record, marks=MARKS, fewest=FEWEST,
-    light=Markup(css_variables(LIGHT)), dark=Markup(css_variables(DARK)),
+    wilson=wilson_interval, light=Markup(css_variables(LIGHT)), dark=Markup(css_variables(DARK)),
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from mnist.base import seeding
 from mnist.base.arrays import Array
 from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Dataset, Split
-from mnist.fluid import environment
 from mnist.fluid.door import fluid
 from mnist.model import calibration
 from mnist.model.architectures import Model
@@ -28,16 +27,6 @@ SAMPLE = 2000
 BATCHES = (1, 256)
 _SECONDS_PER_SPEED = 1.5
 _MIN_CALLS = 5
-
-
-class Mistake(NamedTuple):
-    """A digit that was read wrongly: its number in its split, from 0, and its picture."""
-
-    number: int
-    image: Array
-    label: int
-    guess: int
-    confidence: float
 
 
 class ChangeResult(NamedTuple):
@@ -68,22 +57,22 @@ class Speed(NamedTuple):
 class Measures:
     """Everything measured on one split of a data set.
 
-    ``tempered`` is there if the checkpoint has a temperature; then the mistakes' confidences
-    are with it.
+    ``evaluation`` is of the model itself, ``shown`` at the checkpoint's temperature, if it has one;
+    ``tempered`` is that one's reliability. ``mistakes`` are the pictures of the worst, by their
+    number in the split, from 0.
     """
 
     split: str
     data_path: str
     data_sha256: str
     evaluation: Evaluation
-    interval: Tuple[float, float]
+    shown: Evaluation
     reliability: Reliability
     tempered: Optional[Reliability]
-    mistakes: List[Mistake]
+    mistakes: Dict[int, Array]
     sample: int
     changes: List[ChangeResult]
     speeds: List[Speed]
-    threads: str
 
 
 @dataclass(frozen=True)
@@ -125,23 +114,18 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
     if temperature is not None:
         shown = replace(result, probabilities=calibration.at(result.probabilities, temperature))
         tempered = intervals.reliability(shown.probabilities, result.labels)
-    mistakes = [
-        Mistake(n, split.images[n], shown.labels[n], shown.digits[n], shown.confidences[n])
-        for n in shown.worst_mistakes(MISTAKES)
-    ]
     return Measures(
         split=split_name,
         data_path=str(data.source),
         data_sha256=data.sha256,
         evaluation=result,
-        interval=intervals.wilson_interval(result.count - result.wrong, result.count),
+        shown=shown,
         reliability=intervals.reliability(result.probabilities, result.labels),
         tempered=tempered,
-        mistakes=mistakes,
+        mistakes={number: split.images[number] for number in shown.worst_mistakes(MISTAKES)},
         sample=len(sample),
         changes=changes,
         speeds=speeds,
-        threads=environment.threads_now(),
     )
 
 
