@@ -1,6 +1,8 @@
 """A prediction together with what the network saw: the maps of its first convolution."""
 
-from typing import Any, List, NamedTuple, Optional, Sequence
+from collections import deque
+from itertools import repeat
+from typing import Any, Deque, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -40,29 +42,20 @@ class ExplainingPredictor:
         if not are_digits(self._predictor.classes):
             names = ", ".join(self._predictor.classes)
             raise InputError(f"{path}: the page reads digits; this model tells apart {names}")
-        self._first_maps = FirstMaps(self._predictor.model)
+        self._first_maps = first_maps(self._predictor.model)
         self.model_name = self._predictor.model.config.name
 
     def answer(self, images: List[Grey]) -> List[Answer]:
         """One answer an image, uint8 ``[28,28]``; at least one and at most ``predictor.BATCH``."""
         predictions = self._predictor.predict(np.stack(images))
-        maps = self._first_maps.latest()
-        return [Answer(p, None if maps is None else maps[n]) for n, p in enumerate(predictions)]
+        maps = self._first_maps[0].numpy() if self._first_maps else repeat(None)
+        return list(map(Answer, predictions, maps))
 
 
-class FirstMaps:
-    """Keeps what comes out of a model's first convolution."""
-
-    def __init__(self, model: Model) -> None:
-        self._output: Any = None
-        for layer in model.sublayers():
-            if isinstance(layer, fluid.dygraph.Conv2D):
-                layer.register_forward_post_hook(self._keep)
-                return
-
-    def _keep(self, layer: Any, inputs: Any, output: Any) -> None:
-        self._output = output
-
-    def latest(self) -> Optional[Array]:
-        """The latest forward pass's maps, float32 ``[B,K,h,w]``; None without a convolution."""
-        return None if self._output is None else self._output.numpy()
+def first_maps(model: Model) -> Deque[Any]:
+    """What came out of a model's first convolution the last time; empty if it has none."""
+    latest: Deque[Any] = deque(maxlen=1)
+    layers = [layer for layer in model.sublayers() if isinstance(layer, fluid.dygraph.Conv2D)]
+    for layer in layers[:1]:
+        layer.register_forward_post_hook(lambda _layer, _inputs, output: latest.append(output))
+    return latest

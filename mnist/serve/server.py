@@ -48,7 +48,7 @@ def serve(
             host, port = listener.getsockname()[:2]
             url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
             greeting = f"{model.model_name} of {path} reads digits at {url}"
-            server = _Server(_config(app, limits), greeting)
+            server = _Server(app, limits.timeout, greeting)
             signals.listen(server.handle_exit)
             server.run([listener])
         batcher.close()
@@ -58,17 +58,6 @@ def serve(
             f" {server.server_state.total_requests} requests answered",
             server.stop_signal,
         )
-
-
-def _config(app: FastAPI, limits: api.Limits) -> uvicorn.Config:
-    most, backlog = bounds()
-    return uvicorn.Config(
-        app, http=protocol(limits.timeout, most), backlog=backlog,
-        ws="none", loop="asyncio", lifespan="off",
-        log_config=None, access_log=False, server_header=False,
-        # A request's body and its answer have their time, and then it is over.
-        timeout_graceful_shutdown=round(2 * limits.timeout) + 1,
-    )  # fmt: skip
 
 
 def _give_memory_back() -> None:
@@ -85,7 +74,15 @@ def _give_memory_back() -> None:
 class _Server(uvicorn.Server):
     """Says where it is, and stops as the other verbs do: a second signal exits at once."""
 
-    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+    def __init__(self, app: FastAPI, timeout: float, greeting: str) -> None:
+        most, backlog = bounds()
+        config = uvicorn.Config(
+            app, http=protocol(timeout, most), backlog=backlog,
+            ws="none", loop="asyncio", lifespan="off",
+            log_config=None, access_log=False, server_header=False,
+            # A request's body and its answer have their time, and then it is over.
+            timeout_graceful_shutdown=round(2 * timeout) + 1,
+        )  # fmt: skip
         super().__init__(config)
         self.stop_signal: Optional[int] = None
         self._greeting = greeting
