@@ -2,8 +2,8 @@
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from pydantic import BaseModel, ValidationError
@@ -89,30 +89,17 @@ def read(name: Optional[str], assume: Sequence[str] = ()) -> Run:
     if source.state is None:
         return Run(shown, source, [], {}, None)
     folder, own = source.path.resolve().parent, source.state.history
-    result, latest = _result_in(folder), _latest_history(folder)
-    # What lies beside the checkpoint may be another run's.
-    if result is not None and not (own and result.history[: len(own)] == own):
-        result = None
-    found = [own, latest if own and latest[: len(own)] == own else []]
-    longest = max([*found, result.history if result else []], key=len)
-    history = [record for record in longest if _is_usable(record)]
-    curves = _curves_of(source.state, history)
-    return Run(shown, source, history, curves, result.eval if result else None)
-
-
-def _latest_history(folder: Path) -> List[EpochRecord]:
-    try:
-        return reading.read_state(folder / "latest").history
-    except InputError:
-        return []
-
-
-def _result_in(folder: Path) -> Optional[_Result]:
-    try:
+    history, trained = own, None
+    # What lies beside the checkpoint may be another run's, or not be there yet.
+    with suppress(InputError):
+        latest = reading.read_state(folder / "latest").history
+        history = latest if own and latest[: len(own)] == own else own
+    with suppress(InputError, ValidationError):
         content = read_input(folder / records.RESULT, records.MAX_JSON_BYTES)
-        return _Result.model_validate_json(content)
-    except (InputError, ValidationError):
-        return None  # not there yet, or none of ours: the checkpoint has its own history
+        result = _Result.model_validate_json(content)
+        trained = result.eval if own and result.history[: len(own)] == own else None
+    usable = [record for record in history if _is_usable(record)]
+    return Run(shown, source, usable, _curves_of(source.state, usable), trained)
 
 
 def _is_usable(record: EpochRecord) -> bool:
