@@ -4,15 +4,12 @@ Paddle's models are not made for several threads at once, and a batch of 64 imag
 little longer than four single ones.
 """
 
-import queue
-import threading
-from concurrent.futures import Future
-from contextlib import suppress
-from typing import Callable, Generic, List, Optional, Sequence, Tuple, TypeVar
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Callable, Deque, Generic, List, Sequence, Tuple, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Entry = Tuple[Item, "Future[Result]"]
 
 
 class Batcher(Generic[Item, Result]):
@@ -30,41 +27,32 @@ class Batcher(Generic[Item, Result]):
         self._work = work
         self._max_batch = max_batch
         self._on_batch = on_batch
-        # None, the last entry, ends the thread.
-        self._waiting: queue.SimpleQueue[Optional[Entry[Item, Result]]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
-        self._thread.start()
+        self._waiting: Deque[Tuple[Item, Future[Result]]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batcher")
 
     def __len__(self) -> int:
         """How many items wait for their batch."""
-        return self._waiting.qsize()
+        return len(self._waiting)
 
     def submit(self, item: Item) -> "Future[Result]":
         """Queue an item. A future that is cancelled before its batch is left out of it."""
         future: Future[Result] = Future()
-        self._waiting.put((item, future))
+        self._waiting.append((item, future))
+        # Once for each item, so that none is forgotten; most find that a batch had theirs already.
+        self._thread.submit(self._do_next)
         return future
 
     def close(self) -> None:
         """Finish what was submitted, and end the thread."""
-        self._waiting.put(None)
-        self._thread.join()
+        self._thread.shutdown()
 
-    def _run(self) -> None:
-        entries: List[Optional[Entry[Item, Result]]] = []
-        while None not in entries:
-            entries = [self._waiting.get()]
-            with suppress(queue.Empty):
-                while entries[-1] is not None and len(entries) < self._max_batch:
-                    entries.append(self._waiting.get_nowait())
-            # From here on a future can no longer be cancelled.
-            batch = [
-                entry for entry in entries if entry and entry[1].set_running_or_notify_cancel()
-            ]
-            if batch:
-                self._do(batch)
-
-    def _do(self, batch: "List[Entry[Item, Result]]") -> None:
+    def _do_next(self) -> None:
+        count = min(len(self._waiting), self._max_batch)
+        entries = [self._waiting.popleft() for _ in range(count)]
+        # From here on a future can no longer be cancelled.
+        batch = [entry for entry in entries if entry[1].set_running_or_notify_cancel()]
+        if not batch:
+            return
         self._on_batch(len(batch))
         try:
             results = self._work([item for item, _ in batch])
