@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from mnist.base import notes, processors, signals
-from mnist.base.errors import Failure, InputError, Interrupted
+from mnist.base.errors import InputError, Interrupted, failing_as
 from mnist.model import opening
 from mnist.pictures import reading
 from mnist.serve import api
@@ -114,13 +114,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
+    with failing_as(f"--host {host} --port {port}: cannot be used; choose another --port"):
         listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise Failure(
-            f"--host {host} --port {port}: cannot be used ({error.strerror}); choose another --port"
-        ) from error
     if not ipaddress.ip_address(address[0]).is_loopback:
         notes.warn(
             f"--host {host}: whoever reaches this machine over a network can use the page; there"
