@@ -15,6 +15,7 @@ from mnist.model.calibration import BINS
 from mnist.report.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure
 from mnist.report.measurement import Entry, Measures, measured
 from mnist.report.past_run import Points, Run
+from mnist.report.perturbations import CHANGES
 
 Item = TypeVar("Item")
 
@@ -42,9 +43,8 @@ class Line(NamedTuple):
 
 def thin(items: Sequence[Item], limit: int = MAX_POINTS) -> List[Item]:
     """At most ``limit`` of the items, evenly spread, the first and the last among them."""
-    if len(items) <= limit:
-        return list(items)
-    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, limit).round().astype(int))]
+    places = np.linspace(0, len(items) - 1, min(len(items), limit))
+    return [items[i] for i in places.round().astype(int)]
 
 
 def training(run: Run) -> List[Drawn]:
@@ -192,16 +192,17 @@ def compared_recalls(entries: Sequence[Entry]) -> Drawn:
 def change(entries: Sequence[Entry], number: int) -> Drawn:
     """Accuracy against the strength of the change of that number; one run at least is measured."""
     figure, axes = new_figure(height=2.7)
+    changed = CHANGES[number]
     label = []
     for entry, measures in measured(entries):
-        found = measures.changes[number]
         name = entry.letter if len(entries) > 1 else "this model"
-        percents = [100 * accuracy for accuracy in found.accuracies]
-        axes.plot(found.change.strengths, percents, label=name, **SERIES[entry.place])
-        steps = (f"{percent(right, 1)} at {strength}" for strength, right, _ in found.steps())
-        label.append(f"{found.change.name}, accuracy of {name}: {', '.join(steps)}.")
+        steps = measures.changes[number]
+        percents = [100 * step.accuracy for step in steps]
+        axes.plot(changed.strengths, percents, label=name, **SERIES[entry.place])
+        said = (f"{percent(step.accuracy, 1)} at {step.strength}" for step in steps)
+        label.append(f"{changed.name}, accuracy of {name}: {', '.join(said)}.")
     dotted = {"linestyle": ":", "linewidth": 1.2, "color": LIGHT["muted"]}
     axes.axhline(100 / len(entries[0].run.source.classes), label="guessing", **dotted)
-    axes.set(xlabel=found.change.strength_name, ylabel="accuracy, %", ylim=(0, 103))
+    axes.set(xlabel=changed.strength_name, ylabel="accuracy, %", ylim=(0, 103))
     legend_above(axes)
     return Drawn(inline_svg(figure, f"change-{number}", " ".join(label)), "")

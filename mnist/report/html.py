@@ -66,7 +66,6 @@ def render_comparison(entries: Sequence[Entry]) -> str:
         differences=_differences(entries),
         pairs=_pairs(entries),
         batches=BATCHES,
-        changes=CHANGES,
     )
 
 
@@ -125,8 +124,9 @@ _TEMPLATES.filters.update(
     mistakes=_mistakes_in,
 )  # fmt: skip
 _TEMPLATES.globals.update(
-    version=__version__, charts=charts, best_record=best_record, marks=MARKS, fewest=FEWEST,
-    wilson=wilson_interval, light=Markup(css_variables(LIGHT)), dark=Markup(css_variables(DARK)),
+    version=__version__, charts=charts, changes=CHANGES, best_record=best_record, marks=MARKS,
+    fewest=FEWEST, wilson=wilson_interval,
+    light=Markup(css_variables(LIGHT)), dark=Markup(css_variables(DARK)),
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -29,19 +29,12 @@ _SECONDS_PER_SPEED = 1.5
 _MIN_CALLS = 5
 
 
-class ChangeResult(NamedTuple):
-    """Accuracy on the sample against the strength of one change.
+class Step(NamedTuple):
+    """A change at one strength: accuracy on the sample, and a digit of it, uint8 ``[28,28]``."""
 
-    ``example`` is one digit at each strength, uint8 ``[S,28,28]``.
-    """
-
-    change: Change
-    accuracies: List[float]
+    strength: str
+    accuracy: float
     example: Array
-
-    def steps(self) -> Iterator[Tuple[str, float, Array]]:
-        """The strength (for people), accuracy and example of each step."""
-        return zip(map(self.change.show, self.change.strengths), self.accuracies, self.example)
 
 
 class Speed(NamedTuple):
@@ -59,7 +52,7 @@ class Measures:
 
     ``evaluation`` is of the model itself, ``shown`` at the checkpoint's temperature, if it has one;
     ``tempered`` is that one's reliability. ``mistakes`` are the pictures of the worst, by their
-    number in the split, from 0.
+    number in the split, from 0. ``changes`` are those of ``CHANGES``, on ``sample`` digits.
     """
 
     split: str
@@ -71,7 +64,7 @@ class Measures:
     tempered: Optional[Reliability]
     mistakes: Dict[int, Array]
     sample: int
-    changes: List[ChangeResult]
+    changes: List[List[Step]]
     speeds: List[Speed]
 
 
@@ -109,11 +102,9 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
         changes = [_change(model, sample, change, place) for change in perturbations.CHANGES]
         say(f"measuring the speed of {run.name}")
         speeds = [_speed(model, split.images, batch) for batch in BATCHES]
-    shown, tempered = result, None
     temperature = calibration.temperature_of(run.source)
-    if temperature is not None:
-        shown = replace(result, probabilities=calibration.at(result.probabilities, temperature))
-        tempered = intervals.reliability(shown.probabilities, result.labels)
+    mended = calibration.at(result.probabilities, temperature or 1.0)
+    shown = replace(result, probabilities=mended)
     return Measures(
         split=split_name,
         data_path=str(data.source),
@@ -121,7 +112,7 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
         evaluation=result,
         shown=shown,
         reliability=intervals.reliability(result.probabilities, result.labels),
-        tempered=tempered,
+        tempered=intervals.reliability(mended, result.labels) if temperature else None,
         mistakes={number: split.images[number] for number in shown.worst_mistakes(MISTAKES)},
         sample=len(sample),
         changes=changes,
@@ -135,14 +126,13 @@ def sample_of(split: Split, size: int = SAMPLE) -> Split:
     return Split(split.images[chosen], split.labels[chosen])
 
 
-def _change(model: Model, sample: Split, change: Change, place: Any) -> ChangeResult:
-    accuracies, pictures = [], []
+def _change(model: Model, sample: Split, change: Change, place: Any) -> List[Step]:
+    steps = []
     for strength in change.strengths:
         changed = change.apply(sample.images, strength)
         found = evaluate(model, Split(changed, sample.labels), place, LoaderConfig())
-        accuracies.append(found.accuracy)
-        pictures.append(changed[0])
-    return ChangeResult(change, accuracies, np.stack(pictures))
+        steps.append(Step(change.show(strength), found.accuracy, changed[0]))
+    return steps
 
 
 def _speed(model: Model, images: Array, batch: int) -> Speed:

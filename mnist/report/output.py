@@ -10,7 +10,6 @@ from mnist.base.console import make_console
 from mnist.base.errors import InputError
 from mnist.base.files import atomic_write, open_input
 from mnist.data import obtain
-from mnist.data.digits import SPLIT_NAMES
 from mnist.report import html, measurement, past_run
 from mnist.report.figures import SERIES
 from mnist.report.measurement import Entry
@@ -34,8 +33,6 @@ def write(
         raise InputError(f"{' '.join(runs)}: a report is on one run; add --compare for several")
     _check_output(Path(output))
     found = [past_run.read(name, assume) for name in runs or (None,)]
-    if split not in SPLIT_NAMES:
-        raise InputError(f"--split {split}: must be one of {', '.join(SPLIT_NAMES)}")
     if len({tuple(run.source.classes) for run in found}) > 1:
         raise InputError("--compare: the runs tell apart different classes")
     say = make_console().print

@@ -67,8 +67,7 @@ class Tracker:
         """Add how the finite numbers of each named array are spread; none without any."""
         values: List[Any] = []
         for name, array in arrays.items():
-            is_finite = np.isfinite(array)
-            numbers = array if is_finite.all() else array[is_finite]
+            numbers = array[np.isfinite(array)]
             if numbers.size:
                 values += summary.histogram(name, numbers, _BINS).value
         self._add(values, step)
