@@ -137,7 +137,7 @@ def _scale(axes: Any, quantity: str, values: Sequence[float]) -> None:
             axes.set_ylim(bottom=min(values) / 2)
     elif not quantity.startswith("accuracy"):
         axes.set_ylim(0, 1.08 * max(values) or 1)
-        axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,g}"))
+        axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.10g}"))
 
 
 def reliability_diagram(measures: Measures) -> Drawn:
