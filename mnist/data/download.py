@@ -1,5 +1,6 @@
 """The four official MNIST files from public mirrors, resumed and checked."""
 
+import hashlib
 import os
 import queue
 import threading
@@ -185,7 +186,7 @@ def _transfer(url: str, part: Path, file: IdxFile) -> None:
 def _fault_of(path: Path, file: IdxFile) -> str:
     """What is wrong with a downloaded file, empty if nothing is."""
     try:
-        found = idx.payload_sha256(path, max_bytes=file.size)
+        found = hashlib.sha256(idx.payload(path, max_bytes=file.size)).hexdigest()
     except InputError as error:
         return str(error)
     return "" if found == file.sha256 else f"sends something else than {file.name}"

@@ -262,17 +262,17 @@ MIDDLE = len(WHOLE) // 2
 
 GZIP_FAULTS = [
     (b"", "is empty"),
-    (gzip.decompress(WHOLE), "is not a gzip file"),
-    (b"PK\x03\x04", "is not a gzip file"),
-    (WHOLE[:1], "is not a gzip file"),
-    (WHOLE[:5], "cut short"),
-    (WHOLE[:MIDDLE], "cut short"),
-    (WHOLE[:-1], "cut short"),
+    (gzip.decompress(WHOLE), "is not a whole gzip file (Not a gzipped file"),
+    (b"PK\x03\x04", "is not a whole gzip file (Not a gzipped file"),
+    (WHOLE[:1], "is not a whole gzip file (Not a gzipped file"),
+    (WHOLE[:5], "file ended before the end"),
+    (WHOLE[:MIDDLE], "file ended before the end"),
+    (WHOLE[:-1], "file ended before the end"),
     (WHOLE[:-8] + bytes(4) + WHOLE[-4:], "CRC check failed"),
     (WHOLE[:-4] + struct.pack("<I", 5), "Incorrect length of data"),
-    (WHOLE[:2] + b"\x07" + WHOLE[3:], "damaged"),
-    (WHOLE[:20] + bytes(100) + WHOLE[120:], "damaged"),
-    (WHOLE + b"garbage", "something that is not gzip follows"),
+    (WHOLE[:2] + b"\x07" + WHOLE[3:], "is not a whole gzip file ("),
+    (WHOLE[:20] + bytes(100) + WHOLE[120:], "is not a whole gzip file ("),
+    (WHOLE + b"garbage", "is not a whole gzip file (Not a gzipped file (b'ga'))"),
 ]
 
 

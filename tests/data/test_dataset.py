@@ -114,7 +114,7 @@ def test_a_changed_source_is_read_anew(source, cache):
 def test_a_damaged_source_is_not_covered_up_by_its_cache(source, cache):
     content = source.read_bytes()
     source.write_bytes(content[:-1])
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match="file ended before the end"):
         dataset.load(source)
     source.write_bytes(content)
     assert_holds(dataset.load(source), ONE)

@@ -256,8 +256,8 @@ def hang_up(self, content, wanted):
 
 BAD_MIRRORS = {
     "sends something else than one": [send_html, send_other_content],
-    "is damaged": [send_damaged_gzip],
-    "cut short": [send_half],
+    "is not a whole gzip file": [send_damaged_gzip],
+    "file ended before the end": [send_half],
     "sends more than the 300,000 bytes": [send_without_end],
     "holds more than 300,000 bytes": [send_a_bomb],
     "HTTP status 404": [fail(404)],
