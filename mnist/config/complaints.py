@@ -51,10 +51,8 @@ def full_width(text: str) -> str:
 
 def place_of(key: str, source: str, overrides: Sequence[str]) -> str:
     """Where the value of ``key`` comes from."""
-    overridden = {override.partition("=")[0].strip() for override in overrides}
-    parts = key.split("[")[0].split(".")
-    above = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
-    return f"{source} with --set" if overridden & above else source
+    overridden = tuple(f"{override.partition('=')[0].strip()}." for override in overrides)
+    return f"{source} with --set" if f"{key.split('[')[0]}.".startswith(overridden) else source
 
 
 def _of_item(item: Dict[str, Any], valid: List[str], source: str, overrides: Sequence[str]) -> str:
@@ -67,29 +65,24 @@ def _of_item(item: Dict[str, Any], valid: List[str], source: str, overrides: Seq
         return f"{where}: {key}: is missing"
     no_choice = ("union_tag_invalid", "union_tag_not_found")
     if kind in no_choice and isinstance(value, dict):
-        return f"{where}: {key}.name: {_of_choice(key, value)}"
+        names, given = list(CHOICES[key]), value.get("name")
+        hint = nearest(str(given), names) or full_width(str(given))
+        return f"{where}: {key}.name: must be one of {', '.join(names)}, not {given!r:.60}{hint}"
     message = item["msg"].replace("Value error, ", "").replace("Input should be", "must be")
     if kind in ("model_type", "model_attributes_type", *no_choice):
         message = "must be a section of keys"
     if not key:
         return f"{where}: {message}"
-    return f"{where}: {key}: {message}, not {_shown(value)}{_hint(kind, value)}"
+    return f"{where}: {key}: {message}, not {value!r:.60}{_hint(kind, value)}"
 
 
 def _of_unknown_key(key: str, last: str, value: Any, valid: List[str]) -> str:
     if "." in last:
-        nested = _shown(value)
+        nested = f"{value!r:.60}"
         for part in reversed(key.split(".")):
             nested = f"{{{part}: {nested}}}"
         return f"{key}: only --set has keys with dots; in YAML write {nested[1:-1]}"
     return f"{key}: there is no such key{_nearest(key, valid)}{full_width(key)}"
-
-
-def _of_choice(key: str, value: Any) -> str:
-    names = list(CHOICES[key])
-    given = value.get("name")
-    hint = nearest(str(given), names) or full_width(str(given))
-    return f"must be one of {', '.join(names)}, not {_shown(given)}{hint}"
 
 
 # Texts where a number is due, and how to write it; YAML 1.1 takes the first two for other numbers.
@@ -158,18 +151,11 @@ def _nearest(key: str, valid: List[str]) -> str:
     siblings = [name for name in valid if name.rpartition(".")[0] == section]
     by_last = {name.rpartition(".")[2]: name for name in reversed(valid)}
     by_initials = {"".join(word[0] for word in name.split("_")): by_last[name] for name in by_last}
-    hint = nearest(last, {name.rpartition(".")[2]: name for name in siblings})
-    hint = hint or nearest(last, by_last)
+    by_siblings = {name.rpartition(".")[2]: name for name in siblings}
+    hint = nearest(last, {**by_initials, **by_last, **by_siblings})
     if hint:
         return hint
-    if last in by_initials:
-        return f" (nearest: {by_initials[last]})"
     if siblings and section:
         return f" (there are: {', '.join(siblings)})"
     sections = list(dict.fromkeys(name.partition(".")[0] for name in valid))
     return nearest(key.partition(".")[0], sections) or f" (sections: {', '.join(sections)})"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
