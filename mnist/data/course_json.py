@@ -38,18 +38,15 @@ _MAX_NAMES_TEXT = 2 << 20
 # which should stay in the processor's cache.
 _BLOCK_SIZE = 512 << 10
 
-# The scales that turn a pixel's number into its level k = 0 to 255, and how far off that may be.
-# float32 and eight decimals are off by 0.00002 at most; k/255 and k/256 differ by 0.0039 at least,
-# so a number (except 0 and 1) never fits both.
-_TOLERANCES = {1: 0.0, 255: 0.001, 256: 0.001}
-
-# What is said of a number that does not fit (None: no scale is known yet).
-_UNFIT = {
-    None: "neither a whole number 0 to 255 nor k/255 nor k/256",
-    1: "not a whole number 0 to 255 like the others",
-    255: "not k/255 (k = 0 to 255) like the others",
-    256: "not k/256 (k = 0 to 255) like the others",
+# The scales that turn a pixel's number into its level k = 0 to 255: how far off that may be, and
+# what is said of a number that does not fit. float32 and eight decimals are off by 0.00002 at most;
+# k/255 and k/256 differ by 0.0039 at least, so a number (except 0 and 1) never fits both.
+_SCALES = {
+    1: (0.0, "not a whole number 0 to 255 like the others"),
+    255: (0.001, "not k/255 (k = 0 to 255) like the others"),
+    256: (0.001, "not k/256 (k = 0 to 255) like the others"),
 }
+_UNFIT = "neither a whole number 0 to 255 nor k/255 nor k/256"
 
 _FORM = "the file should be [[images, labels], [images, labels], [images, labels]]"
 # What stands before a split's first image, but for the image's own bracket.
@@ -231,14 +228,15 @@ class _Pixels:
         store = self._stores.setdefault(split, bytearray())
         if self._scale is None:
             telling = values[(values != 0) & (values != 1)][:1]
-            fitting = (scale for scale in _TOLERANCES if not _levels(telling, scale)[1].any())
+            fitting = (scale for scale in _SCALES if not _levels(telling, scale)[1].any())
             if len(telling):
                 self._set_scale(next(fitting, None))
         levels, wrong = _levels(values, self._scale or 1)
         if wrong.any():
             index = int(np.argmax(wrong))
             image, value = (len(store) + index) // PIXELS, f"{values[index]:.9g}"
-            raise _Fault(f"{split} image {image} holds {value}, {_UNFIT[self._scale]}")
+            unfit = _SCALES[self._scale][1] if self._scale else _UNFIT
+            raise _Fault(f"{split} image {image} holds {value}, {unfit}")
         store += levels.tobytes()
 
     def finished(self) -> List[Array]:
@@ -255,7 +253,7 @@ class _Pixels:
             levels = np.frombuffer(store, np.uint8)
             if scale == 256 and levels.any():
                 image = int(np.argmax(levels)) // PIXELS
-                raise _Fault(f"{split} image {image} holds 1, {_UNFIT[256]}")
+                raise _Fault(f"{split} image {image} holds 1, {_SCALES[256][1]}")
             levels *= min(scale or 1, 255)
 
 
@@ -264,15 +262,12 @@ def _levels(values: Array, scale: int) -> Tuple[Array, Array]:
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = values * scale
         levels: Array = np.rint(scaled)
-        is_near = np.abs(scaled - levels) <= _TOLERANCES[scale]
+        is_near = np.abs(scaled - levels) <= _SCALES[scale][0]
         return levels.astype(np.uint8), (levels < 0) | (levels > 255) | ~is_near
 
 
 def write(
-    path: PathLike,
-    splits: Sequence[Samples],
-    pixels: str = "floats",
-    classes: Classes = DIGITS,
+    path: PathLike, splits: Sequence[Samples], pixels: str = "floats", classes: Classes = DIGITS
 ) -> None:
     """Write what ``pack`` makes; the file appears whole or not at all (else Failure)."""
     content = pack(splits, pixels, classes)
@@ -288,7 +283,11 @@ def pack(splits: Sequence[Samples], pixels: str = "floats", classes: Classes = D
     splits always give the same bytes. Raises InputError for images of nothing but 0 and 1 as
     integers, which read back as floats.
     """
-    tokens = _tokens(pixels)
+    if pixels not in ("floats", "integers"):
+        raise InputError(f"pixels: {pixels!r} must be floats or integers")
+    # NumPy writes a float32 with the fewest digits that give it back.
+    levels = np.arange(256) if pixels == "integers" else (np.arange(256) / 255).astype(np.float32)
+    texts = [str(level).encode() for level in levels]
     if pixels == "integers" and max(int(images.max()) for images, _ in splits) == 1:
         raise InputError("images of only 0 and 1 cannot be told from floats; use pixels=floats")
     packed = io.BytesIO()
@@ -296,27 +295,12 @@ def pack(splits: Sequence[Samples], pixels: str = "floats", classes: Classes = D
     # than the default 6 in two thirds of the time.
     with gzip.GzipFile("", "wb", fileobj=packed, compresslevel=5, mtime=0) as out:
         for index, (images, labels) in enumerate(splits):
-            out.write(b",[[" if index else b"[[[")
-            for start in range(0, len(images), 1000):
-                out.write(b"," if start else b"")
-                out.write(_text_of(images[start : start + 1000], tokens))
-            out.write(f"],[{','.join(str(int(label)) for label in labels)}]]".encode())
+            before = b",[[" if index else b"[[["
+            for image in images:
+                out.write(b"%b[%b]" % (before, b",".join([texts[k] for k in image.tobytes()])))
+                before = b","
+            out.write(f"],[{','.join(map(str, labels.tolist()))}]]".encode())
         if not naming.are_digits(classes):
             out.write(f",{json.dumps(list(classes))}".encode())
         out.write(b"]")
     return packed.getvalue()
-
-
-def _tokens(pixels: str) -> List[str]:
-    """The text of each level 0–255."""
-    if pixels == "integers":
-        return [str(level) for level in range(256)]
-    if pixels == "floats":
-        # NumPy writes a float32 with the fewest digits that give it back.
-        return [str(np.float32(level / 255)) for level in range(256)]
-    raise InputError(f"pixels: {pixels!r} must be floats or integers")
-
-
-def _text_of(images: Array, tokens: List[str]) -> bytes:
-    rows = (image.tobytes() for image in images)
-    return ",".join("[" + ",".join(map(tokens.__getitem__, row)) + "]" for row in rows).encode()

@@ -108,8 +108,6 @@ def prepare(
     where a download or the disk fails; ``output`` is then as it was.
     """
     target = Path(output)
-    if source is not None and not os.path.isdir(source):
-        raise InputError(f"{source}: no such folder")
     if source is not None:
         make(target, partial(_read_idx, Path(source)), pixels, force)
         return
