@@ -58,18 +58,15 @@ def data_set_of(source: "Checkpoint", path: Optional[PathLike]) -> dataset.Datas
     if tuple(data.classes) != tuple(source.classes):
         names = (", ".join(classes) for classes in (data.classes, source.classes))
         raise InputError("{}: has the classes {}; the model tells apart {}".format(chosen, *names))
-    if path is None and not was_trained_on(source, data):
+    if path is None and has_changed(source, data):
         warn(has_changed(source, data))
     return data
 
 
-def was_trained_on(source: "Checkpoint", data: dataset.Dataset) -> bool:
-    """Whether a checkpoint was trained on this very data, as far as it tells."""
-    return source.state is None or source.state.data_sha256 == data.sha256
-
-
 def has_changed(source: "Checkpoint", data: dataset.Dataset) -> str:
-    """What to warn of where a checkpoint's data set is not what it was."""
+    """What to warn of where a checkpoint was trained on other data; empty as far as it was not."""
+    if source.state is None or source.state.data_sha256 == data.sha256:
+        return ""
     return f"{data.source} has changed since {source.path} was trained on it"
 
 

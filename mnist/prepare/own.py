@@ -54,12 +54,11 @@ def _read_folders(source: Path, names: Optional[Classes]) -> Found:
         parts = [[_read_class(source / split / name) for split in SPLIT_NAMES] for name in classes]
     else:
         parts = [_divide(_read_class(source / name), source / name) for name in classes]
-    return [_labelled(of_split) for of_split in zip(*parts)], classes
-
-
-def _labelled(by_class: Sequence[Array]) -> Samples:
-    labels = np.repeat(np.arange(len(by_class), dtype=np.int64), list(map(len, by_class)))
-    return np.concatenate(by_class), labels
+    splits = []
+    for by_class in zip(*parts):
+        labels = np.repeat(np.arange(len(classes), dtype=np.int64), list(map(len, by_class)))
+        splits.append((np.concatenate(by_class), labels))
+    return splits, classes
 
 
 def _read_class(folder: Path) -> Array:

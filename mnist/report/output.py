@@ -78,8 +78,7 @@ def _entry(
 
 
 def _warnings(run: Run, data: Dataset, data_path: Optional[str]) -> List[str]:
-    if obtain.was_trained_on(run.source, data):
-        return []
-    if data_path is None:
-        return [obtain.has_changed(run.source, data)]
+    changed = obtain.has_changed(run.source, data)
+    if data_path is None or not changed:
+        return [changed] if changed else []
     return [f"{data.source} is not the data set that {run.source.path} was trained on"]
