@@ -73,10 +73,13 @@ def load(path: PathLike, cache: bool = True) -> Dataset:
     InputError for a file that is missing or not a whole and valid data set.
     """
     source = find_input(path)
+    if not os.path.lexists(source):
+        hint = "python -m mnist.prepare makes data/mnist.json.gz"
+        raise InputError(f"{source}: no such file ({hint})")
     cache_path = cache_path_of(source)
     content = _read_cache(cache_path, source) if cache else None
     if content is None:
-        content = _read_source(source)
+        content = course_json.read(source)
         if cache:
             _write_cache(cache_path, content)
     for array in chain.from_iterable(content.splits):
@@ -88,16 +91,6 @@ def load(path: PathLike, cache: bool = True) -> Dataset:
 def cache_path_of(source: Path) -> Path:
     """Where the cache of a data file lies."""
     return source.parent / ".cache" / f"{source.name}.npz"
-
-
-def _read_source(source: Path) -> Content:
-    try:
-        return course_json.read(source)
-    except InputError as error:
-        if not isinstance(error.__cause__, FileNotFoundError):
-            raise
-        hint = "python -m mnist.prepare makes data/mnist.json.gz"
-        raise InputError(f"{source}: no such file ({hint})") from error
 
 
 def _stamp(content: Content) -> str:

@@ -34,23 +34,16 @@ class IdxFile(NamedTuple):
     size: int
 
 
-TRAIN_IMAGES = IdxFile(
-    "train-images-idx3-ubyte",
-    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db", 47_040_016,
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = OFFICIAL_FILES = (
+    IdxFile("train-images-idx3-ubyte",
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db", 47_040_016),
+    IdxFile("train-labels-idx1-ubyte",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5", 60_008),
+    IdxFile("t10k-images-idx3-ubyte",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7", 7_840_016),
+    IdxFile("t10k-labels-idx1-ubyte",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2", 10_008),
 )  # fmt: skip
-TRAIN_LABELS = IdxFile(
-    "train-labels-idx1-ubyte",
-    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5", 60_008,
-)  # fmt: skip
-TEST_IMAGES = IdxFile(
-    "t10k-images-idx3-ubyte",
-    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7", 7_840_016,
-)  # fmt: skip
-TEST_LABELS = IdxFile(
-    "t10k-labels-idx1-ubyte",
-    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2", 10_008,
-)  # fmt: skip
-OFFICIAL_FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
 
 class Values(NamedTuple):

@@ -97,9 +97,9 @@ def test_another_mode_is_an_error(source):
 def test_a_missing_file_says_how_to_make_one(tmp_path):
     with pytest.raises(InputError, match=r"no such file \(python -m mnist.prepare"):
         dataset.load(tmp_path / "digits.json.gz")
-    with pytest.raises(InputError, match="Not a directory"):
-        (tmp_path / "file").touch()
-        dataset.load(tmp_path / "file" / "digits.json.gz")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(InputError, match="link: cannot be read"):
+        dataset.load(tmp_path / "link")
 
 
 def test_a_changed_source_is_read_anew(source, cache):
