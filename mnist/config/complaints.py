@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple, Type, Union
 from pydantic import ValidationError
 
 from mnist.base.errors import nearest
+from mnist.config.former import section_at
 from mnist.config.schema import CHOICES, DEFAULT_NAMES, Config, Section, kind_of, sections_in
 
 _SHOWN = 4  # complaints at a time
@@ -118,29 +119,24 @@ def dotted(location: Tuple[Union[str, int], ...]) -> str:
 
     After the key of a choice pydantic puts the name chosen, which is left out.
     """
-    key, is_name = "", False
-    for part in location:
-        if is_name:
-            is_name = False
-        elif isinstance(part, int):
-            key += f"[{part}]"
-        else:
-            key = f"{key}.{part}" if key else part
-            is_name = key in CHOICES
+    key, parts = "", iter(location)
+    for part in parts:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else part
+        if key in CHOICES:
+            next(parts, None)
     return key
 
 
-def _keys(section: Type[Section], values: Any, path: str = "") -> Iterator[str]:
+def _keys(section: Type[Section], values: Dict[str, Any], path: str = "") -> Iterator[str]:
     """Every dotted key that the choices made in ``values`` allow."""
     for name, field in section.model_fields.items():
         key = path + name
-        inner = values.get(name) if isinstance(values, dict) else None
         kinds = sections_in(field)
         if key in CHOICES:
-            chosen = kind_of(inner.get("name")) if isinstance(inner, dict) else ""
-            kinds = [CHOICES[key].get(chosen) or CHOICES[key][DEFAULT_NAMES[key]]]
+            chosen = kind_of(section_at(values, key).get("name"))
+            kinds = [CHOICES[key].get(chosen, CHOICES[key][DEFAULT_NAMES[key]])]
         for kind in kinds:
-            yield from _keys(kind, inner, f"{key}.")
+            yield from _keys(kind, values, f"{key}.")
         if not kinds:
             yield key
 

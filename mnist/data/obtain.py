@@ -131,8 +131,7 @@ def _is_there(target: Path, force: bool) -> bool:
         data = dataset.load(os.path.abspath(target))
     except InputError as error:
         raise InputError(f"{error}; --force replaces the file") from error
-    sizes = _sizes([len(data.split(name)) for name in SPLIT_NAMES])
-    say(f"{target} is there already, whole, with {sizes} images; --force makes it anew")
+    say(f"{target} is there already, whole, with {_sizes(data)} images; --force makes it anew")
     return True
 
 
@@ -151,11 +150,10 @@ def make(
     say(f"writing {target}")
     course_json.write(target, splits, pixels, classes)
     # Reads the file back, which is a check, and leaves the cache for the first training.
-    dataset.load(target)
-    sizes = _sizes([len(labels) for _, labels in splits])
+    data = dataset.load(target)
     size, seconds = target.stat().st_size, time.monotonic() - started
     named = "" if are_digits(classes) else f" of {len(classes)} classes ({', '.join(classes)})"
-    say(f"wrote {target}: {sizes} images{named}, {size / 1e6:.1f} MB, in {seconds:.1f} s")
+    say(f"wrote {target}: {_sizes(data)} images{named}, {size / 1e6:.1f} MB, in {seconds:.1f} s")
 
 
 def _read_idx(folder: Path) -> Tuple[Sequence[Samples], Classes]:
@@ -207,5 +205,5 @@ def _only_one(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _sizes(counts: Sequence[int]) -> str:
-    return ", ".join(f"{count:,} {name}" for count, name in zip(counts, SPLIT_NAMES))
+def _sizes(data: dataset.Dataset) -> str:
+    return ", ".join(f"{len(data.split(name)):,} {name}" for name in SPLIT_NAMES)
