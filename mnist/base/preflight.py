@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from itertools import chain, product
-from typing import Any, Dict, Iterable, List, Mapping, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from mnist.base import ranks
 from mnist.base.errors import InputError
@@ -20,21 +20,16 @@ from mnist.base.errors import InputError
 PADDLE = "1.8.5"
 
 _OPENCV = ("python-headless", "python", "contrib-python", "contrib-python-headless")
+_OF_THE_SAME_NAME = ("numpy", "scipy", "pydantic", "click", "rich", "requests", "filelock")
 # What the verbs import: module → the distributions that bring it, the usual one first.
 _MODULES = {
     "paddle": ("paddlepaddle", "paddlepaddle-gpu"),
-    "numpy": ("numpy",),
+    **{name: (name,) for name in _OF_THE_SAME_NAME},
     "google.protobuf": ("protobuf",),
     "cv2": tuple(f"opencv-{name}" for name in _OPENCV),
     "PIL": ("pillow",),
-    "scipy": ("scipy",),
     "tb_paddle": ("tb-paddle",),
-    "pydantic": ("pydantic",),
     "yaml": ("pyyaml",),
-    "click": ("click",),
-    "rich": ("rich",),
-    "requests": ("requests",),
-    "filelock": ("filelock",),
     "simdjson": ("pysimdjson",),
 }
 
@@ -144,9 +139,7 @@ def python_problems(version: Tuple[int, ...]) -> List[str]:
 
 
 def problems(
-    versions: Mapping[str, str],
-    pure_python_protobuf: bool = False,
-    python_path: Iterable[str] = (),
+    versions: Mapping[str, str], pure_python_protobuf: bool = False, python_path: Sequence[str] = ()
 ) -> List[str]:
     """What cannot work in this set of packages, one line each; empty if all is well.
 

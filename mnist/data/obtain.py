@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # ``prepare`` needs neither, and both take long to import.
 BUNDLED_DIGITS = "data/digits.json.gz"
 MADE = "mnist.json.gz"
 
+# Splits, and the names of their classes.
+Found = Tuple[Sequence[Samples], Classes]
+
 say = partial(print, flush=True)
 
 
@@ -135,10 +138,7 @@ def _is_there(target: Path, force: bool) -> bool:
     return True
 
 
-def make(
-    target: Path, read: Callable[[], Tuple[Sequence[Samples], Classes]], pixels: str,
-    force: bool,
-) -> None:  # fmt: skip
+def make(target: Path, read: Callable[[], Found], pixels: str, force: bool) -> None:
     """Make a data file of what ``read`` finds, the splits and their classes, as ``prepare`` does.
 
     A whole data set that is there already is kept unless ``force``.
@@ -156,7 +156,7 @@ def make(
     say(f"wrote {target}: {_sizes(data)} images{named}, {size / 1e6:.1f} MB, in {seconds:.1f} s")
 
 
-def _read_idx(folder: Path) -> Tuple[Sequence[Samples], Classes]:
+def _read_idx(folder: Path) -> Found:
     say(f"reading the IDX files in {folder}")
     images, labels = _read_pair(folder, idx.TRAIN_IMAGES, idx.TRAIN_LABELS)
     count = len(images) * 5 // 6
