@@ -126,9 +126,8 @@ def _taking_the_place_of(path: PathLike, make_parents: bool = True) -> Iterator[
             _remove_leftovers(target)
             yield temporary, target
             fsync(target.parent)
-        except BaseException:
-            _remove(temporary)
-            raise
+        finally:
+            _remove(temporary)  # Nothing is there any more unless the writing has failed.
 
 
 def remove_folder(folder: Path) -> None:

@@ -126,8 +126,8 @@ class _Text:
         return text[:start].translate(None, _SPACE), text[start:end]
 
     def rest(self, limit: int) -> bytes:
-        """What is left of the text, if that is less than ``limit`` bytes; else more of it."""
-        return self._text + self._source.read(limit)
+        """What is left of the text, if that is no more than ``limit`` bytes; else more of it."""
+        return self._text + self._source.read(limit + 1)
 
     def numbers(self, lists: bytes, what: str, first: int) -> Tuple[Array, List[int]]:
         """All numbers of lists, float64, and the lists' lengths; a fault for anything else.

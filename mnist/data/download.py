@@ -25,9 +25,6 @@ MIRRORS = (
     "http://yann.lecun.com/exdb/mnist/",
 )
 
-MIRRORS_VARIABLE = "MNIST_MIRRORS"
-"""The environment variable that replaces MIRRORS: addresses of folders, with spaces between."""
-
 # To connect, and between two pieces of an answer.
 _TIMEOUTS_SECONDS = (3.0, 10.0)
 # All mirrors are asked at once, in threads, because the look-up of a host's name can
@@ -55,8 +52,8 @@ Say = Callable[[str], None]
 
 
 def default_mirrors() -> Sequence[str]:
-    """The mirrors to ask unless the caller names others."""
-    return os.environ.get(MIRRORS_VARIABLE, "").split() or MIRRORS
+    """The mirrors to ask unless the caller names others, or MNIST_MIRRORS, with spaces between."""
+    return os.environ.get("MNIST_MIRRORS", "").split() or MIRRORS
 
 
 def fetch(

@@ -403,6 +403,14 @@ def test_the_image_is_named_in_any_block(tmp_path):
         assert "train image 23 holds 256, not a whole number 0 to 255" in line
 
 
+def test_nothing_after_the_end_is_overlooked(tmp_path, monkeypatch):
+    monkeypatch.setattr(course_json, "_MAX_NAMES_TEXT", 10)
+    for spaces in range(7, 11):
+        content = packed(GOOD + " " * spaces + "x")
+        line = fault(tmp_path, content, block_size=1)
+        assert "after the eval labels: expected ']]'" in line
+
+
 def test_too_many_images(tmp_path, monkeypatch):
     monkeypatch.setattr(course_json, "MAX_IMAGES", 3)
     assert "train has more than 3 images" in fault(tmp_path, packed(document(4, 1, 1)))
