@@ -176,7 +176,7 @@ def installed(paths: Iterable[str]) -> Dict[str, str]:
     Only those that the verbs import. A module without metadata counts as there, its version
     UNKNOWN.
     """
-    found = _distributions(paths).items()
+    found = _distributions(paths, chain(*_MODULES.values())).items()
     versions = {name: each.metadata.get("Version") or UNKNOWN for name, each in found}
     for module, names in _MODULES.items():
         if not any(name in versions for name in names) and _can_be_found(module):
@@ -184,15 +184,13 @@ def installed(paths: Iterable[str]) -> Dict[str, str]:
     return versions
 
 
-def _distributions(
-    paths: Iterable[str], names: Iterable[str] = tuple(chain(*_MODULES.values()))
-) -> Dict[str, Any]:
+def _distributions(paths: Iterable[str], names: Iterable[str]) -> Dict[str, Any]:
     """Distribution name → ``importlib.metadata``'s Distribution, the first on ``paths``."""
     # Python has it from 3.8 on; what is older has been told so by now.
     from importlib.metadata import distributions
 
-    each = {name: distributions(name=name, path=list(paths)) for name in names}
-    firsts = {name: next(iter(found), None) for name, found in each.items()}
+    path = list(paths)
+    firsts = {name: next(iter(distributions(name=name, path=path)), None) for name in names}
     return {name: first for name, first in firsts.items() if first}
 
 
