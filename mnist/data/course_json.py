@@ -48,7 +48,10 @@ _SCALES = {
 }
 _UNFIT = "neither a whole number 0 to 255 nor k/255 nor k/256"
 
-_FORM = "the file should be [[images, labels], [images, labels], [images, labels]]"
+_FORM = (
+    "the file should be [[images, labels], [images, labels], [images, labels]],"
+    f" an image a list of {PIXELS} numbers"
+)
 # What stands before a split's first image, but for the image's own bracket.
 _OPENINGS = dict(zip(SPLIT_NAMES, (b"[[[", b"],[[", b"],[[")))
 _SPACE = b" \t\r\n"
