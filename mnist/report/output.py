@@ -65,9 +65,8 @@ def _entry(
             raise
         say(f"note    {run.name} is not measured: {error}")
         return Entry(place, run, unmeasured=str(error))
-    warnings = []
-    if not obtain.was_trained_on(run.source, data):
-        other = f"{data.source} is not the data set that {run.source.path} was trained on"
-        warnings = [other if data_path else obtain.has_changed(run.source, data)]
+    changed = obtain.has_changed(run.source, data)
+    if changed and data_path is not None:
+        changed = f"{data.source} is not the data set that {run.source.path} was trained on"
     measures = measurement.measure(run, data, split, say)
-    return Entry(place, run, measures, warnings=warnings)
+    return Entry(place, run, measures, warnings=[changed] if changed else [])
