@@ -14,7 +14,6 @@ import numpy as np
 from mnist.base.arrays import Array
 from mnist.data.digits import CLASSES, SIDE
 from mnist.fluid.door import fluid, to_variable
-from mnist.model import inside
 from mnist.model.architectures import Model
 
 INPUT = "images"
@@ -37,7 +36,7 @@ class Classifier(fluid.dygraph.Layer):
         super().__init__()
         self._loss = model.config.loss
         self._temperature = temperature
-        self.model = inside.traceable(model)
+        self.model = model
 
     def forward(self, images: Any) -> Any:
         scores = self.model(images)

@@ -273,8 +273,27 @@ class PixelEmbedding(Model):
         longest = max(int((levels > 0).sum(axis=1).max()), 1)
         return np.take_along_axis(ids, blank_last[:, :longest], axis=1)
 
+    def _traceable_tokens(self, images: Any) -> Any:
+        """``tokens`` in Paddle's operators, since of NumPy a trace would see nothing.
+
+        Blank pixels stay in their places, for more work and the same sum. A pixel half-way
+        between two levels, which no 8-bit picture has, may be rounded the other way.
+        """
+        pixels = fluid.layers.reshape(images, [-1, PIXELS])
+        levels = fluid.layers.round(fluid.layers.scale(pixels, float(self._ink_levels)))
+        # Whole numbers below 2^24, so float32 holds them exactly.
+        first = fluid.layers.assign(np.arange(PIXELS, dtype=np.float32) * self._ink_levels)
+        tokens = fluid.layers.elementwise_add(levels, first, axis=1)
+        tokens = fluid.layers.elementwise_mul(tokens, fluid.layers.sign(levels))
+        return fluid.layers.cast(tokens, "int64")
+
     def forward(self, images: Any) -> Any:
-        rows = self.embedding(to_variable(self.tokens(images.numpy())))
+        is_traced = fluid.framework._dygraph_tracer()._enable_program_desc_tracing
+        if is_traced:
+            tokens = self._traceable_tokens(images)
+        else:
+            tokens = to_variable(self.tokens(images.numpy()))
+        rows = self.embedding(tokens)
         code = fluid.layers.relu(fluid.layers.reduce_sum(rows, dim=1))
         return self.fc(self.dropout(code))
 
