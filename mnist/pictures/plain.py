@@ -10,9 +10,8 @@ import numpy as np
 from mnist.base.errors import InputError
 from mnist.data.digits import SIDE
 from mnist.pictures.decode import Source, load_pixels, name_of
-from mnist.pictures.normalize import Grey
+from mnist.pictures.normalize import BOX, Grey
 
-BOX = 20
 # Whatever differs less from the border, in grey values, is no content; and so much of the most.
 _LEAST_CONTRAST = 16
 _CONTENT = 0.25

@@ -98,7 +98,12 @@ class Reader:
             new = [d for d in new if d.doubt + faint * d.faintness < NO_WRITING]
             unlikely += [digit for digit in new if digit.doubt >= most]
             likely = [digit for digit in new if digit.doubt + faint * digit.faintness < most]
-            likely = [digit for digit in likely if not _is_ring(digit, likely)]
+            # What is around another digit was taken for one.
+            likely = [
+                digit
+                for digit in likely
+                if not any(digit.side > 1.2 * d.side and digit.holds(d) for d in likely)
+            ]
             # What was like a digit is not given for what is less so, looked at larger.
             sure = [digit for digit in small if digit.doubt < 0]
             likely = [d for d in likely if d.doubt < 0 or not _any_at(d, sure)]
@@ -159,11 +164,6 @@ def _main(found: List[FoundDigit]) -> List[FoundDigit]:
 
 def _any_at(digit: FoundDigit, others: List[FoundDigit]) -> bool:
     return any(digit.holds(other) or other.holds(digit) for other in others)
-
-
-def _is_ring(digit: FoundDigit, others: List[FoundDigit]) -> bool:
-    """Whether what was taken for a digit is around another one."""
-    return any(digit.side > 1.2 * other.side and digit.holds(other) for other in others)
 
 
 def in_lines(found: List[FoundDigit]) -> List[List[FoundDigit]]:
