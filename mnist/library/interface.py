@@ -31,7 +31,6 @@ from mnist.model import architectures, predictor
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation
 from mnist.pictures import plain, reading
-from mnist.pictures.normalize import NotOneDigit
 from mnist.train import loop, resuming, saving, start
 from mnist.train.learner import Learner
 from mnist.train.output import Telling
@@ -171,19 +170,8 @@ class Predictor(predictor.Predictor):
         return super().predict(np.stack([self._form(picture) for picture in pictures]))
 
     def _form(self, picture: Picture) -> Array:
-        digits = are_digits(self.classes)
-        if not isinstance(picture, np.ndarray):
-            path = find_input(picture)
-            return reading.read_digit(path) if digits else plain.read(path)
-        if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
-            given = f"{picture.dtype} {list(picture.shape)}"
-            raise InputError(f"a picture must be uint8 [H,W] or [H,W,3], not {given}")
-        if not digits:
-            return plain.to_form(picture)
-        found = reading.reader().one(picture)
-        if len(found) != 1:
-            raise NotOneDigit("picture", len(found))
-        return found[0]
+        source = picture if isinstance(picture, np.ndarray) else find_input(picture)
+        return reading.read_digit(source) if are_digits(self.classes) else plain.read(source)
 
 
 def load_model(checkpoint: Optional[PathLike] = None, model: Any = None) -> Predictor:

@@ -124,10 +124,14 @@ class Dropout(fluid.dygraph.Layer):
         self._step = (step, rank) if rank else (step,)
         self._uses = 0
 
+    def stream(self, purpose: str, *use: int) -> np.random.Generator:
+        """Random numbers of this step."""
+        return seeding.stream(self._seed, purpose, *self._step, *use)
+
     def forward(self, values: Any) -> Any:
         if not self.training or self._probability == 0:
             return values
-        source = seeding.stream(self._seed, "dropout", *self._step, self._uses)
+        source = self.stream("dropout", self._uses)
         self._uses += 1
         kept = source.random(values.shape, dtype=np.float32) >= self._probability
         mask = kept.astype(np.float32) / np.float32(1 - self._probability)
@@ -307,8 +311,6 @@ class OwnModel(Model):
 
     def __init__(self, config: schema.OwnConfig, seed: int, classes: Classes) -> None:
         super().__init__(config, seed, classes)
-        self._seed = seed
-        self._position: Tuple[int, ...] = (0,)
         layer = own_code.load(config.name)
         with randomness.drawn_from(seeding.stream(seed, "initial parameters")):
             try:
@@ -319,12 +321,8 @@ class OwnModel(Model):
         if not isinstance(self.net, fluid.dygraph.Layer) or not self.net.parameters():
             raise InputError(f"{config.name}: is no fluid.dygraph.Layer with parameters")
 
-    def begin_step(self, step: int, rank: int = 0) -> None:
-        super().begin_step(step, rank)
-        self._position = (step, rank)
-
     def forward(self, images: Any) -> Any:
-        with randomness.drawn_from(seeding.stream(self._seed, "own model", *self._position)):
+        with randomness.drawn_from(self.dropout.stream("own model")):
             outputs = self.net(images)
         if list(outputs.shape) != [images.shape[0], self.outputs]:
             raise InputError(

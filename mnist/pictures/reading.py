@@ -30,7 +30,7 @@ LEAST_STROKE = 1.6
 
 
 def read_digit(source: Source, max_pixels: int = decode.MAX_PIXELS) -> Grey:
-    """The digit on a picture (a file, or its bytes): uint8 ``[28, 28]``, light ink on black.
+    """The digit on a picture: uint8 ``[28, 28]``, light ink on black.
 
     Raises InputError, naming the path, for a file that cannot be read, and of these NotOneDigit
     for a picture with none or several on it.
