@@ -103,8 +103,7 @@ def evaluate(
     loss = model.config.loss
     batch_size = EVALUATION_BATCH if model.engine is None else EVALUATION_BATCH_OF_KERNELS
     share = Split(group.share_out(split.images), group.share_out(split.labels))
-    width = losses.outputs_of(loss, len(model.classes))
-    outputs: List[Array] = [np.zeros((0, width), np.float32)]
+    outputs: List[Array] = [np.zeros((0, model.outputs), np.float32)]
     loss_sum = 0.0
     with evaluating(model), closing(feed(Batches(share, batch_size), loader, place)) as batches:
         for images, labels in batches:
