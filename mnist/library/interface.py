@@ -12,7 +12,6 @@ import numpy as np
 
 from mnist import config as configs
 from mnist.base import own_code
-from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input
 from mnist.base.signals import StopRequest
@@ -36,7 +35,6 @@ from mnist.train.learner import Learner
 from mnist.train.output import Telling
 from mnist.train.resuming import Resumption
 
-Picture = Union[PathLike, Array]
 ConfigLike = Union[Config, PathLike, None]
 
 
@@ -163,15 +161,14 @@ class Predictor(predictor.Predictor):
         A picture is a file's path, or an array ``[H,W]`` or ``[H,W,3]``; several are a list, or
         uint8 ``[N,28,28]`` in the form of a data set, which is taken as it is.
         """
-        if isinstance(pictures, np.ndarray) and pictures.shape[1:] == (SIDE, SIDE):
-            return super().predict(pictures) if pictures.dtype == np.uint8 else self._form(pictures)
+        is_array = isinstance(pictures, np.ndarray)
+        if is_array and pictures.dtype == np.uint8 and pictures.shape[1:] == (SIDE, SIDE):
+            return super().predict(pictures)
         if not isinstance(pictures, (list, tuple)):
             return self.predict([pictures])[0]
-        return super().predict(np.stack([self._form(picture) for picture in pictures]))
-
-    def _form(self, picture: Picture) -> Array:
-        source = picture if isinstance(picture, np.ndarray) else find_input(picture)
-        return reading.read_digit(source) if are_digits(self.classes) else plain.read(source)
+        read = reading.read_digit if are_digits(self.classes) else plain.read
+        sources = (p if isinstance(p, np.ndarray) else find_input(p) for p in pictures)
+        return super().predict(np.stack([read(source) for source in sources]))
 
 
 def load_model(checkpoint: Optional[PathLike] = None, model: Any = None) -> Predictor:

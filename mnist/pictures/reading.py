@@ -70,16 +70,17 @@ class Reader:
             if is_mnist_form(image):
                 return [image]
         plain, is_certain = drawn_in_one_piece(grey)
-        if is_certain and self._is_digit(plain):
+        if is_certain and self._doubts(plain)[0] < 0:
             return plain
         found = self.found(picture, many=False)
         images = [digit.image for digit in found]
         if len(found) == 1 and found[0].doubt < 0:
             return images
         # The finder may miss the finest lines, and what has no more than MNIST's pixels.
-        likely = next(([other] for other in plain + as_it_is if self._is_digit([other])), images)
-        # What is drawn there is no digit, or not yet.
-        return likely or plain
+        others = plain + as_it_is
+        likely = [image for image, doubt in zip(others, self._doubts(others)) if doubt < 0]
+        # Or what is drawn there is no digit, or not yet.
+        return likely[:1] or images or plain
 
     def found(self, picture: Grey, many: bool) -> List[FoundDigit]:
         """What is like a digit; without any, what is most like one, for others to refuse.
@@ -114,9 +115,6 @@ class Reader:
                 break
         found = kept + small or sorted(unlikely, key=lambda digit: digit.doubt)[:1]
         return found if many else _main(found)
-
-    def _is_digit(self, images: List[Grey]) -> bool:
-        return self._doubts(images)[0] < 0
 
     def _doubts(self, images: List[Grey]) -> List[float]:
         return list(self._refusal.judge(np.array(images))[0]) if images else []
