@@ -1,9 +1,8 @@
 """Reading gzip files that may be damaged or hostile, within known bounds."""
 
 import gzip
-import hashlib
+import io
 import zlib
-from typing import Any, BinaryIO, NamedTuple
 
 from mnist.base.errors import InputError, failing_as
 from mnist.base.files import PathLike
@@ -20,21 +19,19 @@ MAGIC = b"\x1f\x8b"
 
 
 class GunzipReader(gzip._GzipReader):
-    """The decompressed bytes of an open gzip file, a raw stream.
+    """The decompressed bytes of a gzip file's ``content``, a raw stream.
 
-    Every fault of the file is an InputError naming ``path``: not gzip, cut short, a wrong
+    Every fault of it is an InputError naming ``path``: not gzip, cut short, a wrong
     checksum, more than ``max_bytes`` of content, or a compression ratio that only a gzip bomb
     has. Members that follow each other are read as one, and zeros after them are skipped.
     """
 
-    def __init__(self, path: PathLike, file: BinaryIO, max_bytes: int) -> None:
+    def __init__(self, path: PathLike, content: bytes, max_bytes: int) -> None:
         self._path = path
-        self._file = file
-        self._digest = hashlib.sha256()
+        self._file = io.BytesIO(content)
         self._max_bytes = max_bytes
         self._members = 0
-        hashed: Any = _HashedFile(file, self._digest)
-        super().__init__(hashed)
+        super().__init__(self._file)
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes, at most ``size``; none at the end, once the checksum is verified."""
@@ -53,10 +50,6 @@ class GunzipReader(gzip._GzipReader):
             )
         return data
 
-    def sha256(self) -> str:
-        """The SHA-256 of the compressed file's bytes, as far as they have been read."""
-        return self._digest.hexdigest()
-
     def _read_gzip_header(self) -> bool:
         is_one = bool(super()._read_gzip_header())  # type: ignore[misc]
         self._members += is_one
@@ -68,15 +61,3 @@ class GunzipReader(gzip._GzipReader):
 
     def _fault(self, what: str) -> InputError:
         return InputError(f"{self._path}: {what}")
-
-
-class _HashedFile(NamedTuple):
-    """A file whose bytes are hashed when they are read."""
-
-    file: BinaryIO
-    digest: Any
-
-    def read(self, size: int) -> bytes:
-        data = self.file.read(size)
-        self.digest.update(data)
-        return data
