@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from functools import partial
-from typing import Any, Callable, List, NoReturn, Optional, TypeVar
+from typing import Any, Callable, NoReturn, Optional, TypeVar
 
 import click
 
@@ -12,9 +12,6 @@ from mnist.base import own_code, ranks, signals, streams
 from mnist.base.errors import MnistError, one_line
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-# What `on_failure` was given.
-_at_failure: List[Callable[[int], None]] = []
 
 
 class _Path(click.Path):
@@ -129,16 +126,8 @@ def run(command: click.Command) -> NoReturn:
     except Exception as error:
         code = _report(f"{_summary(error)} (add --debug for the traceback)", 1, debug)
     if code:
-        ranks.let_mpirun_read()
-        for call in _at_failure:
-            call(code)
         ranks.end_all(code)
     sys.exit(code or 0)
-
-
-def on_failure(call: Callable[[int], None]) -> None:
-    """Have ``call`` called with the exit code, after the error's line, if the verb fails."""
-    _at_failure.append(call)
 
 
 def _summary(error: Exception) -> str:

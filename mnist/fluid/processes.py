@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from mnist.base import command, notes, preflight, ranks
+from mnist.base import notes, preflight, ranks
 from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError, Interrupted, MnistError
 
@@ -193,7 +193,7 @@ def join() -> Iterator[Group]:
     """
     try:
         group = _make_group()
-        command.on_failure(group.abort)
+        ranks.aborts.append(group.abort)
         if not group.is_main:
             notes.be_silent()
         yield group
