@@ -196,7 +196,7 @@ class Idx(Reader):
         refusals = []
         for reader, item in ((idx.read_images, (28, 28)), (idx.read_labels, ())):
             try:
-                found = reader(self.path).array
+                found = reader(self.path)[0]
             except MnistError as error:
                 refusals.append(error)
                 continue
