@@ -153,20 +153,16 @@ class _Text:
 
 def _fault_in(lists: bytes, what: str, first: int) -> _Fault:
     """Look at lists with a fault among them one by one."""
-    pieces = lists.split(b"]")[:-1]
-    for index, piece in enumerate(pieces, first):
-        name = what.format(index)
-        text = piece.lstrip(_SPACE + b",") + b"]"
-        if text.rfind(b"[") > 0:
-            return _Fault(f"{name} holds a list where a number should be")
+    for index, piece in enumerate(lists.split(b"]")[:-1], first):
         try:
-            numbers = json.loads(text)
+            numbers = json.loads(piece.lstrip(_SPACE + b",") + b"]")
         except (ValueError, RecursionError) as error:
-            return _Fault(f"{name} is broken JSON ({error})")
+            return _Fault(f"{what.format(index)} is no list of numbers ({error})")
         for number in numbers:
             if type(number) not in (int, float) or not abs(number) < 2**63:
-                return _Fault(f"{name} holds {json.dumps(number):.40}, not a finite number")
-    return _Fault(f"broken JSON between {what.format(first)} and the {len(pieces) - 1} after it")
+                value = f"{json.dumps(number):.40}"
+                return _Fault(f"{what.format(index)} holds {value}, not a finite number")
+    return _Fault(f"broken JSON between {what.format(first)} and {what.format(index)}")
 
 
 def _read_split(text: _Text, split: str, pixels: "_Pixels") -> Array:
