@@ -34,19 +34,17 @@ _PADDLE_REQUEST = re.compile(
 )
 
 
-class _Verb(click.Command):
-    """A verb: -h is --help, and there is --debug, which ``run`` looks for by itself."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, context_settings={"help_option_names": ["-h", "--help"]})
-        debug, says = ["--debug"], "Show the traceback of an error."
-        self.params.append(click.Option(debug, is_flag=True, expose_value=False, help=says))
+# ``run`` looks for it by itself.
+_debug = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
+)
 
 
 def verb(*examples: str) -> Callable[[_F], click.Command]:
     """Make a function a verb; examples of what follows python -m mnist. close its --help."""
     shown = "\n  python -m mnist.".join(["\b\nExamples:", *examples])
-    return click.command(cls=_Verb, epilog=shown)
+    make = click.command(epilog=shown, context_settings={"help_option_names": ["-h", "--help"]})
+    return lambda function: _debug(make(function))
 
 
 checkpoint_option = path_option(

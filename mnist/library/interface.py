@@ -129,7 +129,7 @@ class Trainer:
     def train_step(self, images: Any, labels: Any) -> Tuple[float, float]:
         """Train on a batch; its loss and accuracy. Ctrl-C waits for the end of the step."""
         # In Paddle's ``minimize`` an exception would leave half of the parameters updated.
-        with StopRequest(announces=False, exits=False) as stop:
+        with StopRequest(exits=False) as stop:
             result = self._loop.step(images, labels)
         if stop.signal_number is not None:
             raise KeyboardInterrupt

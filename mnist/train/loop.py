@@ -68,7 +68,8 @@ def train(
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
-        return _train(learner, data, resume, StopRequest(group.is_main, exits), stack)
+        what_comes = "finishing this step, then saving" if group.is_main else ""
+        return _train(learner, data, resume, StopRequest(what_comes, exits), stack)
 
 
 def _train(
