@@ -38,16 +38,14 @@ from mnist.train.saving import Saving
 def train(
     config: Config,
     data: Dataset,
-    fallback: Optional[str] = None,
     resume: Optional[Resumption] = None,
     group: Group = ALONE,
     exits: bool = True,
 ) -> Dict[str, Any]:
     """Train as ``config`` says, evaluate the best model on eval, return ``result.json``'s content.
 
-    ``fallback`` says why ``data`` is not the data set that the config names first; ``group``
-    are the processes that train together, each of which calls this; ``exits`` is whether a second
-    signal ends the process (see ``StopRequest``).
+    ``group`` are the processes that train together, each of which calls this; ``exits`` is whether
+    a second signal ends the process (see ``StopRequest``).
     Raises InputError before anything is written if the run cannot be what was asked for,
     Failure if it breaks, Interrupted (after saving) if a signal stopped it.
     """
@@ -55,7 +53,7 @@ def train(
     with ExitStack() as stack:
         with processes.agreed(group):
             place = places.choose_place(config.device)
-            state = resuming.initial_state(config, data, fallback, place, resume)
+            state = resuming.initial_state(config, data, place, resume)
             # Paddle's generated names start anew in it.
             stack.enter_context(fluid.dygraph.guard(place))
             learner = Learner(config, place, state, len(data.train), group)

@@ -30,7 +30,7 @@ class Resumption:
 
 
 def initial_state(
-    config: Config, data: Dataset, fallback: Optional[str], place: Any, resume: Optional[Resumption]
+    config: Config, data: Dataset, place: Any, resume: Optional[Resumption]
 ) -> RunState:
     """Where a run starts: at nothing, or where the checkpoint stands.
 
@@ -40,7 +40,7 @@ def initial_state(
         config=config.model_dump(),
         data_path=str(data.source),
         data_sha256=data.sha256,
-        data_fallback=fallback,
+        data_fallback=data.fallback,
         classes=list(data.classes),
         teachers=distillation.digests(config, data.classes),
         versions={

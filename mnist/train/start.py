@@ -52,9 +52,9 @@ def _train(
         # One process makes what is missing, the others find it there.
         made = obtain.obtain(config.data) if group.is_main else None
     with processes.agreed(group):
-        data, fallback = made or obtain.obtain(config.data)
+        data = made or obtain.obtain(config.data)
     resumption = Resumption(source, allow_changes) if source else None
-    return loop.train(config, data, fallback, resumption, group)
+    return loop.train(config, data, resumption, group)
 
 
 def with_checkpoint(
