@@ -79,10 +79,8 @@ def _of_item(item: Dict[str, Any], valid: List[str], source: str, overrides: Seq
 
 def _of_unknown_key(key: str, last: str, value: Any, valid: List[str]) -> str:
     if "." in last:
-        nested = f"{value!r:.60}"
-        for part in reversed(key.split(".")):
-            nested = f"{{{part}: {nested}}}"
-        return f"{key}: only --set has keys with dots; in YAML write {nested[1:-1]}"
+        nested = f"{key.replace('.', ': {')}: {value!r:.60}{'}' * key.count('.')}"
+        return f"{key}: only --set has keys with dots; in YAML write {nested}"
     return f"{key}: there is no such key{_nearest(key, valid)}{full_width(key)}"
 
 

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mnist.base.console import make_console, make_progress, percent
 from mnist.base.errors import InputError, one_line
-from mnist.base.files import find_input
+from mnist.base.files import find_input, may_be_written
 from mnist.checkpoints.reading import classes_of
 from mnist.config.classes import Classes, are_digits, noun
 from mnist.pictures import annotation, files, plain
@@ -87,7 +87,7 @@ def _targets(names: Sequence[str], annotate: Optional[str]) -> Dict[str, Path]:
         stem = "stdin" if name == files.STDIN else Path(name).stem
         target = Path(annotate or f"{stem}-digits.png")
         numbered = (Path(f"{stem}-digits-{number}.png") for number in count(2))
-        while os.path.realpath(target) in taken or not annotation.may_be_written(target):
+        while os.path.realpath(target) in taken or not may_be_written(target, annotation.MARK):
             if annotate is not None:
                 what = "the picture itself" if target.samefile(name) else "there already"
                 raise InputError(f"--annotate {target}: is {what}; name another file")
@@ -131,17 +131,13 @@ def _records(
 
 def _values(prediction: Any, top: int) -> Dict[str, Any]:
     digits = isinstance(prediction.label, int)
-    told = {
-        "is_digit": prediction.is_digit,
-        "reason": prediction.reason,
-        "doubt": round(prediction.doubt, 6),
-    }
-    return {
-        "digit" if digits else "class": prediction.label,
-        "confidence": round(prediction.confidence, 6),
-        **(told if digits else {}),
-        "top": [[label, round(p, 6)] for label, p in prediction.ranking[:top]],
-    }
+    values: Dict[str, Any] = {"digit" if digits else "class": prediction.label}
+    values["confidence"] = round(prediction.confidence, 6)
+    if digits:
+        values.update(is_digit=prediction.is_digit, reason=prediction.reason)
+        values["doubt"] = round(prediction.doubt, 6)
+    values["top"] = [[label, round(p, 6)] for label, p in prediction.ranking[:top]]
+    return values
 
 
 def _print_text(record: Dict[str, Any]) -> None:

@@ -53,11 +53,11 @@ def main(
     if source is not None:
         from mnist.prepare import own
 
-    if source is not None and own.is_own(Path(source)):
-        target = Path(output or f"data/{Path(source).resolve().name.split('.')[0]}.json.gz")
-        read = partial(own.read, Path(source), classes and classes.split(","))
-        obtain.make(target, read, pixels, force)
-        return
+        if own.is_own(Path(source)):
+            target = Path(output or f"data/{Path(source).resolve().name.split('.')[0]}.json.gz")
+            read = partial(own.read, Path(source), classes and classes.split(","))
+            obtain.make(target, read, pixels, force)
+            return
     if classes:
         raise click.UsageError("--classes is for pictures or a file of your own (--source)")
     obtain.prepare(output or f"data/{obtain.MADE}", source, pixels, force, mirrors)
