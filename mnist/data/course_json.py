@@ -12,7 +12,6 @@ are images and which labels.
 """
 
 import gzip
-import hashlib
 import io
 import json
 import re
@@ -23,16 +22,14 @@ import simdjson
 
 from mnist.base.arrays import Array
 from mnist.base.errors import InputError
-from mnist.base.files import PathLike, atomic_write, read_input
+from mnist.base.files import PathLike, atomic_write, open_input
 from mnist.config import classes as naming
 from mnist.config.classes import DIGITS, Classes
 from mnist.data.digits import MAX_IMAGES, PIXELS, SIDE, SPLIT_NAMES, Samples
 from mnist.data.gunzip import GunzipReader
 
-# The text of MAX_IMAGES images in each split at 5 KB an image, which is generous. Of MNIST's,
-# a packed file takes 300 bytes each.
+# The text of MAX_IMAGES images in each split at 5 KB an image, which is generous.
 _MAX_TEXT = 3 * MAX_IMAGES * 5_000
-_MAX_FILE = 1 << 30
 # An image takes 2 to 20 KB of text, a label 2 to 20 bytes, the names of classes 48 KB at most.
 _MAX_IMAGE_TEXT = 256 << 10
 _MAX_LABEL_TEXT = 64
@@ -86,19 +83,19 @@ def read(
 
     Raises InputError, naming the file, the fault and mostly the image.
     """
-    content = read_input(path, _MAX_FILE)
-    source = GunzipReader(path, content, _MAX_TEXT)
-    text = _Text(io.BufferedReader(source, block_size), block_size)
-    pixels = _Pixels()
-    try:
-        values = [_read_split(text, split, pixels) for split in SPLIT_NAMES]
-        named = _names(text.rest(_MAX_NAMES_TEXT))
-        names = classes or named
-        labels = (_as_labels(*each, names) for each in zip(SPLIT_NAMES, values))
-        train, valid, evaluation = zip(pixels.finished(), labels)
-    except _Fault as fault:
-        raise InputError(f"{path}: {fault}") from fault
-    return Content((train, valid, evaluation), hashlib.sha256(content).hexdigest(), names)
+    with open_input(path) as file:
+        source = GunzipReader(path, file, _MAX_TEXT)
+        text = _Text(io.BufferedReader(source, block_size), block_size)
+        pixels = _Pixels()
+        try:
+            values = [_read_split(text, split, pixels) for split in SPLIT_NAMES]
+            named = _names(text.rest(_MAX_NAMES_TEXT))
+            names = classes or named
+            labels = (_as_labels(*each, names) for each in zip(SPLIT_NAMES, values))
+            train, valid, evaluation = zip(pixels.finished(), labels)
+        except _Fault as fault:
+            raise InputError(f"{path}: {fault}") from fault
+    return Content((train, valid, evaluation), source.digest.hexdigest(), names)
 
 
 class _Text:

@@ -1,8 +1,10 @@
 """Reading gzip files that may be damaged or hostile, within known bounds."""
 
 import gzip
-import io
+import hashlib
 import zlib
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 from mnist.base.errors import InputError, failing_as
 from mnist.base.files import PathLike
@@ -19,19 +21,26 @@ MAGIC = b"\x1f\x8b"
 
 
 class GunzipReader(gzip._GzipReader):
-    """The decompressed bytes of a gzip file's ``content``, a raw stream.
+    """The decompressed bytes of an open gzip file, a raw stream; ``digest`` is of the packed ones.
 
-    Every fault of it is an InputError naming ``path``: not gzip, cut short, a wrong
+    Every fault of the file is an InputError naming ``path``: not gzip, cut short, a wrong
     checksum, more than ``max_bytes`` of content, or a compression ratio that only a gzip bomb
     has. Members that follow each other are read as one, and zeros after them are skipped.
     """
 
-    def __init__(self, path: PathLike, content: bytes, max_bytes: int) -> None:
+    def __init__(self, path: PathLike, file: BinaryIO, max_bytes: int) -> None:
         self._path = path
-        self._file = io.BytesIO(content)
+        self._file = file
         self._max_bytes = max_bytes
         self._members = 0
-        super().__init__(self._file)
+        self.digest = hashlib.sha256()
+        hashed: Any = SimpleNamespace(read=self._read_packed)
+        super().__init__(hashed)
+
+    def _read_packed(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.digest.update(data)
+        return data
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes, at most ``size``; none at the end, once the checksum is verified."""

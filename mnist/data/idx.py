@@ -6,6 +6,7 @@ the values row by row.
 """
 
 import hashlib
+import io
 import math
 import os
 import struct
@@ -84,7 +85,7 @@ def payload(path: PathLike, max_bytes: int = _MAX_BYTES) -> bytes:
     content = read_input(path, max_bytes + _GZIP_OVERHEAD)
     if not content.startswith(gunzip.MAGIC):
         return content
-    return gunzip.GunzipReader(path, content, max_bytes).read()
+    return gunzip.GunzipReader(path, io.BytesIO(content), max_bytes).read()
 
 
 def _read(path: PathLike, kind: str, item: Tuple[int, ...]) -> Values:

@@ -1,6 +1,8 @@
 """Decompressing within bounds, in blocks of any size."""
 
 import gzip
+import hashlib
+import io
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from mnist.data.gunzip import GunzipReader
 
 
 def read_all(content, size, max_bytes=1 << 30):
-    reader = GunzipReader("some.gz", content, max_bytes)
+    reader = GunzipReader("some.gz", io.BytesIO(content), max_bytes)
     blocks = list(iter(lambda: reader.read(size), b""))
     assert all(len(block) <= size for block in blocks)
     return b"".join(blocks), reader
@@ -28,6 +30,7 @@ def test_members_and_padding_are_read_as_gzip_does(members, padding, size):
     content = b"".join(gzip.compress(member) for member in members) + bytes(padding)
     text, reader = read_all(content, size)
     assert text == gzip.decompress(content) == b"".join(members)
+    assert reader.digest.hexdigest() == hashlib.sha256(content).hexdigest()
     assert reader.read(size) == b""
 
 
@@ -35,7 +38,9 @@ def test_members_that_end_at_the_end_of_a_block_of_input(monkeypatch):
     content = gzip.compress(b"one") + gzip.compress(b"two") + bytes(9)
     for size in range(2, len(content) + 1):
         monkeypatch.setattr("io.DEFAULT_BUFFER_SIZE", size)
-        assert read_all(content, 100)[0] == b"onetwo"
+        text, reader = read_all(content, 100)
+        assert text == b"onetwo"
+        assert reader.digest.hexdigest() == hashlib.sha256(content).hexdigest()
 
 
 def test_more_than_the_limit_is_an_error():
@@ -48,7 +53,7 @@ def test_more_than_the_limit_is_an_error():
 def test_a_bomb_is_noticed_early():
     # 1 GiB of zeros in 1 MiB; nothing near 1 GiB may be unpacked.
     content = b"".join([gzip.compress(bytes(32 << 20))] * 32)
-    reader = GunzipReader("some.gz", content, 1 << 40)
+    reader = GunzipReader("some.gz", io.BytesIO(content), 1 << 40)
     count = 0
     with pytest.raises(InputError, match=r"some\.gz: looks like a gzip bomb"):
         while True:
