@@ -103,10 +103,11 @@ def staged_folder(
         for parent, _, names in os.walk(staged):
             for name in (*names, os.curdir):
                 fsync(Path(parent, name))
+        old = _hidden(target, "replaced")  # It outlives what may end this between two lines.
         if replace and target.exists():
-            # A kill before the next line leaves both in the hidden folder.
-            target.rename(staged.parent / "replaced")
+            target.rename(old)
         staged.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
