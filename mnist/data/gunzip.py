@@ -33,14 +33,15 @@ class GunzipReader(gzip._GzipReader):
         self._file = file
         self._max_bytes = max_bytes
         self._members = 0
-        self.digest = hashlib.sha256()
-        hashed: Any = SimpleNamespace(read=self._read_packed)
-        super().__init__(hashed)
+        self.digest = digest = hashlib.sha256()
 
-    def _read_packed(self, size: int) -> bytes:
-        data = self._file.read(size)
-        self.digest.update(data)
-        return data
+        def read_hashed(size: int) -> bytes:
+            data = file.read(size)
+            digest.update(data)
+            return data
+
+        hashed: Any = SimpleNamespace(read=read_hashed)
+        super().__init__(hashed)
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes, at most ``size``; none at the end, once the checksum is verified."""
