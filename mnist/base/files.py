@@ -63,6 +63,14 @@ def read_input(path: PathLike, max_bytes: int) -> bytes:
     return content
 
 
+def may_be_written(path: PathLike, mark: str) -> bool:
+    """Whether nothing is there, or a file of ours, with ``mark`` in its first 256 bytes."""
+    if not os.path.lexists(path):
+        return True
+    with open_input(path) as file:
+        return mark.encode() in file.read(256)
+
+
 @contextmanager
 def atomic_write(path: PathLike, make_parents: bool = True) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces ``path`` only when all of it is on disk.

@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
 from mnist.base.console import make_console, make_table, print_table
-from mnist.export import bundle, weight_files
+from mnist.export import bundle
 from mnist.model import opening
 
 _CONTENTS = {
     bundle.MODEL_JSON: "what goes in and comes out, names of the weights, how it was checked",
     bundle.ONNX_FILE: "for onnxruntime, browsers, OpenCV and others",
     f"{bundle.PADDLE_FOLDER}/": "for Paddle: fluid.io.load_inference_model, the C++ predictor",
-    weight_files.NPZ: "the weights alone, for NumPy, PyTorch, Paddle 2 and 3",
-    weight_files.SAFETENSORS: "the same, for safetensors",
+    bundle.NPZ: "the weights alone, for NumPy, PyTorch, Paddle 2 and 3",
+    bundle.SAFETENSORS: "the same, for safetensors",
 }
 
 

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mnist.base.console import make_console, make_progress, percent
 from mnist.base.errors import InputError, one_line
-from mnist.base.files import find_input
+from mnist.base.files import find_input, may_be_written
 from mnist.checkpoints.reading import classes_of
 from mnist.config.classes import Classes, are_digits, noun
 from mnist.pictures import annotation, files, plain
@@ -95,7 +95,7 @@ def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
         stem = "stdin" if name == files.STDIN else Path(name).stem
         target = Path(options.annotate or f"{stem}-digits.png")
         numbered = (Path(f"{stem}-digits-{number}.png") for number in count(2))
-        while os.path.realpath(target) in taken or not annotation.may_be_written(target):
+        while os.path.realpath(target) in taken or not may_be_written(target, annotation.MARK):
             if options.annotate is not None:
                 what = "the picture itself" if target.samefile(name) else "there already"
                 raise InputError(f"--annotate {target}: is {what}; name another file")

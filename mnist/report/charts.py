@@ -26,11 +26,8 @@ _SPLITS = ("train", "valid")
 _OVER_EPOCHS = "over the epochs"
 
 
-class Drawn(NamedTuple):
-    """A figure for the page: an ``<svg>`` element and the line below it."""
-
-    svg: str
-    caption: str
+Drawn = Tuple[str, str]
+"""A figure for the page: an ``<svg>`` element and the line below it."""
 
 
 class Line(NamedTuple):
@@ -122,7 +119,7 @@ def _curves(
     caption = f"{quantity[0].upper()}{quantity[1:].replace(', %', '')} {over}."
     ends = (f"{name} from {ends[0][1]:.4g} to {ends[-1][1]:.4g}" for name, ends, _ in lines)
     label = f"{caption} {'; '.join(ends).strip()}."
-    return Drawn(inline_svg(figure, f"{quantity} {against}", label), caption)
+    return inline_svg(figure, f"{quantity} {against}", label), caption
 
 
 def _scale(axes: Any, quantity: str, values: Sequence[float]) -> None:
@@ -171,7 +168,7 @@ def reliability_diagram(measures: Measures) -> Drawn:
         "Above: accuracy of the images that were named with a certain confidence, bars for the"
         " 95% interval. Below: how many there were, on a logarithmic scale."
     )
-    return Drawn(inline_svg(figure, "reliability", label), caption)
+    return inline_svg(figure, "reliability", label), caption
 
 
 def compared_recalls(entries: Sequence[Entry]) -> Drawn:
@@ -186,7 +183,7 @@ def compared_recalls(entries: Sequence[Entry]) -> Drawn:
     axes.set_xticks(range(len(classes)), classes, rotation=90 * (max(map(len, classes)) > 2))
     legend_above(axes)
     caption = f"Recall per {noun(classes)}: how many of each were found."
-    return Drawn(inline_svg(figure, "recall", caption), caption)
+    return inline_svg(figure, "recall", caption), caption
 
 
 def change(entries: Sequence[Entry], number: int) -> Drawn:
@@ -205,4 +202,4 @@ def change(entries: Sequence[Entry], number: int) -> Drawn:
     axes.axhline(100 / len(entries[0].run.source.classes), label="guessing", **dotted)
     axes.set(xlabel=changed.strength_name, ylabel="accuracy, %", ylim=(0, 103))
     legend_above(axes)
-    return Drawn(inline_svg(figure, f"change-{number}", " ".join(label)), "")
+    return inline_svg(figure, f"change-{number}", " ".join(label)), ""

@@ -28,8 +28,7 @@ from mnist.fluid import environment
 from mnist.model.calibration import FEWEST
 from mnist.report import charts
 from mnist.report.figures import DARK, LIGHT, MARKS, css_variables
-from mnist.report.intervals import wilson_interval
-from mnist.report.measurement import BATCHES, Entry, measured
+from mnist.report.measurement import BATCHES, Entry, measured, wilson_interval
 from mnist.report.perturbations import CHANGES
 
 # The first bytes of every report; a file without them is not overwritten.
@@ -100,10 +99,6 @@ def _png(image: Array) -> str:
     return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
 
 
-def _mistakes_in(confusion: Array) -> Array:
-    return np.asarray(confusion * (1 - np.eye(len(confusion), dtype=confusion.dtype)))
-
-
 def _processor() -> str:
     with suppress(OSError), open("/proc/cpuinfo", errors="replace") as file:
         for line in file:
@@ -121,7 +116,7 @@ _TEMPLATES = Environment(
 )
 _TEMPLATES.filters.update(
     percent=_percent_or_dash, count="{:,}".format, svg=Markup, png=_png, breakable=_breakable,
-    mistakes=_mistakes_in,
+    mistakes=lambda confusion: confusion - np.diag(confusion.diagonal()),
 )  # fmt: skip
 _TEMPLATES.globals.update(
     version=__version__, charts=charts, changes=CHANGES, best_record=best_record, marks=MARKS,

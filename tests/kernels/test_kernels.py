@@ -273,9 +273,9 @@ def test_no_compiler_is_a_note(tmp_path):
     assert done.returncode == 0 and "no C compiler (cc, clang, gcc)" in done.stderr
 
 
-@pytest.mark.parametrize("asked, said", [("3", "C kernels (AVX2)"), ("9", "must be one of 3, 4")])
+@pytest.mark.parametrize("asked, said", [("3", "AVX2"), ("9", "must be one of 3, 4")])
 def test_a_lower_level_can_be_asked_for(asked, said):
-    code = "from mnist import kernels; print(kernels.load().describe())"
+    code = "from mnist import kernels; print(kernels.LEVELS[kernels.load().level])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
         env={**os.environ, kernels.LEVEL_VARIABLE: asked},
