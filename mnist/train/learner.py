@@ -43,7 +43,6 @@ class Learner:
         self.optimizer = optimizers.build(
             config.optimizer, self.parameters, total_steps, self.steps_per_epoch
         )
-        optimizers.create_state(self.optimizer, self.parameters)
         group.prepare(self.model)
         decay = config.train.averaging_decay
         self.average = None if decay is None else WeightAverage(self.model, decay)

@@ -313,7 +313,6 @@ def test_an_optimizers_steps_are_paddles_own(settings):
             for parameter in parameters:
                 parameter.set_value(noise.uniform(-1, 1, parameter.shape).astype(np.float32))
             optimizer = optimizers.build(configs.default(settings).optimizer, parameters, 20, 5)
-            optimizers.create_state(optimizer, parameters)
             images = to_variable(noise.rand(16, 61).astype(np.float32))
             for _ in range(20):
                 outputs = layers[1](layers[0](images))
