@@ -9,7 +9,6 @@ from mnist.base.arrays import Array
 from mnist.base.files import PathLike, find_input
 from mnist.checkpoints.records import Checkpoint
 from mnist.config.classes import answers, are_digits
-from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Split
 from mnist.data.digits import SIDE
 from mnist.fluid import places
@@ -90,7 +89,7 @@ class Predictor:
         """How good it is on a split; its loss and probabilities are the model's own."""
         place = fluid.CPUPlace()
         with fluid.dygraph.guard(place):
-            return evaluate(self.model, split, place, LoaderConfig())
+            return evaluate(self.model, split, place)
 
     def predict(self, pictures: Any) -> Any:
         """A Prediction of a picture, or a list of them: ``label``, ``confidence``, ``ranking``.

@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from datetime import datetime, timezone
 from itertools import combinations, groupby
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -84,10 +84,6 @@ def _page(template: str, entries: Sequence[Entry], **values: Any) -> str:
     return f"{MARK}>\n{text}\n"
 
 
-def _percent_or_dash(fraction: Optional[float], digits: int = 2) -> str:
-    return "–" if fraction is None else percent(fraction, digits)
-
-
 def _breakable(text: str) -> Markup:
     """A key or a value of a config that goes on in the next line between words, not inside one."""
     return Markup(re.sub(r"([_.])(?=[a-z])", r"\1<wbr>", str(escape(text))))
@@ -115,7 +111,8 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(
-    percent=_percent_or_dash, count="{:,}".format, svg=Markup, png=_png, breakable=_breakable,
+    percent=lambda part, digits=2: "–" if part is None else percent(part, digits),
+    count="{:,}".format, svg=Markup, png=_png, breakable=_breakable,
     mistakes=lambda confusion: confusion - np.diag(confusion.diagonal()),
 )  # fmt: skip
 _TEMPLATES.globals.update(
