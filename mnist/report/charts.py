@@ -139,10 +139,9 @@ def _scale(axes: Any, quantity: str, values: Sequence[float]) -> None:
 
 def reliability_diagram(measures: Measures) -> Drawn:
     """Accuracy against confidence, and how many images had which confidence."""
-    plain, tempered = measures.reliability, measures.tempered
-    shown = [("as trained" if tempered else "this model", plain)]
-    if tempered:
-        shown.append(("with temperature", tempered))
+    is_plain = len(measures.reliability) == 1
+    names = ("this model",) if is_plain else ("as trained", "with temperature")
+    shown = list(zip(names, measures.reliability))
     figure, (above, below) = new_figure(
         height=4.2, nrows=2, sharex=True, gridspec_kw={"height_ratios": [3, 1]}
     )
@@ -154,7 +153,7 @@ def reliability_diagram(measures: Measures) -> Drawn:
         points = {**style, "linestyle": "", "elinewidth": 1.2, "label": name}
         above.errorbar(100 * found.confidence[used], 100 * accuracy, bars, **points)
         edges = np.linspace(0, 100, BINS + 1)
-        below.stairs(found.counts, edges, color=style["color"], fill=not tempered)
+        below.stairs(found.counts, edges, color=style["color"], fill=is_plain)
     above.set(ylabel="accuracy, %", xlim=(0, 101.5), ylim=(-2, 102))
     legend_above(above)
     below.set_yscale("symlog", linthresh=1)

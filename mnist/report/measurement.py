@@ -65,7 +65,7 @@ class Measures:
     """Everything measured on one split of a data set.
 
     ``evaluation`` is of the model itself, ``shown`` at the checkpoint's temperature, if it has one;
-    ``tempered`` is that one's reliability. ``mistakes`` are the pictures of the worst, by their
+    ``reliability`` is of both. ``mistakes`` are the pictures of the worst, by their
     number in the split, from 0. ``changes`` are those of ``CHANGES``, on ``sample`` digits.
     """
 
@@ -74,8 +74,7 @@ class Measures:
     data_sha256: str
     evaluation: Evaluation
     shown: Evaluation
-    reliability: Reliability
-    tempered: Optional[Reliability]
+    reliability: List[Reliability]
     mistakes: Dict[int, Array]
     sample: int
     changes: List[List[Step]]
@@ -115,14 +114,14 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
     speeds = [_speed(model, split.images, batch) for batch in BATCHES]
     mended = calibration.at(result.probabilities, model.temperature)
     shown = replace(result, probabilities=mended)
+    both = [result, shown] if run.source.temperature else [result]
     return Measures(
         split=split_name,
         data_path=str(data.source),
         data_sha256=data.sha256,
         evaluation=result,
         shown=shown,
-        reliability=reliability(result.probabilities, result.labels),
-        tempered=reliability(mended, result.labels) if run.source.temperature else None,
+        reliability=[reliability(each.probabilities, each.labels) for each in both],
         mistakes={number: split.images[number] for number in shown.worst_mistakes(MISTAKES)},
         sample=len(sample),
         changes=changes,

@@ -48,11 +48,8 @@ def serve(
             names = ", ".join(model.classes)
             raise InputError(f"{path}: the page reads digits; this model tells apart {names}")
         reading.reader()
-        maps, metrics, name = (
-            inside.watch_first_maps(model.model),
-            Metrics(),
-            model.model.config.name,
-        )
+        maps, name = inside.watch_first_maps(model.model), model.model.config.name
+        metrics = Metrics()
 
         def answer(images: List[Grey]) -> List[api.Answer]:
             metrics.batches.observe(len(images))
