@@ -12,7 +12,7 @@ from matplotlib import ticker
 from mnist.base.console import percent
 from mnist.config.classes import noun
 from mnist.model.calibration import BINS
-from mnist.report.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure
+from mnist.report.figures import LIGHT, SERIES, inline_svg, new_figure
 from mnist.report.measurement import Entry, Measures, measured
 from mnist.report.past_run import Points, Run
 from mnist.report.perturbations import CHANGES
@@ -115,7 +115,6 @@ def _curves(
         axes.axvline(run.epoch, label="checkpoint", **dotted)
         axes.set_xlim(left=0 if run.curves else None)
     axes.set(xlabel=against, ylabel=quantity)
-    legend_above(axes)
     caption = f"{quantity[0].upper()}{quantity[1:].replace(', %', '')} {over}."
     ends = (f"{name} from {ends[0][1]:.4g} to {ends[-1][1]:.4g}" for name, ends, _ in lines)
     label = f"{caption} {'; '.join(ends).strip()}."
@@ -155,7 +154,6 @@ def reliability_diagram(measures: Measures) -> Drawn:
         edges = np.linspace(0, 100, BINS + 1)
         below.stairs(found.counts, edges, color=style["color"], fill=is_plain)
     above.set(ylabel="accuracy, %", xlim=(0, 101.5), ylim=(-2, 102))
-    legend_above(above)
     below.set_yscale("symlog", linthresh=1)
     below.set(xlabel="confidence, %", ylabel="images", ylim=(0, None))
     below.yaxis.set_major_locator(ticker.FixedLocator([0, 1, 100, 10_000, 1_000_000]))
@@ -180,7 +178,6 @@ def compared_recalls(entries: Sequence[Entry]) -> Drawn:
         axes.plot(100 * np.array(recalls, float), **points)  # None is nan, which is not drawn
     axes.set(xlabel=noun(classes), ylabel="recall, %")
     axes.set_xticks(range(len(classes)), classes, rotation=90 * (max(map(len, classes)) > 2))
-    legend_above(axes)
     caption = f"Recall per {noun(classes)}: how many of each were found."
     return inline_svg(figure, "recall", caption), caption
 
@@ -200,5 +197,4 @@ def change(entries: Sequence[Entry], number: int) -> Drawn:
     dotted = {"linestyle": ":", "linewidth": 1.2, "color": LIGHT["muted"]}
     axes.axhline(100 / len(entries[0].run.source.classes), label="guessing", **dotted)
     axes.set(xlabel=changed.strength_name, ylabel="accuracy, %", ylim=(0, 103))
-    legend_above(axes)
     return inline_svg(figure, f"change-{number}", " ".join(label)), ""
