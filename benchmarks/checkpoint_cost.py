@@ -43,7 +43,6 @@ def _measure(folder: Path, saves: int):
     config = configs.default()
     model = architectures.build(config.model, seed=1)
     optimizer = optimizers.build(config.optimizer, model.parameters(), 1000, 100)
-    optimizers.create_state(optimizer, model.parameters())
     images = to_variable(np.random.rand(100, 1, 28, 28).astype(np.float32))
     labels = to_variable(np.random.randint(0, 10, (100, 1)))
     step_times, save_times = [], []

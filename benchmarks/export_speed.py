@@ -24,7 +24,7 @@ from mnist.checkpoints.records import Checkpoint, RunState
 from mnist.checkpoints.store import CheckpointStore
 from mnist.export import bundle, onnx_model, paddle_program
 from mnist.fluid.door import fluid, to_variable
-from mnist.model import architectures, calibration, restore
+from mnist.model import architectures, restore
 
 BASE = "dygraph"
 SIZES = (1, 256)
@@ -63,7 +63,7 @@ def _source(path: Optional[str], scratch: Path) -> Checkpoint:
 
 
 def _ways(source: Checkpoint, folder: Path) -> Dict[str, Way]:
-    temperature = calibration.temperature_of(source)
+    temperature = source.temperature
     with fluid.dygraph.guard(fluid.CPUPlace()):
         classifier = paddle_program.Classifier(restore.load_model(source), temperature)
         classifier.eval()

@@ -19,6 +19,14 @@ from mnist.fluid.environment import _settings as settings_of_paddle
 SETTINGS = ["model.name=fc", "model.hidden_sizes=[16]", "train.epochs=2", "data.batch_size=32"]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def dygraph_is_left():
+    yield
+    from mnist.fluid.door import fluid
+
+    fluid.disable_dygraph()
+
+
 def config_in(folder, *settings):
     places = f"checkpoint.dir={folder}", f"log.dir={folder}/log"
     return mnist.load_config(None, *SETTINGS, *places, *settings)

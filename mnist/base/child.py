@@ -17,6 +17,12 @@ from mnist.base import signals
 
 # prctl's option to be sent a signal when the parent dies.
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def end_with_parent() -> None:
+    """Have this process, which was just forked, killed when its parent dies, however it does."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run(command: List[str]) -> int:
@@ -25,10 +31,9 @@ def run(command: List[str]) -> int:
     What it prints is passed on, and so are signals, SIGHUP as SIGTERM. It reads nothing, and is
     killed when this process is.
     """
-    libc = ctypes.CDLL(None)
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True, preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+        start_new_session=True, preexec_fn=end_with_parent,
     )  # fmt: skip
 
     def pass_on(number: int, frame: Optional[FrameType]) -> None:

@@ -52,14 +52,6 @@ def open_input(path: PathLike) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def may_be_written(path: PathLike, mark: str) -> bool:
-    """Whether nothing is there, or a file of ours, which has ``mark`` near its beginning."""
-    if not os.path.lexists(path):
-        return True
-    with open_input(path) as file:
-        return mark.encode() in file.read(256)
-
-
 def read_input(path: PathLike, max_bytes: int) -> bytes:
     """The whole content of a regular file; raises as ``open_input``, and for a larger file."""
     with failing_as(f"{path}: cannot be read", InputError), open_input(path) as file:
@@ -69,6 +61,14 @@ def read_input(path: PathLike, max_bytes: int) -> bytes:
     if max(size, len(content)) > max_bytes:
         raise InputError(f"{path}: is too large (more than {max_bytes:,} bytes)")
     return content
+
+
+def may_be_written(path: PathLike, mark: str) -> bool:
+    """Whether nothing is there, or a file of ours, with ``mark`` in its first 256 bytes."""
+    if not os.path.lexists(path):
+        return True
+    with open_input(path) as file:
+        return mark.encode() in file.read(256)
 
 
 @contextmanager

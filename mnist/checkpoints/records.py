@@ -113,6 +113,11 @@ class Checkpoint:
         """What its model tells apart."""
         return DIGITS if self.state is None else tuple(self.state.classes)
 
+    @property
+    def temperature(self) -> Optional[float]:
+        """What its model's logits are divided by before the softmax; None: nothing."""
+        return None if self.state is None else self.state.temperature
+
     def named_as(self, names: List[str]) -> "Checkpoint":
         """This checkpoint with its parameters called ``names``.
 

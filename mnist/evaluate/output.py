@@ -49,7 +49,7 @@ def print_evaluation(
 
 def _calibration(source: Checkpoint, result: Evaluation) -> Dict[str, Any]:
     """The expected calibration error of the model's own probabilities, and at its temperature."""
-    temperature = calibration.temperature_of(source)
+    temperature = source.temperature
     mended = calibration.at(result.probabilities, temperature or 1.0)
     return {
         "temperature": temperature,

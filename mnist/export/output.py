@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
 from mnist.base.console import make_console, make_table, print_table
-from mnist.export import bundle, weight_files
+from mnist.export import bundle
 from mnist.model import opening
 
 _CONTENTS = {
     bundle.MODEL_JSON: "what goes in and comes out, names of the weights, how it was checked",
     bundle.ONNX_FILE: "for onnxruntime, browsers, OpenCV and others",
     f"{bundle.PADDLE_FOLDER}/": "for Paddle: fluid.io.load_inference_model, the C++ predictor",
-    weight_files.NPZ: "the weights alone, for NumPy, PyTorch, Paddle 2 and 3",
-    weight_files.SAFETENSORS: "the same, for safetensors",
+    bundle.NPZ: "the weights alone, for NumPy, PyTorch, Paddle 2 and 3",
+    bundle.SAFETENSORS: "the same, for safetensors",
 }
 
 
@@ -25,15 +25,12 @@ def print_export(
     console = make_console()
     architecture = f"{description['model']['name']}, {description['model']['loss']}"
     temperature = description["temperature"]
-    rows = [
-        ("checkpoint", f"{source.named} ({description['checkpoint']['name']}): {architecture}"),
-        ("input", _tensor(description["input"]) + " in 0–1"),
-        ("output", _tensor(description["output"])),
-        ("temperature", "none" if temperature is None else f"{temperature:g}"),
-        ("checked on", description["checked"]["on"]),
-    ]
-    for heading, text in rows:
-        console.print(f"{heading:<11} {text}")
+    name = description["checkpoint"]["name"]
+    console.print(f"checkpoint  {source.named} ({name}): {architecture}")
+    console.print(f"input       {_tensor(description['input'])} in 0–1")
+    console.print(f"output      {_tensor(description['output'])}")
+    console.print(f"temperature {'none' if temperature is None else f'{temperature:g}'}")
+    console.print(f"checked on  {description['checked']['on']}")
     table = make_table("runtime", "largest difference", "same digit")
     for row in description["checked"]["results"]:
         difference, same = f"{row['largest_difference']:.1e}", f"{row['same_digit']:,}"

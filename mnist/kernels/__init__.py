@@ -61,10 +61,6 @@ class Library:
         """Call a function by its name in C, without ``mnist_kernels_``."""
         return getattr(self._library, f"mnist_kernels_{name}")(*arguments)
 
-    def describe(self) -> str:
-        """``"C kernels (AVX2)"``."""
-        return f"C kernels ({LEVELS[self.level]})"
-
 
 @lru_cache(maxsize=None)
 def load() -> Optional[Library]:

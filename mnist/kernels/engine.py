@@ -74,7 +74,7 @@ def choose(config: DeviceConfig, place: Any, pairs: Sequence[Pair]) -> "Optional
 def describe(engine: "Optional[Engine]", config: DeviceConfig) -> str:
     """What computes convolutions and norms, and if it need not be Paddle, the way out."""
     if engine is not None:
-        return engine.library.describe()
+        return f"C kernels ({kernels.LEVELS[engine.library.level]})"
     if config.kernels == "auto" and kernels.load() is None:
         return f"Paddle's operators (C kernels: {kernels.BUILD})"
     return "Paddle's operators"

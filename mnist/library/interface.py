@@ -8,28 +8,25 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
-import numpy as np
-
 from mnist import config as configs
 from mnist.base import own_code
 from mnist.base.errors import InputError
-from mnist.base.files import PathLike, find_input
+from mnist.base.files import PathLike
 from mnist.base.signals import StopRequest
 from mnist.checkpoints.store import CheckpointStore
 from mnist.config import Config
-from mnist.config.classes import DIGITS, Classes, are_digits
+from mnist.config.classes import DIGITS, Classes
 from mnist.config.schema import LoaderConfig
 from mnist.data import dataset, obtain
 from mnist.data.dataset import Dataset, Split
-from mnist.data.digits import SIDE
 from mnist.fluid import environment, places
 from mnist.fluid.door import fluid
 from mnist.fluid.feeding import feed
 from mnist.fluid.processes import ALONE
-from mnist.model import architectures, predictor
+from mnist.model import architectures
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation
-from mnist.pictures import plain, reading
+from mnist.model.predictor import Predictor
 from mnist.train import loop, resuming, saving, start
 from mnist.train.learner import Learner
 from mnist.train.output import Telling
@@ -149,25 +146,6 @@ class Trainer:
             path = self._saving.save(must=True)
         assert path is not None
         return path
-
-
-class Predictor(predictor.Predictor):
-    """A checkpoint's model in use: see ``load_model``."""
-
-    def predict(self, pictures: Any) -> Any:
-        """A Prediction of a picture, or a list of them: ``label``, ``confidence``, ``ranking``.
-
-        A picture is a file's path, or an array ``[H,W]`` or ``[H,W,3]``; several are a list, or
-        uint8 ``[N,28,28]`` in the form of a data set, which is taken as it is.
-        """
-        is_array = isinstance(pictures, np.ndarray)
-        if is_array and pictures.dtype == np.uint8 and pictures.shape[1:] == (SIDE, SIDE):
-            return super().predict(pictures)
-        if not isinstance(pictures, (list, tuple)):
-            return self.predict([pictures])[0]
-        read = reading.read_digit if are_digits(self.classes) else plain.read
-        sources = (p if isinstance(p, np.ndarray) else find_input(p) for p in pictures)
-        return super().predict(np.stack([read(source) for source in sources]))
 
 
 def load_model(checkpoint: Optional[PathLike] = None, model: Any = None) -> Predictor:

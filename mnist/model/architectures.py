@@ -43,7 +43,9 @@ class Model(fluid.dygraph.Layer):
         super().__init__()
         self.config, self.classes = config, tuple(classes)
         self.outputs = outputs_of(config.loss, len(classes))
-        self.dropout = Dropout(config.dropout, seed)
+        # What random numbers follow from: the step, and how many masks it has had.
+        self._seed, self._masks = seed, 0
+        self._step: Tuple[int, ...] = (0,)
         # What computes the convolutions, if it is not Paddle's operators.
         self.engine: Optional[Engine] = None
 
@@ -72,7 +74,25 @@ class Model(fluid.dygraph.Layer):
         Processes that train together, told apart by ``rank``, have masks of their own.
         """
         gradients.require_carried_on()
-        self.dropout.begin_step(step, rank)
+        self._step, self._masks = (step, rank) if rank else (step,), 0
+
+    def stream(self, purpose: str, *position: int) -> np.random.Generator:
+        """Random numbers of this step."""
+        return seeding.stream(self._seed, purpose, *self._step, *position)
+
+    def dropout(self, values: Any) -> Any:
+        """Inverted dropout (Srivastava et al. 2014) with masks from (seed, step, use).
+
+        Paddle's own ``dropout`` repeats one mask for ever under a fixed seed, and cannot go on
+        where an interrupted run stopped without one.
+        """
+        probability = self.config.dropout
+        if not self.training or probability == 0:
+            return values
+        drawn = self.stream("dropout", self._masks).random(values.shape, dtype=np.float32)
+        self._masks += 1
+        mask = (drawn >= probability).astype(np.float32) / np.float32(1 - probability)
+        return values * to_variable(mask)
 
     def backward(self, loss: Any) -> None:
         """Compute the gradients of all parameters, inside ``gradients.cutting`` as well.
@@ -104,38 +124,6 @@ def evaluating(model: Model) -> Iterator[None]:
     finally:
         if was_training:
             model.train()
-
-
-class Dropout(fluid.dygraph.Layer):
-    """Inverted dropout (Srivastava et al. 2014) with masks from (seed, step, use).
-
-    Paddle's own ``dropout`` repeats one mask for ever under a fixed seed, and cannot go on
-    where an interrupted run stopped without one.
-    """
-
-    def __init__(self, probability: float, seed: int) -> None:
-        super().__init__()
-        self._probability = probability
-        self._seed = seed
-        self._step: Tuple[int, ...] = (0,)
-        self._uses = 0
-
-    def begin_step(self, step: int, rank: int = 0) -> None:
-        self._step = (step, rank) if rank else (step,)
-        self._uses = 0
-
-    def stream(self, purpose: str, *use: int) -> np.random.Generator:
-        """Random numbers of this step."""
-        return seeding.stream(self._seed, purpose, *self._step, *use)
-
-    def forward(self, values: Any) -> Any:
-        if not self.training or self._probability == 0:
-            return values
-        source = self.stream("dropout", self._uses)
-        self._uses += 1
-        kept = source.random(values.shape, dtype=np.float32) >= self._probability
-        mask = kept.astype(np.float32) / np.float32(1 - self._probability)
-        return values * to_variable(mask)
 
 
 def _in_range(images: Any, ends: List[float]) -> Any:
@@ -322,7 +310,7 @@ class OwnModel(Model):
             raise InputError(f"{config.name}: is no fluid.dygraph.Layer with parameters")
 
     def forward(self, images: Any) -> Any:
-        with randomness.drawn_from(self.dropout.stream("own model")):
+        with randomness.drawn_from(self.stream("own model")):
             outputs = self.net(images)
         if list(outputs.shape) != [images.shape[0], self.outputs]:
             raise InputError(

@@ -7,12 +7,9 @@ valid, where the model was not trained. The logarithm of the probabilities is th
 constant, which softmax takes away, so nothing else is needed here.
 """
 
-from typing import Optional
-
 import numpy as np
 
 from mnist.base.arrays import Array
-from mnist.checkpoints.records import Checkpoint
 from mnist.model.losses import softmax
 
 BINS = 15
@@ -24,11 +21,6 @@ FEWEST = 2000
 # Beyond these a temperature says that valid is too small or the model is no model.
 LOWEST, HIGHEST = 0.05, 20.0
 _TINY = 1e-300
-
-
-def temperature_of(source: Checkpoint) -> Optional[float]:
-    """What a checkpoint's logits are divided by before the softmax; None: nothing."""
-    return source.state.temperature if source.state else None
 
 
 def fit_temperature(probabilities: Array, labels: Array) -> float:

@@ -19,6 +19,7 @@ from mnist.model.architectures import Model, evaluating
 # takes a tenth longer. The kernels take eight images at a time through all layers anyway.
 EVALUATION_BATCH = 100
 EVALUATION_BATCH_OF_KERNELS = 500
+_LOADER = LoaderConfig()
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model, split: Split, place: Any, loader: LoaderConfig, group: Group = ALONE
+    model: Model, split: Split, place: Any, loader: LoaderConfig = _LOADER, group: Group = ALONE
 ) -> Evaluation:
     """Run the model over a whole split, in evaluation mode.
 

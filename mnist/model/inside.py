@@ -3,7 +3,8 @@
 Nothing here changes a parameter, a mode or a name that Paddle generates later.
 """
 
-from typing import Any, List, Optional, Tuple
+from collections import deque
+from typing import Any, Deque, List, Optional, Tuple
 
 import numpy as np
 
@@ -77,6 +78,15 @@ def first_filters(model: Model) -> Optional[Array]:
     if dense is not None and dense.weight.shape[0] == PIXELS:
         return np.asarray(dense.weight.numpy().T.reshape(-1, SIDE, SIDE))
     return None
+
+
+def watch_first_maps(model: Model) -> Deque[Any]:
+    """What comes out of a model's first convolution from now on, the last only; none without."""
+    latest: Deque[Any] = deque(maxlen=1)
+    convolution = _first(model, fluid.dygraph.Conv2D)
+    if convolution is not None:
+        convolution.register_forward_post_hook(lambda _, inputs, output: latest.append(output))
+    return latest
 
 
 def embedding_table(model: Model) -> Optional[Array]:

@@ -32,16 +32,15 @@ def compute(
     (Szegedy et al. 2016), for cross-entropy only. ``targets`` are probabilities ``[B,C]`` that
     are learnt instead of labels (Hinton et al. 2015), for cross-entropy only, too.
     """
-    if targets is not None:
-        each = fluid.layers.softmax_with_cross_entropy(outputs, targets, soft_label=True)
-    elif loss == "softmax_cross_entropy" and smoothing:
-        certain = fluid.layers.one_hot(labels, outputs.shape[1])
-        weights = fluid.layers.label_smooth(certain, epsilon=smoothing)
-        each = fluid.layers.softmax_with_cross_entropy(outputs, weights, soft_label=True)
-    elif loss == "softmax_cross_entropy":
-        each = fluid.layers.softmax_with_cross_entropy(outputs, labels)
-    else:
+    if loss == "square_error":
         each = fluid.layers.square_error_cost(outputs, fluid.layers.cast(labels, "float32"))
+        return fluid.layers.mean(each)
+    if targets is None and smoothing:
+        certain = fluid.layers.one_hot(labels, outputs.shape[1])
+        targets = fluid.layers.label_smooth(certain, epsilon=smoothing)
+    is_soft = targets is not None
+    learnt = targets if is_soft else labels
+    each = fluid.layers.softmax_with_cross_entropy(outputs, learnt, soft_label=is_soft)
     return fluid.layers.mean(each)
 
 

@@ -31,16 +31,23 @@ def build(
 
     ``total_steps`` is the whole run's, over which polynomial and cosine schedules stretch.
     L2 decay applies to all parameters, biases too, as in the course.
+
+    The accumulators are made at once. Paddle makes them in the first ``minimize``, and checks a
+    loaded state only there, by names that depend on every layer made before in the process
+    ("Optimizer set error, conv2d_6… should in state dict"); so they can be filled by parameter.
     """
     make, keys = _OPTIMIZERS[config.name]
-    decay, norm = config.l2_decay, config.clip_norm
-    return make(
+    decay, norm, trained = config.l2_decay, config.clip_norm, list(parameters)
+    optimizer = make(
         learning_rate=learning_rate(config, total_steps, steps_per_epoch),
-        parameter_list=list(parameters),
+        parameter_list=trained,
         regularization=fluid.regularizer.L2Decay(decay) if decay else None,
         grad_clip=fluid.clip.GradientClipByGlobalNorm(norm) if norm else None,
         **{key: getattr(config, key) for key in keys},
     )
+    optimizer.helper = fluid.layer_helper.LayerHelper(type(optimizer).__name__)
+    optimizer._create_accumulators(fluid.default_main_program().global_block(), trained)
+    return optimizer
 
 
 def learning_rate(config: OptimizerConfig, total_steps: int, steps_per_epoch: int) -> Any:
@@ -97,20 +104,8 @@ def rate_at(optimizer: Any, step: int) -> float:
     return float(rate if isinstance(rate, float) else rate.numpy()[0])
 
 
-def create_state(optimizer: Any, parameters: Iterable[Any]) -> None:
-    """Make the accumulators now.
-
-    Paddle makes them in the first ``minimize``, and checks a loaded state only there, by
-    names that depend on every layer made before in the process ("Optimizer set error,
-    conv2d_6… should in state dict"). Made at once, they can be filled by parameter.
-    """
-    optimizer.helper = fluid.layer_helper.LayerHelper(type(optimizer).__name__)
-    block = fluid.default_main_program().global_block()
-    optimizer._create_accumulators(block, list(parameters))
-
-
 def set_state(optimizer: Any, names: Dict[str, str], state: Accumulators, step: int) -> None:
-    """Fill the accumulators (see ``create_state``) and move the schedule to ``step``.
+    """Fill the accumulators (see ``build``) and move the schedule to ``step``.
 
     Raises ValueError naming what is missing, left over or of another shape.
     """

@@ -1,25 +1,24 @@
 """A trained model in use: images in, digits (or other classes) and probabilities out."""
 
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple, Union
+from typing import Any, List, Sequence, Tuple, Union
 
 import numpy as np
 
 from mnist.base.arrays import Array
-from mnist.base.files import PathLike
+from mnist.base.files import PathLike, find_input
 from mnist.checkpoints.records import Checkpoint
 from mnist.config.classes import answers, are_digits
-from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Split
+from mnist.data.digits import SIDE
 from mnist.fluid import places
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
 from mnist.model import calibration, losses
-from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation, evaluate
 from mnist.model.opening import find_reader, open_checkpoint
 from mnist.model.restore import load_model
-from mnist.pictures import refusal
+from mnist.pictures import plain, reading, refusal
 
 BATCH = 256
 
@@ -53,12 +52,6 @@ class Prediction:
         return int(self.label)
 
 
-def probabilities(model: Model, images: Array) -> Array:
-    """uint8 ``[N,28,28]`` → float64 ``[N,C]``, at once; in ``guard`` and ``no_grad``."""
-    outputs = model(to_variable(as_model_input(images))).numpy()
-    return losses.probabilities(model.config.loss, outputs)
-
-
 class Predictor:
     """Predicts with the model of a checkpoint, on the CPU; ``classes`` are what it tells apart.
 
@@ -77,27 +70,43 @@ class Predictor:
             given = open_checkpoint(find_reader(given), assume)
         self.source = given
         self.classes = self.source.classes
-        self.temperature = calibration.temperature_of(self.source) or 1.0
+        self.temperature = self.source.temperature or 1.0
         self._most_doubt = doubt
         with places.inference():
             self.model = load_model(self.source)
 
     def probabilities(self, images: Array) -> Array:
         """uint8 ``[N,28,28]``, light ink on black → float64 ``[N,C]``."""
-        batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
+        rows = [np.zeros((0, self.model.outputs), np.float32)]
         with places.inference():
-            rows = [probabilities(self.model, batch) for batch in batches]
-        none = np.zeros((0, len(self.classes)))
-        return calibration.at(np.concatenate([none, *rows]), self.temperature)
+            for start in range(0, len(images), BATCH):
+                batch = as_model_input(images[start : start + BATCH])
+                rows.append(self.model(to_variable(batch)).numpy())
+        probabilities = losses.probabilities(self.model.config.loss, np.concatenate(rows))
+        return calibration.at(probabilities, self.temperature)
 
     def evaluate(self, split: Split) -> Evaluation:
         """How good it is on a split; its loss and probabilities are the model's own."""
         place = fluid.CPUPlace()
         with fluid.dygraph.guard(place):
-            return evaluate(self.model, split, place, LoaderConfig())
+            return evaluate(self.model, split, place)
 
-    def predict(self, images: Array) -> List[Prediction]:
-        """uint8 ``[N,28,28]``, light ink on black → a Prediction each."""
+    def predict(self, pictures: Any) -> Any:
+        """A Prediction of a picture, or a list of them: ``label``, ``confidence``, ``ranking``.
+
+        A picture is a file's path, or an array ``[H,W]`` or ``[H,W,3]``; several are a list, or
+        uint8 ``[N,28,28]`` in the form of a data set, which is taken as it is.
+        """
+        is_array = isinstance(pictures, np.ndarray)
+        if is_array and pictures.dtype == np.uint8 and pictures.shape[1:] == (SIDE, SIDE):
+            return self._predict(pictures)
+        if not isinstance(pictures, (list, tuple)):
+            return self.predict([pictures])[0]
+        read = reading.read_digit if are_digits(self.classes) else plain.read
+        sources = (p if isinstance(p, np.ndarray) else find_input(p) for p in pictures)
+        return self._predict(np.stack([read(source) for source in sources]))
+
+    def _predict(self, images: Array) -> List[Prediction]:
         probabilities = self.probabilities(images)
         order = np.argsort(-probabilities, axis=1, kind="stable")
         ranked = np.take_along_axis(probabilities, order, axis=1)

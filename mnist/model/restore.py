@@ -1,7 +1,5 @@
 """A checkpoint's model: its architecture built, its parameters put in."""
 
-from dataclasses import replace
-
 from mnist import config as configs
 from mnist.base.errors import InputError
 from mnist.checkpoints.records import STATE, Checkpoint
@@ -27,12 +25,6 @@ def load_model(source: Checkpoint, device: DeviceConfig = _DEVICE) -> Model:
     model.engine = choose_engine(device, place, model.convolutions_and_norms())
     model.eval()
     return model
-
-
-def training_weights(model: Model, source: Checkpoint) -> None:
-    """Put the weights that training goes on with into a model."""
-    weights = source.parameters if source.training is None else source.training
-    parameters(model, replace(source, parameters=weights))
 
 
 def parameters(model: Model, source: Checkpoint) -> None:

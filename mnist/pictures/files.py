@@ -8,16 +8,14 @@ import glob
 import os
 import signal
 import sys
-import threading
 from collections import deque
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Sequence, Tuple, Union
 
-from mnist.base import processors
+from mnist.base import child, processors
 from mnist.base.errors import InputError, failing_as
 from mnist.pictures.decode import MAX_FILE_BYTES
 
@@ -127,11 +125,4 @@ def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+    child.end_with_parent()

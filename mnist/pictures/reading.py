@@ -101,9 +101,7 @@ class Reader:
             likely = [digit for digit in new if digit.doubt + faint * digit.faintness < most]
             # What is around another digit was taken for one.
             likely = [
-                digit
-                for digit in likely
-                if not any(digit.side > 1.2 * d.side and digit.holds(d) for d in likely)
+                d for d in likely if not any(d.side > 1.2 * e.side and d.holds(e) for e in likely)
             ]
             # What was like a digit is not given for what is less so, looked at larger.
             sure = [digit for digit in small if digit.doubt < 0]

@@ -12,7 +12,7 @@ from matplotlib import ticker
 from mnist.base.console import percent
 from mnist.config.classes import noun
 from mnist.model.calibration import BINS
-from mnist.report.figures import LIGHT, SERIES, inline_svg, legend_above, new_figure
+from mnist.report.figures import LIGHT, SERIES, inline_svg, new_figure
 from mnist.report.measurement import Entry, Measures, measured
 from mnist.report.past_run import Points, Run
 from mnist.report.perturbations import CHANGES
@@ -26,11 +26,8 @@ _SPLITS = ("train", "valid")
 _OVER_EPOCHS = "over the epochs"
 
 
-class Drawn(NamedTuple):
-    """A figure for the page: an ``<svg>`` element and the line below it."""
-
-    svg: str
-    caption: str
+Drawn = Tuple[str, str]
+"""A figure for the page: an ``<svg>`` element and the line below it."""
 
 
 class Line(NamedTuple):
@@ -118,11 +115,10 @@ def _curves(
         axes.axvline(run.epoch, label="checkpoint", **dotted)
         axes.set_xlim(left=0 if run.curves else None)
     axes.set(xlabel=against, ylabel=quantity)
-    legend_above(axes)
     caption = f"{quantity[0].upper()}{quantity[1:].replace(', %', '')} {over}."
     ends = (f"{name} from {ends[0][1]:.4g} to {ends[-1][1]:.4g}" for name, ends, _ in lines)
     label = f"{caption} {'; '.join(ends).strip()}."
-    return Drawn(inline_svg(figure, f"{quantity} {against}", label), caption)
+    return inline_svg(figure, f"{quantity} {against}", label), caption
 
 
 def _scale(axes: Any, quantity: str, values: Sequence[float]) -> None:
@@ -142,10 +138,9 @@ def _scale(axes: Any, quantity: str, values: Sequence[float]) -> None:
 
 def reliability_diagram(measures: Measures) -> Drawn:
     """Accuracy against confidence, and how many images had which confidence."""
-    plain, tempered = measures.reliability, measures.tempered
-    shown = [("as trained" if tempered else "this model", plain)]
-    if tempered:
-        shown.append(("with temperature", tempered))
+    is_plain = len(measures.reliability) == 1
+    names = ("this model",) if is_plain else ("as trained", "with temperature")
+    shown = list(zip(names, measures.reliability))
     figure, (above, below) = new_figure(
         height=4.2, nrows=2, sharex=True, gridspec_kw={"height_ratios": [3, 1]}
     )
@@ -157,9 +152,8 @@ def reliability_diagram(measures: Measures) -> Drawn:
         points = {**style, "linestyle": "", "elinewidth": 1.2, "label": name}
         above.errorbar(100 * found.confidence[used], 100 * accuracy, bars, **points)
         edges = np.linspace(0, 100, BINS + 1)
-        below.stairs(found.counts, edges, color=style["color"], fill=not tempered)
+        below.stairs(found.counts, edges, color=style["color"], fill=is_plain)
     above.set(ylabel="accuracy, %", xlim=(0, 101.5), ylim=(-2, 102))
-    legend_above(above)
     below.set_yscale("symlog", linthresh=1)
     below.set(xlabel="confidence, %", ylabel="images", ylim=(0, None))
     below.yaxis.set_major_locator(ticker.FixedLocator([0, 1, 100, 10_000, 1_000_000]))
@@ -171,7 +165,7 @@ def reliability_diagram(measures: Measures) -> Drawn:
         "Above: accuracy of the images that were named with a certain confidence, bars for the"
         " 95% interval. Below: how many there were, on a logarithmic scale."
     )
-    return Drawn(inline_svg(figure, "reliability", label), caption)
+    return inline_svg(figure, "reliability", label), caption
 
 
 def compared_recalls(entries: Sequence[Entry]) -> Drawn:
@@ -184,9 +178,8 @@ def compared_recalls(entries: Sequence[Entry]) -> Drawn:
         axes.plot(100 * np.array(recalls, float), **points)  # None is nan, which is not drawn
     axes.set(xlabel=noun(classes), ylabel="recall, %")
     axes.set_xticks(range(len(classes)), classes, rotation=90 * (max(map(len, classes)) > 2))
-    legend_above(axes)
     caption = f"Recall per {noun(classes)}: how many of each were found."
-    return Drawn(inline_svg(figure, "recall", caption), caption)
+    return inline_svg(figure, "recall", caption), caption
 
 
 def change(entries: Sequence[Entry], number: int) -> Drawn:
@@ -204,5 +197,4 @@ def change(entries: Sequence[Entry], number: int) -> Drawn:
     dotted = {"linestyle": ":", "linewidth": 1.2, "color": LIGHT["muted"]}
     axes.axhline(100 / len(entries[0].run.source.classes), label="guessing", **dotted)
     axes.set(xlabel=changed.strength_name, ylabel="accuracy, %", ylim=(0, 103))
-    legend_above(axes)
-    return Drawn(inline_svg(figure, f"change-{number}", " ".join(label)), "")
+    return inline_svg(figure, f"change-{number}", " ".join(label)), ""

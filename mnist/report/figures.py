@@ -61,20 +61,17 @@ def new_figure(height: float = 3.1, **subplots: Any) -> Tuple[Figure, Any]:
     return figure, figure.subplots(**subplots)
 
 
-def legend_above(axes: Any) -> None:
-    """Name the lines of ``axes`` above all axes, where no line can run through the names."""
-    handles, names = axes.get_legend_handles_labels()
-    axes.figure.legend(handles, names, loc="outside upper left", ncols=4, columnspacing=1.4)
-
-
 def inline_svg(figure: Figure, name: str, label: str) -> str:
     """The figure as an ``<svg>`` element for an HTML page that sets ``css_variables``.
 
+    The lines of its first axes are named above all axes, where no line can run through the names.
     ``name`` keeps its ids apart from those of the page's other figures, as matplotlib's ("axes_1")
     come again in the next one; ``label`` is what a screen reader says. What only a file of its own
     may have is left out: metadata, and a style sheet, which would hold for the whole page.
     """
     name = re.sub(r"\W+", "-", name)
+    named = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*named, loc="outside upper left", ncols=4, columnspacing=1.4)
     buffer = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context({"svg.hashsalt": name}):

@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from datetime import datetime, timezone
 from itertools import combinations, groupby
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -28,8 +28,7 @@ from mnist.fluid import environment
 from mnist.model.calibration import FEWEST
 from mnist.report import charts
 from mnist.report.figures import DARK, LIGHT, MARKS, css_variables
-from mnist.report.intervals import wilson_interval
-from mnist.report.measurement import BATCHES, Entry, measured
+from mnist.report.measurement import BATCHES, Entry, measured, wilson_interval
 from mnist.report.perturbations import CHANGES
 
 # The first bytes of every report; a file without them is not overwritten.
@@ -85,10 +84,6 @@ def _page(template: str, entries: Sequence[Entry], **values: Any) -> str:
     return f"{MARK}>\n{text}\n"
 
 
-def _percent_or_dash(fraction: Optional[float], digits: int = 2) -> str:
-    return "–" if fraction is None else percent(fraction, digits)
-
-
 def _breakable(text: str) -> Markup:
     """A key or a value of a config that goes on in the next line between words, not inside one."""
     return Markup(re.sub(r"([_.])(?=[a-z])", r"\1<wbr>", str(escape(text))))
@@ -98,10 +93,6 @@ def _png(image: Array) -> str:
     """A uint8 picture as a ``data:`` address."""
     _, encoded = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
-
-
-def _mistakes_in(confusion: Array) -> Array:
-    return np.asarray(confusion * (1 - np.eye(len(confusion), dtype=confusion.dtype)))
 
 
 def _processor() -> str:
@@ -120,8 +111,9 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(
-    percent=_percent_or_dash, count="{:,}".format, svg=Markup, png=_png, breakable=_breakable,
-    mistakes=_mistakes_in,
+    percent=lambda part, digits=2: "–" if part is None else percent(part, digits),
+    count="{:,}".format, svg=Markup, png=_png, breakable=_breakable,
+    mistakes=lambda confusion: confusion - np.diag(confusion.diagonal()),
 )  # fmt: skip
 _TEMPLATES.globals.update(
     version=__version__, charts=charts, changes=CHANGES, best_record=best_record, marks=MARKS,

@@ -1,25 +1,21 @@
-"""What a report measures anew: quality, confidence, changed digits, speed."""
+"""What a report measures anew: quality, trust in it and in confidences, changed digits, speed."""
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+from scipy.stats import binomtest
 
 from mnist.base import seeding
 from mnist.base.arrays import Array
-from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Dataset, Split
-from mnist.fluid.door import fluid
 from mnist.model import calibration
-from mnist.model.architectures import Model
-from mnist.model.evaluation import Evaluation, evaluate
-from mnist.model.predictor import probabilities
-from mnist.model.restore import load_model
-from mnist.report import intervals, perturbations
-from mnist.report.intervals import Reliability
+from mnist.model.calibration import BINS
+from mnist.model.evaluation import Evaluation
+from mnist.model.predictor import Predictor
 from mnist.report.past_run import Run
-from mnist.report.perturbations import Change
+from mnist.report.perturbations import CHANGES, Change
 
 MISTAKES = 50
 # Digits that are changed in every way, for time: a report looks at each about 35 times.
@@ -46,12 +42,30 @@ class Speed(NamedTuple):
     calls: int
 
 
+class Reliability(NamedTuple):
+    """Confidence against accuracy: in the bins of ``mnist.model.calibration``, and altogether.
+
+    Of each bin ``[15]``: how many samples are in it, their mean ``confidence`` and their
+    ``accuracy`` (0 where there are none); and ``intervals`` ``[15,2]``, the accuracy's 95%.
+    ``ece`` is the expected calibration error, 0–1, ``log_loss`` the mean of minus the natural
+    logarithm of the true digit's probability.
+    """
+
+    counts: Array
+    confidence: Array
+    accuracy: Array
+    intervals: Array
+    ece: float
+    log_loss: float
+    mean_confidence: float
+
+
 @dataclass(frozen=True)
 class Measures:
     """Everything measured on one split of a data set.
 
     ``evaluation`` is of the model itself, ``shown`` at the checkpoint's temperature, if it has one;
-    ``tempered`` is that one's reliability. ``mistakes`` are the pictures of the worst, by their
+    ``reliability`` is of both. ``mistakes`` are the pictures of the worst, by their
     number in the split, from 0. ``changes`` are those of ``CHANGES``, on ``sample`` digits.
     """
 
@@ -60,8 +74,7 @@ class Measures:
     data_sha256: str
     evaluation: Evaluation
     shown: Evaluation
-    reliability: Reliability
-    tempered: Optional[Reliability]
+    reliability: List[Reliability]
     mistakes: Dict[int, Array]
     sample: int
     changes: List[List[Step]]
@@ -91,28 +104,24 @@ def measured(entries: Sequence[Entry]) -> List[Tuple[Entry, Measures]]:
 
 def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]) -> Measures:
     """Measure a run's model on a split; ``say`` is told what takes time."""
-    place = fluid.CPUPlace()
-    split = data.split(split_name)
-    with fluid.dygraph.guard(place), fluid.dygraph.no_grad():
-        model = load_model(run.source)
-        say(f"measuring {run.name} on {split_name}: {len(split):,} images")
-        result = evaluate(model, split, place, LoaderConfig())
-        sample = sample_of(split)
-        say(f"measuring {run.name} on {len(sample):,} images shifted, turned, scaled, with noise")
-        changes = [_change(model, sample, change, place) for change in perturbations.CHANGES]
-        say(f"measuring the speed of {run.name}")
-        speeds = [_speed(model, split.images, batch) for batch in BATCHES]
-    temperature = calibration.temperature_of(run.source)
-    mended = calibration.at(result.probabilities, temperature or 1.0)
+    split, model = data.split(split_name), Predictor(run.source)
+    say(f"measuring {run.name} on {split_name}: {len(split):,} images")
+    result = model.evaluate(split)
+    sample = sample_of(split)
+    say(f"measuring {run.name} on {len(sample):,} images shifted, turned, scaled, with noise")
+    changes = [_change(model, sample, change) for change in CHANGES]
+    say(f"measuring the speed of {run.name}")
+    speeds = [_speed(model, split.images, batch) for batch in BATCHES]
+    mended = calibration.at(result.probabilities, model.temperature)
     shown = replace(result, probabilities=mended)
+    both = [result, shown] if run.source.temperature else [result]
     return Measures(
         split=split_name,
         data_path=str(data.source),
         data_sha256=data.sha256,
         evaluation=result,
         shown=shown,
-        reliability=intervals.reliability(result.probabilities, result.labels),
-        tempered=intervals.reliability(mended, result.labels) if temperature else None,
+        reliability=[reliability(each.probabilities, each.labels) for each in both],
         mistakes={number: split.images[number] for number in shown.worst_mistakes(MISTAKES)},
         sample=len(sample),
         changes=changes,
@@ -126,23 +135,51 @@ def sample_of(split: Split, size: int = SAMPLE) -> Split:
     return Split(split.images[chosen], split.labels[chosen])
 
 
-def _change(model: Model, sample: Split, change: Change, place: Any) -> List[Step]:
+def _change(model: Predictor, sample: Split, change: Change) -> List[Step]:
     steps = []
     for strength in change.strengths:
-        changed = change.apply(sample.images, strength)
-        found = evaluate(model, Split(changed, sample.labels), place, LoaderConfig())
-        steps.append(Step(change.show(strength), found.accuracy, changed[0]))
+        changed = Split(change.apply(sample.images, strength), sample.labels)
+        accuracy = model.evaluate(changed).accuracy
+        steps.append(Step(change.show(strength), accuracy, changed.images[0]))
     return steps
 
 
-def _speed(model: Model, images: Array, batch: int) -> Speed:
+def _speed(model: Predictor, images: Array, batch: int) -> Speed:
     """Time calls as ``mnist.predict`` makes them, after a first one that is not counted."""
     pictures = np.resize(images[:batch], (batch, *images.shape[1:]))
-    probabilities(model, pictures)
+    model.probabilities(pictures)
     times: List[float] = []
     while sum(times) < _SECONDS_PER_SPEED or len(times) < _MIN_CALLS:
         started = time.perf_counter()
-        probabilities(model, pictures)
+        model.probabilities(pictures)
         times.append(time.perf_counter() - started)
     median = float(np.median(times))
     return Speed(batch, batch / median, 1000 * median, len(times))
+
+
+def reliability(probabilities: Array, labels: Array) -> Reliability:
+    """Of float64 ``[N,10]`` and int64 ``[N]``, N at least 1."""
+    confidences = probabilities.max(axis=1)
+    places = calibration.bins_of(confidences)
+    counts = np.bincount(places, minlength=BINS)
+    right = np.bincount(places[probabilities.argmax(axis=1) == labels], minlength=BINS)
+    some = np.maximum(counts, 1)
+    return Reliability(
+        counts=counts,
+        confidence=np.bincount(places, confidences, minlength=BINS) / some,
+        accuracy=right / some,
+        intervals=np.array(
+            [wilson_interval(*pair) for pair in zip(right.tolist(), counts.tolist())]
+        ),
+        ece=calibration.expected_error(probabilities, labels),
+        log_loss=calibration.negative_log_likelihood(probabilities, labels),
+        mean_confidence=float(confidences.mean()),
+    )
+
+
+def wilson_interval(right: int, count: int) -> Tuple[float, float]:
+    """The 95% interval of a fraction that was counted (Wilson 1927); (0, 1) of nothing."""
+    if count == 0:
+        return 0.0, 1.0
+    interval = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)

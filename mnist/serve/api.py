@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Awaitable, Dict, Iterator, List, TypeVar
+from typing import Any, Awaitable, Dict, Iterator, List, Optional, Tuple, TypeVar
 
+import numpy as np
 import swagger_ui_bundle  # type: ignore[import-untyped]
 import yaml
 from fastapi import FastAPI, Query, Request
@@ -20,10 +21,11 @@ from starlette.exceptions import HTTPException
 from typing_extensions import NotRequired, TypedDict
 
 import mnist
+from mnist.base.arrays import Array
+from mnist.model.predictor import Prediction
 from mnist.pictures.normalize import Grey
 from mnist.serve import requests
 from mnist.serve.batching import Batcher
-from mnist.serve.explanation import Answer
 from mnist.serve.middleware import HEADERS, Metrics, Middleware
 
 ASSETS = Path(__file__).parent / "web"
@@ -37,6 +39,9 @@ EXPLAIN = "Add the 28×28 image and the first feature maps, 0–255."
 DOCS_POLICY = HEADERS["content-security-policy"].replace("img-src 'self'", "img-src 'self' data:")
 
 T = TypeVar("T")
+
+Answer = Tuple[Prediction, Optional[Array]]
+"""And the maps of the model's first convolution, float32 ``[K,h,w]``, if it has one."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ class Predictions:
 
 
 def _reading(image: Grey, answer: Answer, explain: bool) -> Reading:
-    prediction = answer.prediction
+    prediction, maps = answer
     reading = Reading(
         digit=prediction.digit,
         confidence=prediction.confidence,
@@ -150,8 +155,14 @@ def _reading(image: Grey, answer: Answer, explain: bool) -> Reading:
     )
     if explain:
         reading["image"] = image.tolist()
-        reading["feature_maps"] = answer.feature_maps()
+        reading["feature_maps"] = [] if maps is None else as_pictures(maps)
     return reading
+
+
+def as_pictures(maps: Array) -> List[List[List[int]]]:
+    """Feature maps on one scale, 0–255: black is zero (or the lowest, if negative)."""
+    low, high = min(0.0, float(maps.min())), float(maps.max())
+    return list(np.rint((maps - low) * (255 / max(high - low, 1e-9))).astype(int).tolist())
 
 
 def build(

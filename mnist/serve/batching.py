@@ -17,16 +17,10 @@ class Batcher(Generic[Item, Result]):
 
     A batch is what waits when the one before is done, ``max_batch`` items at most. ``work``
     returns one result an item; if it raises, every item of the batch gets the exception.
-    ``on_batch`` is told the size of each batch.
     """
 
-    def __init__(
-        self, work: Callable[[List[Item]], Sequence[Result]], max_batch: int,
-        on_batch: Callable[[int], None] = lambda size: None,
-    ) -> None:  # fmt: skip
-        self._work = work
-        self._max_batch = max_batch
-        self._on_batch = on_batch
+    def __init__(self, work: Callable[[List[Item]], Sequence[Result]], max_batch: int) -> None:
+        self._work, self._max_batch = work, max_batch
         self._waiting: Deque[Tuple[Item, Future[Result]]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batcher")
 
@@ -53,7 +47,6 @@ class Batcher(Generic[Item, Result]):
         batch = [entry for entry in entries if entry[1].set_running_or_notify_cancel()]
         if not batch:
             return
-        self._on_batch(len(batch))
         try:
             results = self._work([item for item, _ in batch])
         except Exception as error:

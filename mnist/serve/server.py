@@ -5,20 +5,24 @@ import ipaddress
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from types import FrameType
 from typing import List, Optional, Sequence
 
+import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
 from mnist.base import notes, processors, signals
 from mnist.base.errors import InputError, Interrupted, failing_as
-from mnist.model import opening
+from mnist.config.classes import are_digits
+from mnist.model import inside, opening
+from mnist.model.predictor import Predictor
 from mnist.pictures import reading
+from mnist.pictures.normalize import Grey
 from mnist.serve import api
 from mnist.serve.batching import Batcher
 from mnist.serve.connections import bounds, protocol
-from mnist.serve.explanation import ExplainingPredictor
 from mnist.serve.middleware import Metrics
 
 MAX_BATCH = 64
@@ -38,15 +42,25 @@ def serve(
     # The decoders' threads share the processors out already.
     processors.keep_opencv_to_one()
     with listening_socket(host, port) as listener:
-        model = ExplainingPredictor(path, assume, doubt)
+        model = Predictor(path, assume, doubt)
+        if not are_digits(model.classes):
+            names = ", ".join(model.classes)
+            raise InputError(f"{path}: the page reads digits; this model tells apart {names}")
         reading.reader()
+        maps, name = inside.watch_first_maps(model.model), model.model.config.name
         metrics = Metrics()
-        batcher = Batcher(model.answer, MAX_BATCH, metrics.batches.observe)
+
+        def answer(images: List[Grey]) -> List[api.Answer]:
+            metrics.batches.observe(len(images))
+            predictions = model.predict(np.stack(images))
+            return list(zip(predictions, maps[0].numpy() if maps else repeat(None)))
+
+        batcher = Batcher(answer, MAX_BATCH)
         with ThreadPoolExecutor(processors.count(), thread_name_prefix="decoder") as decoders:
-            app = api.build(batcher, decoders, model.model_name, limits, metrics)
+            app = api.build(batcher, decoders, name, limits, metrics)
             host, port = listener.getsockname()[:2]
             url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-            greeting = f"{model.model_name} of {path} reads digits at {url}"
+            greeting = f"{name} of {path} reads digits at {url}"
             server = _Server(app, limits.timeout, greeting)
             signals.listen(server.handle_exit)
             server.run([listener])

@@ -1,6 +1,7 @@
 """What is trained: a model, its optimizer, the average of its weights, and how far they are."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, ContextManager, Dict, Optional, Tuple
 
@@ -42,14 +43,14 @@ class Learner:
         self.optimizer = optimizers.build(
             config.optimizer, self.parameters, total_steps, self.steps_per_epoch
         )
-        optimizers.create_state(self.optimizer, self.parameters)
         group.prepare(self.model)
         decay = config.train.averaging_decay
         self.average = None if decay is None else WeightAverage(self.model, decay)
 
     def restore(self, source: Checkpoint) -> None:
         """Take weights, their average, accumulators and the schedule's position."""
-        restore.training_weights(self.model, source)
+        weights = source.parameters if source.training is None else source.training
+        restore.parameters(self.model, replace(source, parameters=weights))
         if self.average is not None and source.training is not None:
             self.average.restore(source.parameters, self.state.step)
         names = {p.name: name for name, p in self.model.named_parameters()}

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -14,10 +14,10 @@ from safetensors.numpy import load_file
 from mnist.base import files
 from mnist.base.errors import Failure, InputError
 from mnist.checkpoints import reading
-from mnist.export import bundle, onnx_model, paddle_program, weight_files
+from mnist.export import bundle, onnx_model, paddle_program
 from mnist.fluid import layers
 from mnist.fluid.feeding import as_model_input
-from mnist.model import architectures, calibration, restore
+from mnist.model import architectures, restore
 from mnist.model.predictor import Predictor
 
 FILES = [
@@ -153,13 +153,11 @@ def test_every_model_gives_the_same_in_onnxruntime_and_opencv(tmp_path, settings
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_a_temperature_divides_the_logits_inside_the_export(tmp_path, monkeypatch):
+def test_a_temperature_divides_the_logits_inside_the_export(tmp_path):
     source = reading.load(save_checkpoint(tmp_path / "checkpoints", "model.name=fc"))
-    assert calibration.temperature_of(source) is None
-    warm = SimpleNamespace(state=SimpleNamespace(temperature=2.5))
-    assert calibration.temperature_of(warm) == 2.5
-    monkeypatch.setattr(calibration, "temperature_of", lambda _: 2.5)
-    done = bundle.export(source, tmp_path / "out")
+    assert source.temperature is None
+    warm = replace(source, state=source.state.model_copy(update={"temperature": 2.5}))
+    done = bundle.export(warm, tmp_path / "out")
     assert done["temperature"] == 2.5
     images = as_model_input(images_of(20))
     with dygraph() as fluid:
@@ -194,7 +192,7 @@ def test_the_weights_are_the_checkpoints_and_the_table_names_them(lenet5):
 def test_the_names_of_a_batch_normalisation_in_pytorch():
     with dygraph() as fluid:
         layer = fluid.dygraph.LayerList([fluid.dygraph.BatchNorm(4), fluid.dygraph.Linear(4, 4)])
-        rows = {row["name"]: row for row in weight_files.describe(layer)}
+        rows = {row["name"]: row for row in bundle.describe_parameters(layer)}
     assert {name: row["torch"] for name, row in rows.items()} == {
         "0.weight": "0.weight",
         "0.bias": "0.bias",

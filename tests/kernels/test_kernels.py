@@ -273,9 +273,9 @@ def test_no_compiler_is_a_note(tmp_path):
     assert done.returncode == 0 and "no C compiler (cc, clang, gcc)" in done.stderr
 
 
-@pytest.mark.parametrize("asked, said", [("3", "C kernels (AVX2)"), ("9", "must be one of 3, 4")])
+@pytest.mark.parametrize("asked, said", [("3", "AVX2"), ("9", "must be one of 3, 4")])
 def test_a_lower_level_can_be_asked_for(asked, said):
-    code = "from mnist import kernels; print(kernels.load().describe())"
+    code = "from mnist import kernels; print(kernels.LEVELS[kernels.load().level])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
         env={**os.environ, kernels.LEVEL_VARIABLE: asked},
@@ -313,7 +313,6 @@ def test_an_optimizers_steps_are_paddles_own(settings):
             for parameter in parameters:
                 parameter.set_value(noise.uniform(-1, 1, parameter.shape).astype(np.float32))
             optimizer = optimizers.build(configs.default(settings).optimizer, parameters, 20, 5)
-            optimizers.create_state(optimizer, parameters)
             images = to_variable(noise.rand(16, 61).astype(np.float32))
             for _ in range(20):
                 outputs = layers[1](layers[0](images))

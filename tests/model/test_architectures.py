@@ -282,10 +282,11 @@ def test_dropout_masks_follow_from_seed_and_step():
 
     def mask(seed, step, uses=1):
         with dygraph() as fluid:
-            layer = architectures.Dropout(0.4, seed)
-            layer.begin_step(step)
+            config = configs.default(["model.name=fc", "model.dropout=0.4"]).model
+            model = architectures.build(config, seed)
+            model.begin_step(step)
             for _ in range(uses):
-                result = layer(fluid.dygraph.to_variable(ones)).numpy()
+                result = model.dropout(fluid.dygraph.to_variable(ones)).numpy()
             return result
 
     first = mask(1, 5)

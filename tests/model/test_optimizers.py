@@ -143,7 +143,6 @@ def test_a_state_taken_over_goes_on_bit_for_bit(name, schedule, warmup):
         layer, values = one_layer(fluid)
         layer.weight.set_value(np.arange(6, dtype=np.float32).reshape(3, 2) / 7)
         optimizer = optimizers.build(config, layer.parameters(), 8, 4)
-        optimizers.create_state(optimizer, layer.parameters())
         names = {p.name: key for key, p in layer.named_parameters()}
         if taken_over:
             parameters, state, done = taken_over
@@ -176,7 +175,6 @@ def test_a_state_that_does_not_fit_is_refused(damage, fault):
     with dygraph() as fluid:
         layer, _ = one_layer(fluid)
         optimizer = optimizers.build(optimizer_config(), layer.parameters(), 8, 4)
-        optimizers.create_state(optimizer, layer.parameters())
         names = {p.name: key for key, p in layer.named_parameters()}
         state = optimizer_state(optimizer, names)
         damage(state)

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from mnist.report.figures import DARK, LIGHT, SERIES, inline_svg, legend_above, new_figure
+from mnist.report.figures import DARK, LIGHT, SERIES, inline_svg, new_figure
 
 
 def drawn():
@@ -15,7 +15,6 @@ def drawn():
     for number, style in enumerate(SERIES[:3]):
         axes.plot([0, 1, 2], [number, 2, number], label=f"line {number}", **style)
     axes.fill_between([0, 1], [0, 1], clip_on=True)
-    legend_above(axes)
     return figure
 
 

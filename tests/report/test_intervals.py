@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from mnist.model.calibration import BINS, at
-from mnist.report.intervals import reliability, wilson_interval
+from mnist.report.measurement import reliability, wilson_interval
 
 
 def random_case(seed, count, sharpness=3.0):

@@ -22,7 +22,6 @@ from mnist.model.predictor import Prediction
 from mnist.pictures import reading
 from mnist.serve import api
 from mnist.serve.batching import Batcher
-from mnist.serve.explanation import Answer
 from mnist.serve.middleware import Metrics
 
 SAMPLES = ROOT / "data" / "samples"
@@ -32,7 +31,7 @@ PNG = {"content-type": "image/png"}
 
 def count_ink(images):
     """A stand-in for the model: its digit is the number of inked pixels, modulo 10."""
-    return [Answer(prediction_of(image), None) for image in images]
+    return [(prediction_of(image), None) for image in images]
 
 
 def prediction_of(image):

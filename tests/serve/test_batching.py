@@ -19,10 +19,11 @@ def test_every_item_of_every_thread_gets_its_own_result_in_batches(counts, max_b
     sizes, seen = [], []
 
     def work(items):
+        sizes.append(len(items))
         seen.extend(items)
         return [(item, "done") for item in items]
 
-    batcher = Batcher(work, max_batch, sizes.append)
+    batcher = Batcher(work, max_batch)
     futures = {}
 
     def submit(thread, count):
