@@ -86,11 +86,11 @@ def read(path: PathLike) -> Found:
 
     Raises InputError, naming the file, for what holds no parameters, and says what it is instead.
     """
+    if course_pairs.is_pair(path) and not os.path.isdir(path):
+        return read_pair(Path(path))
     given = find_input(path)
     if given.is_dir():
         return _read_folder(given)
-    if course_pairs.is_pair(given):
-        return read_pair(given)
     if given.name == _PROGRAM or given.suffix == _PROGRAM_SUFFIX:
         return _read_folder(given.parent)
     return _read_file(given)
