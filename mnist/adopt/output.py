@@ -46,14 +46,13 @@ def print_adoption(
         console.print(f"no net for digits of ours: {error}")
         source = None
     if write:
-        _write(console, Path(write), found, source, names)
+        _write(Path(write), found, source, names)
+        console.print(f"written to {write}")
     if to and source:
-        made, said = taking.save(Path(to), source, found, data)
-        console.print(f"written to {made}/")
-        for line in said:
-            console.print(f"  {line}")
+        first, *rest = taking.save(Path(to), source, found, data)
+        console.print("\n  ".join([first, *rest]))
     if not (write or to):
-        console.print(f"take it along: --write FILE{'' if source is None else ', --to DIR'}")
+        console.print(f"take it along: --write FILE{', --to DIR' if source else ''}")
 
 
 def _parameter_table(found: Found) -> Table:
@@ -124,15 +123,11 @@ def _options(tried: Tried) -> str:
     return " ".join(conventions.as_options(tried.conventions))
 
 
-def _write(
-    console: Console, path: Path, found: Found, source: Optional[Checkpoint], names: str
-) -> None:
+def _write(path: Path, found: Found, source: Optional[Checkpoint], names: str) -> None:
     arrays, table = found.arrays, found.names
     if names == "model" and source is not None:
         arrays, former = taking.named_as_here(source)
         table = {new: found.names.get(old, old) for new, old in former.items()}
     if names == "torch":
-        arrays = dict(taking.as_torch(name, array) for name, array in arrays.items())
-        table = {}
-    for made in taking.write(path, found, arrays, table):
-        console.print(f"written to {made} ({made.stat().st_size / 1000:,.1f} kB)")
+        arrays, table = dict(taking.as_torch(name, array) for name, array in arrays.items()), {}
+    taking.write(path, arrays, table, found.optimizer)

@@ -9,21 +9,21 @@ protobuf's own parser reads the descriptions in them.
 import math
 import os
 import re
-import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from mnist.base.arrays import Array, Arrays
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input, read_input
 from mnist.checkpoints import course_pairs, pickles, records
-from mnist.checkpoints.shapes import natural
+from mnist.checkpoints.course_pairs import OPTIMIZER, PARAMETERS
 
 MAX_PROGRAM_BYTES = 8 << 20  # protobuf takes some forty times that, at the worst
 MAX_TENSORS = 20_000  # in a file, and files in a folder
@@ -33,11 +33,8 @@ _MAX_DESCRIPTION = 1_000  # bytes of a tensor's type and shape
 # By VarType.Type of framework.proto.
 _DTYPES = {0: "?", 1: "<i2", 2: "<i4", 3: "<i8", 4: "<f2", 5: "<f4", 6: "<f8", 20: "u1", 21: "i1"}
 _LOD_TENSOR = 7
-_ACTIVATIONS = {"relu", "sigmoid", "tanh"}
 
-_PROGRAM = "__model__"
-_PROGRAM_SUFFIX = ".pdmodel"
-_SAFETENSORS = "weights.safetensors"
+_PROGRAMS = ("__model__", "*.pdmodel")
 
 # What a file begins with, and what it is then: nothing that can be read here.
 _OTHERS = (
@@ -70,15 +67,7 @@ class Found:
     names: Dict[str, str] = field(default_factory=dict)
     optimizer: Dict[str, Any] = field(default_factory=dict)
     trouble: Optional[str] = None
-    told: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class _Program:
-    """The tensors that a program keeps, in the order of their use, and what it tells."""
-
-    names: List[str] = field(default_factory=list)
-    told: Dict[str, Any] = field(default_factory=dict)
+    told: Dict[str, str] = field(default_factory=dict)
 
 
 def read(path: PathLike) -> Found:
@@ -87,13 +76,14 @@ def read(path: PathLike) -> Found:
     Raises InputError, naming the file, for what holds no parameters, and says what it is instead.
     """
     if course_pairs.is_pair(path) and not os.path.isdir(path):
-        return read_pair(Path(path))
+        return read_pair(path)
     given = find_input(path)
     if given.is_dir():
         return _read_folder(given)
-    if given.name == _PROGRAM or given.suffix == _PROGRAM_SUFFIX:
+    content = _content(given)
+    if any(map(given.match, _PROGRAMS)):
         return _read_folder(given.parent)
-    return _read_file(given)
+    return _read_tensors(given, [given]) if _is_tensor(content) else _read_pickle(given, content)
 
 
 def _read_folder(folder: Path) -> Found:
@@ -101,115 +91,87 @@ def _read_folder(folder: Path) -> Found:
         found = read_pair(folder / records.PREFIX)
         found.kind = "a checkpoint of this project, used as it is: --checkpoint"
         return found
-    if (folder / _SAFETENSORS).exists():
-        return _read_file(folder / _SAFETENSORS)
-    pairs = sorted(folder.glob("*" + course_pairs.PARAMETERS))
+    pairs = sorted(folder.glob("*" + PARAMETERS))
     if len(pairs) > 1:
-        names = ", ".join(path.stem for path in sorted(pairs, key=lambda p: natural(p.name))[:20])
+        names = ", ".join(path.stem for path in pairs[:20])
         raise InputError(f"{folder}: holds several pairs; name one: {folder}/… {names}")
-    return read_pair(pairs[0]) if pairs else _read_tensors(folder)
+    paths = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
+    visible = (path for path in paths if not path.name.startswith("."))
+    return read_pair(pairs[0]) if pairs else _read_tensors(folder, islice(visible, MAX_TENSORS))
 
 
-def _read_tensors(folder: Path) -> Found:
-    """A folder of LoDTensors, each a file or several in one, and perhaps a program."""
-    paths = (Path(at, name) for at, _, names in sorted(os.walk(folder)) for name in sorted(names))
-    files = [path for path in islice(paths, MAX_TENSORS) if not path.name.startswith(".")]
-    programs = [p for p in files if p.name == _PROGRAM or p.suffix == _PROGRAM_SUFFIX]
-    program = _read_program(programs[0]) if programs else _Program()
-    arrays: Arrays = {}
-    rest = []
-    for file in sorted(set(files) - set(programs)):
-        content = read_input(file, pickles.MAX_FILE_BYTES)
-        if not _is_tensor(content):
-            rest.append(f"{file.name} is {_looks_like(content) or 'no tensor of Paddle'}")
-            continue
-        tensors = list(_tensors(content, file))
-        own = file.relative_to(folder).as_posix()
-        # The folder that dygraph of 1.5 has for its optimizer.
-        own = own[len("optimizers/") :] if own.startswith("optimizers/") else own
-        arrays.update([(own, tensors[0])] if len(tensors) == 1 else _named(tensors, program))
-    if not arrays:
-        what = "; ".join(rest[:3]) or "it is empty"
-        raise InputError(f"{folder}: holds no parameters ({what})")
-    return _of_tensors(folder, arrays, program, bool(programs))
-
-
-def _of_tensors(path: Path, arrays: Arrays, program: _Program, has_program: bool) -> Found:
-    """Parameters in the order of their use, the optimizer's tensors apart."""
-    order = [name for name in program.names if name in arrays]
-    ordered = {name: arrays[name] for name in [*order, *sorted(set(arrays) - set(order))]}
-    parameters, optimizer = course_pairs.apart(ordered)
-    made_by = "save_inference_model" if has_program else "save_params"
-    made_by = "save_persistables" if optimizer else made_by
-    kind = f"tensors of a static program (fluid.io.{made_by}, Paddle 0.x–1.8)"
-    if any(name.startswith("unnamed") for name in arrays):
-        kind += "; their names are in the program, which is not here: numbered"
-    return Found(path, kind, parameters, {}, optimizer, told=program.told)
-
-
-def _named(tensors: List[Array], program: _Program) -> Iterator[Tuple[str, Array]]:
-    """The tensors of one file by their names, by which Paddle sorts them; or by numbers."""
-    names = sorted(program.names)
-    if len(names) == len(tensors):
-        return zip(names, tensors)
-    # Sorted, a bias (b_0) comes before its weight (w_0).
-    parts = ["b" if array.ndim == 1 else "w" for array in tensors]
-    return zip((f"unnamed{n // 2}.{part}" for n, part in enumerate(parts)), tensors)
-
-
-def read_pair(given: Path) -> Found:
-    """A ``.pdparams``, with the ``.pdopt`` beside it if that can be read."""
-    stem = course_pairs.stem(str(given))
-    path = find_input(stem + course_pairs.PARAMETERS)
-    stem = course_pairs.stem(str(path))
-    optimizer_path = Path(stem + course_pairs.OPTIMIZER)
-    for needed in (path, optimizer_path) if given.suffix == course_pairs.OPTIMIZER else (path,):
+def read_pair(prefix: PathLike) -> Found:
+    """A pair by its prefix or one of its files; without the ``.pdopt`` if that cannot be read."""
+    path = find_input(course_pairs.stem(os.fspath(prefix)) + PARAMETERS)
+    optimizer_path = path.with_name(course_pairs.stem(path.name) + OPTIMIZER)
+    for needed in (path, optimizer_path) if str(prefix).endswith(OPTIMIZER) else (path,):
         if not needed.exists():
             raise InputError(
-                f"{needed}: does not exist; give a checkpoint folder, or the prefix of a pair"
-                f" like mnist_epoch3{course_pairs.PARAMETERS} and mnist_epoch3"
-                f"{course_pairs.OPTIMIZER} (of any other file, python -m mnist.adopt says what"
-                " it is)"
+                f"{needed}: does not exist; give a checkpoint folder, or the prefix of a pair like"
+                f" mnist_epoch3{PARAMETERS} and mnist_epoch3{OPTIMIZER} (python -m mnist.adopt says"
+                " what other files are)"
             )
-    found = _read_file(path)
+    found = _read_pickle(path, _content(path))
     if optimizer_path.exists():
         try:
             found.optimizer = pickles.load(optimizer_path)
             found.optimizer.pop(pickles.NAME_TABLE, None)
         except InputError as error:
             found.trouble = str(error)
-    program = Path(stem + _PROGRAM_SUFFIX)
+    program = path.with_suffix(".pdmodel")
     if program.exists():
-        content = _read_program(program)
-        order = [name for name in content.names if name in found.arrays]
-        found.arrays = {**{name: found.arrays[name] for name in order}, **found.arrays}
-        found.kind, found.told = "a static program (fluid.save, Paddle 1.6–1.8)", content.told
+        order, found.told = _read_program(program)
+        found.arrays = {n: found.arrays[n] for n in [*order, *found.arrays] if n in found.arrays}
+        found.kind = "a static program (fluid.save, Paddle 1.6–1.8)"
     return found
 
 
-def _read_file(path: Path) -> Found:
-    content = read_input(path, pickles.MAX_FILE_BYTES)
-    what = _looks_like(content)
-    if what:
-        raise InputError(f"{path}: is {what}")
-    if _is_tensor(content):
-        beside = [path.with_name(_PROGRAM), path.with_suffix(_PROGRAM_SUFFIX)]
-        programs = [each for each in beside if each.exists()]
-        program = _read_program(programs[0]) if programs else _Program()
-        tensors = list(_tensors(content, path))
-        arrays = {path.name: tensors[0]} if len(tensors) == 1 else dict(_named(tensors, program))
-        return _of_tensors(path, arrays, program, bool(programs))
-    if content[8:10] == b'{"':
-        return Found(path, "arrays (safetensors)", _read_safetensors(content, path))
+def _read_tensors(path: Path, files: Iterable[Path]) -> Found:
+    """LoDTensors, each a file or several in one, and perhaps a program beside them."""
+    folder = path if path.is_dir() else path.parent
+    files = sorted(files)
+    beside = [*files, *sorted(folder.iterdir())]
+    program = next((file for file in beside if any(map(file.match, _PROGRAMS))), None)
+    order, told = _read_program(program) if program else ([], {})
+    found: Arrays = {}
+    others = []
+    for file in files:
+        content = read_input(file, pickles.MAX_FILE_BYTES)
+        if _is_tensor(content):
+            tensors = list(_tensors(content, file))
+            # dygraph of 1.5 has a folder of its own for the optimizer.
+            own = file.relative_to(folder).as_posix().replace("optimizers/", "")
+            found.update([(own, tensors[0])] if len(tensors) == 1 else _named(tensors, order))
+        elif file != program:
+            others.append(f"{file.name} is {_looks_like(content) or 'no tensor of Paddle'}")
+    if not found:
+        raise InputError(f"{path}: holds no parameters ({'; '.join(others[:3]) or 'it is empty'})")
+    ordered = [name for name in order if name in found]
+    arrays = {name: found[name] for name in [*ordered, *sorted({*found} - {*ordered})]}
+    arrays, optimizer = course_pairs.apart(arrays)
+    made_by = "save_inference_model" if program else "save_params"
+    made_by = "save_persistables" if optimizer else made_by
+    kind = f"tensors of a static program (fluid.io.{made_by}, Paddle 0.x–1.8)"
+    if any(name.startswith("unnamed") for name in arrays):
+        kind += "; their names are in the program, which is not here: numbered"
+    return Found(path, kind, arrays, {}, optimizer, told=told)
+
+
+def _named(tensors: List[Array], order: List[str]) -> Iterator[Tuple[str, Array]]:
+    """The tensors of one file by their names, by which Paddle sorts them; or by numbers."""
+    # Sorted, a bias (b_0) comes before its weight (w_0).
+    parts = enumerate("b" if array.ndim == 1 else "w" for array in tensors)
+    unnamed = [f"unnamed{number // 2}.{part}" for number, part in parts]
+    return zip(sorted(order) if len(order) == len(tensors) else unnamed, tensors)
+
+
+def _read_pickle(path: Path, content: bytes) -> Found:
     try:
-        return _of_pickle(path, content, pickles.loads(content, path))
+        values = pickles.loads(content, path)
     except InputError as error:
         if content[:1000].isascii() and b"numpy" not in content:
             raise InputError(f"{path}: is text, and holds no parameters") from error
         raise
-
-
-def _of_pickle(path: Path, content: bytes, values: Dict[str, Any]) -> Found:
     names = values.pop(pickles.NAME_TABLE, {})
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise InputError(f"{path}: {pickles.NAME_TABLE} is no table of names")
@@ -217,9 +179,8 @@ def _of_pickle(path: Path, content: bytes, values: Dict[str, Any]) -> Found:
     arrays = {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
     if not arrays:
         raise InputError(f"{path}: holds no parameters")
-    protocol = content[1] if content[:1] == b"\x80" else 0
     kind = "a state_dict (paddle.save, Paddle 2.1–3.x)"
-    if protocol < 3:
+    if content[:1] != b"\x80" or content[1] < 3:
         python = "Python 3" if b"_codecs" in content else "Python 2, or packed"
         kind = f"a state_dict (save_dygraph of Paddle 1.6–1.8, {python})"
     beside = [name for name in found if name not in arrays]
@@ -239,14 +200,13 @@ def _flat(values: Dict[str, Any], prefix: str, names: Dict[str, str]) -> Iterato
             yield prefix + key, value
 
 
-def _read_safetensors(content: bytes, path: Path) -> Arrays:
-    import safetensors
-    import safetensors.numpy
-
-    try:
-        return dict(safetensors.numpy.load(content))
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: is a damaged safetensors file ({error})") from error
+def _content(path: Path) -> bytes:
+    """A file's bytes; InputError for what is plainly something else."""
+    content = read_input(path, pickles.MAX_FILE_BYTES)
+    what = _looks_like(content)
+    if what:
+        raise InputError(f"{path}: is {what}")
+    return content
 
 
 def _looks_like(content: bytes) -> Optional[str]:
@@ -301,36 +261,28 @@ def _number(stream: pickles.Bytes, size: int) -> int:
     return int.from_bytes(stream.read(size), "little")
 
 
-def _read_program(path: Path) -> _Program:
-    """What a ProgramDesc keeps and tells; InputError for anything else."""
-    content = read_input(path, MAX_PROGRAM_BYTES)
+def _read_program(path: Path) -> Tuple[List[str], Dict[str, str]]:
+    """The tensors that a ProgramDesc keeps, in the order of their use, and how it was meant.
+
+    That is its activation and its pooling, where it has one kind of each. InputError for what is
+    no ProgramDesc.
+    """
     program = _protobuf().ProgramDesc()
     try:
-        program.ParseFromString(content)
-    except Exception as error:  # protobuf's own DecodeError, or what it lets through
+        program.ParseFromString(read_input(path, MAX_PROGRAM_BYTES))
+    except DecodeError as error:
         raise InputError(f"{path}: is damaged, or no program of Paddle ({error})") from error
-    kept = {
-        variable.name
-        for block in program.blocks
-        for variable in block.vars
-        if variable.persistable and variable.type.type == _LOD_TENSOR
-    }
-    operators = [operator for block in program.blocks for operator in block.ops]
+    variables = chain.from_iterable(block.vars for block in program.blocks)
+    kept = {v.name for v in variables if v.persistable and v.type.type == _LOD_TENSOR}
+    operators = list(chain.from_iterable(block.ops for block in program.blocks))
     used = [n for each in operators for put in each.inputs for n in put.arguments if n in kept]
-    return _Program([*dict.fromkeys([*used, *sorted(kept)])], _told(operators))
-
-
-def _told(operators: List[Any]) -> Dict[str, Any]:
-    """How a program's net was meant, where it has one activation and one kind of pooling."""
-    kinds = {operator.type for operator in operators}
-    pooled = {
-        attribute.s
-        for operator in operators
-        for attribute in operator.attrs
-        if operator.type == "pool2d" and attribute.name == "pooling_type"
+    poolings = chain.from_iterable(each.attrs for each in operators if each.type == "pool2d")
+    means = {
+        "activation": {each.type for each in operators} & {"relu", "sigmoid", "tanh"},
+        "pooling": {attribute.s for attribute in poolings if attribute.name == "pooling_type"},
     }
-    found = {"activation": kinds & _ACTIVATIONS, "pooling": pooled & {"max", "avg"}}
-    return {key: values.pop() for key, values in found.items() if len(values) == 1}
+    told = {key: values.pop() for key, values in means.items() if len(values) == 1}
+    return [*dict.fromkeys([*used, *sorted(kept)])], told
 
 
 @lru_cache(maxsize=None)
@@ -339,9 +291,6 @@ def _protobuf() -> Any:
     found = find_spec("paddle")
     assert found is not None and found.origin is not None
     path = Path(found.origin).parent / "fluid" / "proto" / "framework_pb2.py"
-    name = "paddle.fluid.proto.framework_pb2"
-    if name in sys.modules:
-        return sys.modules[name]
     spec = spec_from_file_location("mnist_framework_pb2", path)
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)

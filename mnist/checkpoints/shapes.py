@@ -6,7 +6,7 @@ made first. What data go through first and what next, the shapes tell.
 
 import math
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from mnist.base.arrays import Array, Arrays
 from mnist.base.errors import InputError
 
 Shape = Tuple[int, ...]
-_Model = Optional[Tuple[Dict[str, Any], List["Layer"]]]
 
 # How Paddle 1 to 3 and their users call what a layer has: weight, bias, mean and variance.
 _PART = re.compile(
@@ -24,26 +23,26 @@ _PIXELS = 28 * 28
 _LOSSES = {10: "softmax_cross_entropy", 1: "square_error"}
 # The side of the maps after two 5×5 convolutions and 2×2 poolings → how these were padded.
 _PADDINGS = {7: [2, 2], 6: [0, 2], 5: [2, 0], 4: [0, 0]}
-_CONVNET = [5, 3, 3, 3, 3]  # the sizes of its convolutions
 
 
 class Layer(NamedTuple):
-    """The names of a layer's parameters, weight first, and their shapes."""
+    """The names of a layer's parameters, weight first, and the weight's shape."""
 
     names: List[str]
-    shapes: List[Shape]
-
-    @property
-    def weight(self) -> Shape:
-        return self.shapes[0]
+    weight: Shape
 
     @property
     def outputs(self) -> int:
+        """How many numbers or maps it gives."""
         return self.weight[1 if len(self.weight) == 2 else 0]
 
-    @property
-    def is_biased(self) -> bool:
-        return self.shapes[1:] == [(self.outputs,)]
+
+class _Model(NamedTuple):
+    """What layers may be: a config's keys, the layers in its order, their parameters' shapes."""
+
+    keys: Dict[str, Any]
+    layers: Sequence[Layer]
+    shapes: List[Shape]
 
 
 def infer(parameters: Arrays, name_table: Mapping[str, str]) -> Tuple[Dict[str, Any], Arrays]:
@@ -54,24 +53,27 @@ def infer(parameters: Arrays, name_table: Mapping[str, str]) -> Tuple[Dict[str, 
     ``mnist.checkpoints.conventions``. Raises InputError for what is none of our models.
     """
     layers = _in_data_order(_layers(parameters, name_table))
-    found = next(filter(None, (read(layers) for read in _MODELS)), None)
-    if found is None or layers[-1].outputs not in _LOSSES:
-        shapes = [array.shape for array in parameters.values()]
-        raise InputError(
-            f"the parameters' shapes are {listed(shapes)}: neither lenet (two 5×5 convolutions,"
-            " then linear), fc (784 → … → 10 or 1), convnet nor embedding, whole with biases"
-        )
-    keys, ordered = found
-    names = [name for layer in ordered for name in layer.names]
-    whole = {name: parameters[name].astype(np.float32, copy=False) for name in names}
-    if keys["name"] == "lenet" and whole[names[4]].ndim == 4:
-        whole[names[4]] = as_linear(whole[names[4]])
-    return {**keys, "loss": _LOSSES[layers[-1].outputs]}, whole
+    for model in _candidates(layers) if layers and layers[-1].outputs in _LOSSES else []:
+        names = [name for layer in model.layers for name in layer.names]
+        # A convolution that sees all of a map is a linear layer.
+        whole = {
+            name: as_linear(parameters[name]) if len(shape) == 2 else parameters[name]
+            for name, shape in zip(names, model.shapes)
+        }
+        if [array.shape for array in whole.values()] == model.shapes and len(whole) == len(names):
+            whole = {name: array.astype(np.float32, copy=False) for name, array in whole.items()}
+            return {**model.keys, "loss": _LOSSES[layers[-1].outputs]}, whole
+    raise InputError(
+        f"the parameters' shapes are {listed([array.shape for array in parameters.values()])}:"
+        " neither lenet (two 5×5 convolutions, then linear), fc (784 → … → 10 or 1), convnet nor"
+        " embedding, whole with biases"
+    )
 
 
 def as_linear(weight: Array) -> Array:
-    """A convolution that sees all of a map, ``[K,C,H,W]``, as the linear layer that it is."""
-    return weight.reshape(len(weight), -1).T.copy()
+    """A convolution of all of a map, ``[K,C,S,S]``, as linear weights; others as they are."""
+    is_square = weight.ndim == 4 and weight.shape[2] == weight.shape[3]
+    return weight.reshape(len(weight), -1).T.copy() if is_square else weight
 
 
 def listed(shapes: Sequence[Shape]) -> str:
@@ -101,12 +103,12 @@ def _layers(parameters: Arrays, name_table: Mapping[str, str]) -> List[Layer]:
         names.sort(key=lambda each: natural(name_table.get(each[0], each[0])))
     elif [name for each in names for name in each] != list(parameters):
         names.sort(key=lambda each: natural(each[0]))
-    return [Layer(each, [parameters[name].shape for name in each]) for each in names]
+    return [Layer(each, parameters[each[0]].shape) for each in names]
 
 
 def _in_data_order(made: Sequence[Layer]) -> List[Layer]:
     """The layers as data go through them; empty if they are no chain."""
-    left, found = list(made), [Layer([], [(0,)])]
+    left, found = list(made), [Layer([], (0,))]
     while left:
         following = next((layer for layer in left if _fits(found[-1].weight, layer.weight)), None)
         if following is None:
@@ -119,8 +121,8 @@ def _in_data_order(made: Sequence[Layer]) -> List[Layer]:
 def _fits(before: Shape, after: Shape) -> bool:
     """Whether a layer takes what the one before gives; ``(0,)`` is before the first."""
     if before == (0,):
-        first = len(after) == 4 and after[1] == 1
-        return first or (len(after) == 2 and after[0] % _PIXELS in (0, 1))
+        is_table = len(after) == 2 and after[0] % _PIXELS in (0, 1)
+        return is_table or (len(after) == 4 and after[1] == 1)
     if len(after) == 1:
         return len(before) > 1 and after[0] == before[len(before) == 2]
     if len(before) == 2:
@@ -128,53 +130,39 @@ def _fits(before: Shape, after: Shape) -> bool:
     return len(after) in (2, 4) and after[len(after) == 4] % before[0] == 0
 
 
-def _linears(layers: Sequence[Layer]) -> _Model:
-    """``fc``; with a table of tokens for its first layer ``embedding``."""
-    if not layers or any(len(layer.weight) != 2 for layer in layers):
-        return None
-    first, *rest = layers
-    if first.weight[0] == _PIXELS and all(layer.is_biased for layer in layers):
-        return {"name": "fc", "hidden_sizes": [layer.outputs for layer in layers[:-1]]}, [*layers]
-    levels, excess = divmod(first.weight[0], _PIXELS)
-    if excess != 1 or len(first.names) > 1 or len(rest) != 1 or not rest[0].is_biased:
-        return None
-    keys = {"name": "embedding", "levels": levels + 1, "embedding_size": first.outputs}
-    return keys, [*layers]
+def _candidates(layers: List[Layer]) -> Iterable[_Model]:
+    """The models that these may be; whether they are, all of their shapes tell."""
+    outputs = [layer.outputs for layer in layers]
+    first = layers[0].weight
+    keys: Dict[str, Any] = {"name": "fc", "hidden_sizes": outputs[:-1]}
+    yield _Model(keys, layers, _dense(_PIXELS, outputs))
+    levels, excess = divmod(first[0], _PIXELS)
+    if len(layers) == 2 and levels and excess == 1:
+        keys = {"name": "embedding", "levels": levels + 1, "embedding_size": outputs[0]}
+        yield _Model(keys, layers, [first, *_dense(outputs[0], outputs[1:])])
+    if len(layers) > 2:
+        one, two, *rest = outputs
+        third = layers[2].weight
+        inputs = third[0] if len(third) == 2 else math.prod(third[1:])
+        side = math.isqrt(inputs // two)
+        keys = {"name": "lenet", "filters": [one, two], "paddings": _PADDINGS.get(side)}
+        shapes = [(one, 1, 5, 5), (one,), (two, one, 5, 5), (two,), *_dense(two * side**2, rest)]
+        yield _Model(
+            {**keys, "hidden_sizes": rest[:-1]}, layers, shapes if side in _PADDINGS else []
+        )
+    filters, norms = outputs[:-1:2], layers[1:-1:2]
+    if len(filters) == 5:
+        convolutions = [
+            (after, before, side, side)
+            for before, after, side in zip([1, *filters], filters, [5, 3, 3, 3, 3])
+        ]
+        shapes = [*convolutions, *((n,) for n in filters for _ in range(4))]
+        ordered = [*layers[:-1:2], *norms, layers[-1]]
+        shapes += _dense(9 * filters[-1], outputs[-1:])
+        yield _Model({"name": "convnet", "filters": filters}, ordered, shapes)
 
 
-def _lenet(layers: Sequence[Layer]) -> _Model:
-    """Two convolutions with biases, then linear layers; a convolution of a whole map is one."""
-    if len(layers) < 3 or not all(layer.is_biased for layer in layers):
-        return None
-    first, second, third = (layer.weight for layer in layers[:3])
-    filters = [first[0], second[0]]
-    inputs = third[0] if len(third) == 2 else math.prod(third[1:])
-    side = math.isqrt(inputs // filters[1])
-    maps = (filters[1], side, side)
-    if [first, second] != [(filters[0], 1, 5, 5), (filters[1], filters[0], 5, 5)]:
-        return None
-    if side not in _PADDINGS or inputs != math.prod(maps) or third[1:] not in (third[1:2], maps):
-        return None
-    if any(len(layer.weight) != 2 for layer in layers[3:]):
-        return None
-    hidden = [layer.outputs for layer in layers[2:-1]]
-    keys = {"name": "lenet", "filters": filters, "paddings": _PADDINGS[side]}
-    return {**keys, "hidden_sizes": hidden}, [*layers]
-
-
-def _convnet(layers: Sequence[Layer]) -> _Model:
-    """Convolutions without biases, a batch norm behind each, then a linear layer."""
-    *pairs, last = layers or [Layer([], [(0,)])]
-    convolutions, norms = pairs[::2], pairs[1::2]
-    filters = [layer.outputs for layer in convolutions]
-    widths = zip([1, *filters], filters, _CONVNET)
-    if [layer.shapes for layer in convolutions] != [[(n, c, k, k)] for c, n, k in widths]:
-        return None
-    if len(filters) != len(_CONVNET) or last.weight[:-1] != (filters[-1] * 9,):
-        return None
-    if not last.is_biased or [layer.shapes for layer in norms] != [[(n,)] * 4 for n in filters]:
-        return None
-    return {"name": "convnet", "filters": filters}, [*convolutions, *norms, last]
-
-
-_MODELS = (_linears, _lenet, _convnet)
+def _dense(inputs: int, outputs: Sequence[int]) -> List[Shape]:
+    """The shapes of linear layers, weight and bias by turns."""
+    pairs = zip([inputs, *outputs], outputs)
+    return [shape for before, after in pairs for shape in ((before, after), (after,))]

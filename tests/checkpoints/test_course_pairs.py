@@ -405,7 +405,7 @@ def test_a_file_of_other_content_is_no_pair_s(tmp_path):
     with pytest.raises(InputError, match=r"types\.pdparams: .*, not a float32 parameter"):
         read_pair(tmp_path / "types")
     (tmp_path / "text.pdparams").write_text("no pickle")
-    with pytest.raises(InputError, match=r"text\.pdparams: is not a file written by"):
+    with pytest.raises(InputError, match=r"text\.pdparams: is text"):
         read_pair(tmp_path / "text")
 
 
