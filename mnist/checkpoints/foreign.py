@@ -25,7 +25,7 @@ from mnist.base.files import PathLike, find_input, read_input
 from mnist.checkpoints import course_pairs, pickles, records
 from mnist.checkpoints.course_pairs import OPTIMIZER, PARAMETERS
 
-MAX_PROGRAM_BYTES = 8 << 20  # protobuf takes some forty times that, at the worst
+MAX_PROGRAM_BYTES = 4 << 20  # protobuf takes some sixty times that, at the worst
 MAX_TENSORS = 20_000  # in a file, and files in a folder
 _MAX_LEVELS = 10
 _MAX_DESCRIPTION = 1_000  # bytes of a tensor's type and shape
