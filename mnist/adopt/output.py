@@ -10,7 +10,7 @@ from mnist.adopt import taking
 from mnist.base.console import make_console, make_table, percent, print_table
 from mnist.base.errors import InputError
 from mnist.base.notes import warn
-from mnist.checkpoints import conventions, course_pairs, foreign, reading
+from mnist.checkpoints import conventions, course_pairs, foreign, reading, shapes
 from mnist.checkpoints.foreign import Found
 from mnist.checkpoints.records import Checkpoint
 from mnist.config.classes import are_digits
@@ -126,7 +126,7 @@ def _options(tried: Tried) -> str:
 def _write(path: Path, found: Found, source: Optional[Checkpoint], names: str) -> None:
     arrays, table = found.arrays, found.names
     if names == "model" and source is not None:
-        arrays, former = taking.named_as_here(source)
+        arrays, former = source.parameters, shapes.infer(found.arrays, found.names).names
         table = {new: found.names.get(old, old) for new, old in former.items()}
     if names == "torch":
         arrays, table = dict(taking.as_torch(name, array) for name, array in arrays.items()), {}

@@ -61,13 +61,6 @@ def as_torch(name: str, array: Array) -> Tuple[str, Array]:
     return layer + dot + _TORCH_NAMES.get(last, last), array.T.copy() if is_linear else array
 
 
-def named_as_here(source: Checkpoint) -> Tuple[Arrays, Dict[str, str]]:
-    """Parameters as our model calls them, and what they were called."""
-    with fluid.dygraph.guard(fluid.CPUPlace()):
-        names = [name for name, _ in load_model(source).named_parameters()]
-    return source.named_as(names).parameters, dict(zip(names, source.parameters))
-
-
 def save(folder: Path, source: Checkpoint, found: Found, data: Optional[str]) -> List[str]:
     """Write a checkpoint into a new folder; what to say of it.
 
@@ -111,8 +104,7 @@ def _save(folder: Path, source: Checkpoint, accumulators: bool, state: RunState)
         optimizers.create_state(optimizer, trained)
         names = {parameter.name: name for name, parameter in model.named_parameters()}
         if accumulators:
-            filled = source.named_as(list(names.values())).accumulators or {}
-            optimizers.set_state(optimizer, names, filled, state.step)
+            optimizers.set_state(optimizer, names, source.accumulators or {}, state.step)
         with CheckpointStore(folder, None) as store:
             name = f"epoch{state.epoch}"
             store.save(name, model.state_dict(), optimizer.state_dict(), state)

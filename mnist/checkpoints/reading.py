@@ -8,6 +8,7 @@ made of such, are read as well.
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -180,7 +181,7 @@ def _load_folder(path: Path, named: Path) -> Checkpoint:
     state = read_state(path)
     found = foreign.read_pair(path / records.PREFIX)
     _require_numbers(found)
-    accumulators = _optimizer(found, found.arrays)[0]
+    accumulators = _optimizer(found)[0]
     training = None
     if (path / TRAINING).exists():
         with_training = foreign.read_pair(path / TRAINING)
@@ -200,19 +201,24 @@ def as_checkpoint(found: Found, resuming: bool = True) -> Checkpoint:
     _require_numbers(found)
     path = Path(course_pairs.stem(str(found.path)))
     try:
-        model, parameters = shapes.infer(found.arrays, found.names)
+        model, parameters, names = shapes.infer(found.arrays, found.names)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     accumulators, step = None, None
+    found = replace(
+        found,
+        arrays={ours: found.arrays[theirs] for ours, theirs in names.items()},
+        names={ours: found.names.get(theirs, theirs) for ours, theirs in names.items()},
+    )
     try:
-        accumulators, step = _optimizer(found, {n: found.arrays[n] for n in parameters})
+        accumulators, step = _optimizer(found)
     except InputError as error:
         if resuming:
             raise
         notes.warn(f"{error}; nothing but resuming needs it")
     for name, arrays in (accumulators or {}).items():
-        if parameters[name].ndim < found.arrays[name].ndim:
-            arrays.update({k: shapes.as_linear(a) for k, a in arrays.items() if a.ndim == 4})
+        if parameters[name].ndim == 2:
+            arrays.update({kind: shapes.as_linear(array) for kind, array in arrays.items()})
     usual = conventions.usual_for(model)
     model = {**model, **usual, **{k: v for k, v in found.told.items() if k in usual}}
     done = course_pairs.epochs_done(path)
@@ -228,15 +234,13 @@ def _require_numbers(found: Found) -> None:
             raise InputError(f"{found.path}: the parameter {name} holds NaN or infinity")
 
 
-def _optimizer(
-    found: Found, parameters: Arrays
-) -> Tuple[Optional[Dict[str, Arrays]], Optional[int]]:
+def _optimizer(found: Found) -> Tuple[Optional[Dict[str, Arrays]], Optional[int]]:
     """The accumulators by parameter, None where none were saved, and the schedule's step."""
     if found.trouble:
         raise InputError(found.trouble)
     try:
         state = found.optimizer
-        by_parameter = course_pairs.optimizer_by_parameter(state, found.names, parameters)
+        by_parameter = course_pairs.optimizer_by_parameter(state, found.names, found.arrays)
         return (by_parameter if state else None), course_pairs.schedule_step(state)
     except InputError as error:
         raise InputError(f"{course_pairs.stem(str(found.path))}: {error}") from error

@@ -37,32 +37,39 @@ class Layer(NamedTuple):
         return self.weight[1 if len(self.weight) == 2 else 0]
 
 
-class _Model(NamedTuple):
-    """What layers may be: a config's keys, the layers in its order, their parameters' shapes."""
+class Inferred(NamedTuple):
+    """A model of ours: a config's keys, its parameters, and what the files call each."""
+
+    model: Dict[str, Any]
+    parameters: Arrays
+    names: Dict[str, str]
+
+
+class _Candidate(NamedTuple):
+    """What layers may be: a config's keys, the layers in its order, the model's own shapes."""
 
     keys: Dict[str, Any]
     layers: Sequence[Layer]
-    shapes: List[Shape]
+    shapes: Dict[str, Shape]
 
 
-def infer(parameters: Arrays, name_table: Mapping[str, str]) -> Tuple[Dict[str, Any], Arrays]:
-    """The keys of a config's ``model``, and its parameters, float32, in its order and shapes.
+def infer(parameters: Arrays, name_table: Mapping[str, str]) -> Inferred:
+    """The model whose parameters these are: float32, and called and shaped as we do.
 
     ``name_table`` may say what Paddle called a parameter. With 10 outputs the model classifies,
     with 1 it is the course's regression. What leaves no trace in shapes is in
     ``mnist.checkpoints.conventions``. Raises InputError for what is none of our models.
     """
     layers = _in_data_order(_layers(parameters, name_table))
-    for model in _candidates(layers) if layers and layers[-1].outputs in _LOSSES else []:
-        names = [name for layer in model.layers for name in layer.names]
+    for found in _candidates(layers) if layers and layers[-1].outputs in _LOSSES else []:
+        theirs = [name for layer in found.layers for name in layer.names]
+        names = dict(zip(found.shapes, theirs))
+        ours = {name: parameters[names[name]].astype(np.float32, copy=False) for name in names}
         # A convolution that sees all of a map is a linear layer.
-        whole = {
-            name: as_linear(parameters[name]) if len(shape) == 2 else parameters[name]
-            for name, shape in zip(names, model.shapes)
-        }
-        if [array.shape for array in whole.values()] == model.shapes and len(whole) == len(names):
-            whole = {name: array.astype(np.float32, copy=False) for name, array in whole.items()}
-            return {**model.keys, "loss": _LOSSES[layers[-1].outputs]}, whole
+        ours = {n: as_linear(a) if len(found.shapes[n]) == 2 else a for n, a in ours.items()}
+        fits = {name: array.shape for name, array in ours.items()} == found.shapes
+        if fits and len(theirs) == len(ours):
+            return Inferred({**found.keys, "loss": _LOSSES[layers[-1].outputs]}, ours, names)
     raise InputError(
         f"the parameters' shapes are {listed([array.shape for array in parameters.values()])}:"
         " neither lenet (two 5×5 convolutions, then linear), fc (784 → … → 10 or 1), convnet nor"
@@ -130,39 +137,46 @@ def _fits(before: Shape, after: Shape) -> bool:
     return len(after) in (2, 4) and after[len(after) == 4] % before[0] == 0
 
 
-def _candidates(layers: List[Layer]) -> Iterable[_Model]:
+def _candidates(layers: List[Layer]) -> Iterable[_Candidate]:
     """The models that these may be; whether they are, all of their shapes tell."""
     outputs = [layer.outputs for layer in layers]
     first = layers[0].weight
     keys: Dict[str, Any] = {"name": "fc", "hidden_sizes": outputs[:-1]}
-    yield _Model(keys, layers, _dense(_PIXELS, outputs))
+    yield _Candidate(keys, layers, _dense(_PIXELS, outputs))
     levels, excess = divmod(first[0], _PIXELS)
     if len(layers) == 2 and levels and excess == 1:
         keys = {"name": "embedding", "levels": levels + 1, "embedding_size": outputs[0]}
-        yield _Model(keys, layers, [first, *_dense(outputs[0], outputs[1:])])
+        shapes = {"embedding.weight": first, **_dense(outputs[0], outputs[1:])}
+        yield _Candidate(keys, layers, shapes)
     if len(layers) > 2:
         one, two, *rest = outputs
         third = layers[2].weight
         inputs = third[0] if len(third) == 2 else math.prod(third[1:])
         side = math.isqrt(inputs // two)
         keys = {"name": "lenet", "filters": [one, two], "paddings": _PADDINGS.get(side)}
-        shapes = [(one, 1, 5, 5), (one,), (two, one, 5, 5), (two,), *_dense(two * side**2, rest)]
-        yield _Model(
-            {**keys, "hidden_sizes": rest[:-1]}, layers, shapes if side in _PADDINGS else []
-        )
-    filters, norms = outputs[:-1:2], layers[1:-1:2]
+        shapes = {"conv1.weight": (one, 1, 5, 5), "conv1.bias": (one,)}
+        shapes.update({"conv2.weight": (two, one, 5, 5), "conv2.bias": (two,)})
+        shapes.update(_dense(two * side**2, rest) if side in _PADDINGS else {})
+        yield _Candidate({**keys, "hidden_sizes": rest[:-1]}, layers, shapes)
+    filters = outputs[:-1:2]
     if len(filters) == 5:
-        convolutions = [
-            (after, before, side, side)
-            for before, after, side in zip([1, *filters], filters, [5, 3, 3, 3, 3])
-        ]
-        shapes = [*convolutions, *((n,) for n in filters for _ in range(4))]
-        ordered = [*layers[:-1:2], *norms, layers[-1]]
-        shapes += _dense(9 * filters[-1], outputs[-1:])
-        yield _Model({"name": "convnet", "filters": filters}, ordered, shapes)
+        sides = zip([1, *filters], filters, [5, 3, 3, 3, 3])
+        shapes = {
+            f"convolutions.{number}.weight": (after, before, side, side)
+            for number, (before, after, side) in enumerate(sides)
+        }
+        for number, width in enumerate(filters):
+            parts = ("weight", "bias", "_mean", "_variance")
+            shapes.update({f"norms.{number}.{part}": (width,) for part in parts})
+        shapes.update(_dense(9 * filters[-1], outputs[-1:]))
+        ordered = [*layers[:-1:2], *layers[1:-1:2], layers[-1]]
+        yield _Candidate({"name": "convnet", "filters": filters}, ordered, shapes)
 
 
-def _dense(inputs: int, outputs: Sequence[int]) -> List[Shape]:
-    """The shapes of linear layers, weight and bias by turns."""
-    pairs = zip([inputs, *outputs], outputs)
-    return [shape for before, after in pairs for shape in ((before, after), (after,))]
+def _dense(inputs: int, outputs: Sequence[int]) -> Dict[str, Shape]:
+    """The linear layers at a model's end, the last of which is ``fc``."""
+    shapes: Dict[str, Shape] = {}
+    for number, (before, after) in enumerate(zip([inputs, *outputs], outputs), 1):
+        name = "fc" if number == len(outputs) else f"hidden.{number - 1}"
+        shapes.update({f"{name}.weight": (before, after), f"{name}.bias": (after,)})
+    return shapes

@@ -101,7 +101,7 @@ def _write_files(own: Predictor, description: Dict[str, Any], folder: Path) -> N
     about = {key: json.dumps(description[key], ensure_ascii=False) for key in keys}
     about["preprocessing"] = description["preprocessing"]
     onnx_model.write(paddle_folder, folder / ONNX_FILE, names, about)
-    ordered = own.source.named_as(list(names.values())).parameters
+    ordered = own.source.parameters
     weight_files.write({name: ordered[name] for name in names.values()}, folder)
 
 

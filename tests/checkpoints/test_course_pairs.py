@@ -17,11 +17,13 @@ PICKLES = Path(__file__).parents[1] / "material" / "pickles"
 def read_pair(prefix):
     """Parameters in the model's order, name table and optimizer state of a pair."""
     found = foreign.read_pair(Path(prefix))
-    return reading.as_checkpoint(found).parameters, found.names, found.optimizer or None
+    ours = reading.as_checkpoint(found).parameters
+    names = shapes.infer(found.arrays, found.names).names
+    return {names[n]: ours[n] for n in ours}, found.names, found.optimizer or None
 
 
 def infer_model(parameters):
-    return shapes.infer(parameters, {})[0]
+    return shapes.infer(parameters, {}).model
 
 
 def course_net(fluid, outputs=10):
