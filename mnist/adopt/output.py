@@ -30,7 +30,9 @@ def print_adoption(
     """Say what is in a file or folder, try it if it is a net for digits, and take it along."""
     console = make_console()
     stated = conventions.parse(assume)
-    found = foreign.read(path)
+    if reading.is_any_in(Path(path)):
+        path = str(reading.locate(path, path))
+    found = foreign.read(reading.follow(Path(path)))
     console.print(f"{found.path}: {found.kind}")
     if found.trouble:
         warn(f"{found.trouble}; the parameters alone are taken")

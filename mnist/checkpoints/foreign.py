@@ -144,8 +144,9 @@ def _read_tensors(path: Path, files: Iterable[Path]) -> Found:
             found.update([(own, tensors[0])] if len(tensors) == 1 else _named(tensors, order))
         elif file != program:
             others.append(f"{file.name} is {_looks_like(content) or 'no tensor of Paddle'}")
-    if not found:
-        raise InputError(f"{path}: holds no parameters ({'; '.join(others[:3]) or 'it is empty'})")
+    if not found or not all(name.isprintable() for name in found):
+        what = "names that cannot be shown" if found else "; ".join(others[:3]) or "it is empty"
+        raise InputError(f"{path}: holds no parameters ({what})")
     ordered = [name for name in order if name in found]
     arrays = {name: found[name] for name in [*ordered, *sorted({*found} - {*ordered})]}
     arrays, optimizer = course_pairs.apart(arrays)
@@ -279,7 +280,7 @@ def _read_program(path: Path) -> Tuple[List[str], Dict[str, str]]:
     poolings = chain.from_iterable(each.attrs for each in operators if each.type == "pool2d")
     means = {
         "activation": {each.type for each in operators} & {"relu", "sigmoid", "tanh"},
-        "pooling": {attribute.s for attribute in poolings if attribute.name == "pooling_type"},
+        "pooling": {each.s for each in poolings if each.name == "pooling_type"} & {"max", "avg"},
     }
     told = {key: values.pop() for key, values in means.items() if len(values) == 1}
     return [*dict.fromkeys([*used, *sorted(kept)])], told

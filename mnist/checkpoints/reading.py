@@ -86,12 +86,12 @@ def newest(folder: Path) -> Path:
             notes.warn(f"passing over a damaged checkpoint: {error}")
         else:
             return path
-    pairs = sorted(str(path.with_suffix("")) for path in folder.glob("*" + course_pairs.PARAMETERS))
-    if pairs:
-        raise InputError(f"{folder}: is no checkpoint, but holds pairs; name one: {pairs[0]}")
+    pairs = sorted(folder.glob("*" + course_pairs.PARAMETERS))
+    pair = f"; it holds the pair {pairs[0].with_suffix('')}" if pairs else ""
+    others = f" (python -m mnist.adopt {folder} tells what else is there)" if not found else ""
     raise InputError(
-        f"{folder}: there is no {'whole ' if found else ''}checkpoint; train one (python -m"
-        " mnist.train --config configs/quickstart.yaml) or name another"
+        f"{folder}: there is no {'whole ' if found else ''}checkpoint{pair}; train one (python -m"
+        f" mnist.train --config configs/quickstart.yaml) or name another{others}"
     )
 
 

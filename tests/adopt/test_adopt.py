@@ -4,6 +4,7 @@ import gzip
 import os
 import re
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import NamedTuple, Tuple
@@ -11,7 +12,17 @@ from typing import NamedTuple, Tuple
 import numpy as np
 import pytest
 import safetensors.numpy
-from helpers import DIGITS, ROOT, digits, dygraph, one_line, same, save_checkpoint, verb
+from helpers import (
+    DIGITS,
+    ROOT,
+    digits,
+    dygraph,
+    environment,
+    one_line,
+    same,
+    save_checkpoint,
+    verb,
+)
 
 from mnist import config as configs
 from mnist.adopt.output import print_adoption
@@ -228,8 +239,11 @@ def test_python_2_s_are_read():
     assert "Python 2" in found.kind and len(found.arrays) == 6
 
 
-def test_checkpoints_and_exports_of_our_own(tmp_path):
+def test_checkpoints_and_exports_of_our_own(tmp_path, capsys):
     path = save_checkpoint(tmp_path / "checkpoints", "model.name=embedding")
+    for given in path, path.parent, path.parent / "latest":
+        adopt(given)
+        assert "a checkpoint of this project" in capsys.readouterr().out
     found = foreign.read(path)
     assert "of this project" in found.kind and "embedding.weight" in found.arrays
     assert reading.as_checkpoint(found).model["embedding_size"] == 64
@@ -327,7 +341,7 @@ def test_the_files_of_a_checkpoint_mean_the_checkpoint(tmp_path):
 
 
 def test_a_folder_with_nothing_but_pairs_names_one(old):
-    with pytest.raises(InputError, match=r"holds pairs; name one: .*/lenet$"):
+    with pytest.raises(InputError, match=r"no checkpoint; it holds the pair .*/lenet; train"):
         reading.locate(old[0], "checkpoints")
 
 
@@ -343,3 +357,27 @@ def test_the_table_in_the_docs_has_every_kind(name):
         *_, resumed, _ = [cell.strip() for cell in line.strip("|").split("|")]
         keeps = kind.optimizer not in ("", "rmsprop")
         assert resumed.startswith(("with its state", "保留状态") if keeps else ("anew", "重新开始"))
+
+
+STATIC_MOMENTUM = """
+import numpy as np
+import paddle.fluid as fluid
+images, labels = fluid.data("x", [None, 784]), fluid.data("y", [None, 1], "int64")
+outputs = fluid.layers.fc(images, 10, act="softmax")
+loss = fluid.layers.mean(fluid.layers.cross_entropy(outputs, labels))
+fluid.optimizer.Momentum(0.0123, 0.9).minimize(loss)
+executor = fluid.Executor(fluid.CPUPlace())
+executor.run(fluid.default_startup_program())
+feed = {"x": np.random.rand(4, 784).astype("float32"), "y": np.zeros((4, 1), "int64")}
+executor.run(feed=feed)
+fluid.io.save_persistables(executor, "kept")
+"""
+
+
+def test_the_rate_of_a_static_program_is_gone_on_with(tmp_path):
+    subprocess.run([sys.executable, "-c", STATIC_MOMENTUM], cwd=str(tmp_path), check=True,
+                   env=environment(), timeout=240)  # fmt: skip
+    adopt(tmp_path / "kept", to=tmp_path / "made")
+    config = reading.load(tmp_path / "made" / "best").state.config
+    assert config["optimizer"]["name"] == "momentum"
+    assert config["optimizer"]["learning_rate"] == 0.0123
