@@ -274,7 +274,9 @@ def _read_program(path: Path) -> Tuple[List[str], Dict[str, str]]:
     except DecodeError as error:
         raise InputError(f"{path}: is damaged, or no program of Paddle ({error})") from error
     variables = chain.from_iterable(block.vars for block in program.blocks)
-    kept = {v.name for v in variables if v.persistable and v.type.type == _LOD_TENSOR}
+    tensors = (each for each in variables if each.persistable and each.type.type == _LOD_TENSOR)
+    # What is no UTF-8 comes as bytes.
+    kept = {each.name for each in tensors if isinstance(each.name, str)}
     operators = list(chain.from_iterable(block.ops for block in program.blocks))
     used = [n for each in operators for put in each.inputs for n in put.arguments if n in kept]
     poolings = chain.from_iterable(each.attrs for each in operators if each.type == "pool2d")
