@@ -75,7 +75,7 @@ def _trust(context: click.Context, option: click.Parameter, name: Optional[str])
 
 model_option = click.option(
     "--model",
-    metavar="FILE:LAYER",
+    metavar="MODULE:LAYER",
     expose_value=False,
     callback=_trust,
     help="Code of your own that may be run, as the checkpoint's model: my_models:Wide is in"
