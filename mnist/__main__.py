@@ -12,7 +12,7 @@ import click
 from mnist.base import command
 from mnist.base.errors import nearest
 
-VERBS = ["prepare", "train", "evaluate", "report", "predict", "export", "serve"]
+VERBS = ["prepare", "train", "evaluate", "report", "predict", "export", "serve", "adopt"]
 
 
 class _Verbs(click.Group):

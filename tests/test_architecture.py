@@ -8,7 +8,7 @@ import pytest
 from helpers import ROOT
 
 PACKAGE = ROOT / "mnist"
-VERBS = ("train", "prepare", "predict", "evaluate", "report", "export", "serve")
+VERBS = ("train", "prepare", "predict", "evaluate", "report", "export", "serve", "adopt")
 # Above the verbs: the names of `import mnist`, whose own file only says where they are.
 LIBRARY = "library"
 # From the ground up; a room may import rooms before it, and its own.

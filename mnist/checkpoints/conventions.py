@@ -23,6 +23,13 @@ CHOICES: Dict[str, Sequence[Any]] = {
     "input_range": ([0.0, 1.0], [-1.0, 1.0], [1.0, 0.0], [1.0, -1.0], [0.0, 255.0]),
 }
 
+_BEARING: Dict[str, Sequence[str]] = {
+    "lenet": ("activation", "pooling", "input_range"),
+    "fc": ("activation", "input_range"),
+    "convnet": ("activation",),
+    "embedding": (),
+}
+
 
 def as_options(said: Conventions) -> List[str]:
     """What is said, as ``--assume`` takes it."""
@@ -40,9 +47,8 @@ def of_model(model: Mapping[str, Any]) -> Conventions:
 
 def usual_for(model: Mapping[str, Any]) -> Conventions:
     """The course's own, for a net of these shapes, without those that have no bearing on it."""
-    usual = {key: choices[0] for key, choices in CHOICES.items()}
-    if model["name"] != "lenet":
-        del usual["pooling"]
+    usual = {key: CHOICES[key][0] for key in _BEARING[model["name"]]}
+    if model["name"] == "fc":
         usual["activation"] = "sigmoid"
         if not model["hidden_sizes"]:
             del usual["activation"]

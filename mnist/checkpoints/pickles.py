@@ -14,6 +14,7 @@ import io
 import math
 import pickle
 import pickletools
+import zlib
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union, cast
 
@@ -31,6 +32,9 @@ MAX_NESTING = 10  # containers within containers; genuine files have two
 MAX_NAME_LENGTH = 1_000  # characters in a key or any other text
 MAX_RANK = 9  # dimensions; no tensor of Paddle's has more
 _MAX_LINE = 256
+# The first bytes of zlib's and gzip's; and how much larger what they hold may be.
+_PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b")
+_MAX_UNPACKED = 50
 # Of one byte in the file: an array's is decoded, copied and handed out, a name's is
 # handed out up to three times (as a key twice and as a value).
 _MAX_GROWTH = 4
@@ -43,10 +47,8 @@ _NOT_GENUINE = f"is not a file written by {_WRITER}"
 _SO = f"so it {_NOT_GENUINE}"
 _DAMAGED = f"is damaged or not a file written by {_WRITER}"
 
-# Paddle's tensor types, in the little-endian form that pickled NumPy dtypes have.
-_DTYPES = {
-    code: np.dtype(f"<{code}") for code in ("b1", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
-}
+# Paddle's tensor types (bfloat16 as u2), in the little-endian form that pickled NumPy dtypes have.
+_DTYPES = {code: np.dtype(f"<{code}") for code in "b1 u1 u2 i1 i2 i4 i8 f2 f4 f8".split()}
 
 # The one in Python: that in C cannot be held to some instructions.
 _Unpickler: Any = pickle._Unpickler
@@ -92,6 +94,7 @@ def load(path: PathLike) -> Dict[str, Any]:
 def loads(data: bytes, source: PathLike) -> Dict[str, Any]:
     """As ``load``, for a file's bytes; ``source`` is what error messages call it."""
     try:
+        data = _unpacked(data)
         if not data:
             raise _Refused("is empty")
         budget = _Budget(MAX_INSTRUCTIONS, _MAX_GROWTH * len(data))
@@ -106,6 +109,20 @@ def loads(data: bytes, source: PathLike) -> Dict[str, Any]:
     # Every fault a hostile file can cause in the code above must end as one line.
     except Exception as error:
         raise InputError(f"{source}: {_DAMAGED} ({type(error).__name__})") from error
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What is packed with zlib or gzip as it was, if that is no larger than a file may be."""
+    if data[:2] not in _PACKED:
+        return data
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS + 32)  # either, by its header
+    try:
+        unpacked = unpacker.decompress(data, _MAX_UNPACKED * len(data))
+    except zlib.error as error:
+        raise _Refused(f"{_DAMAGED} ({error})") from error
+    if not unpacker.eof:
+        raise _Refused(f"is cut off, or unpacks to more than {_MAX_UNPACKED} times its size")
+    return unpacked
 
 
 def dump(mapping: Mapping[str, Any]) -> bytes:
@@ -142,7 +159,7 @@ def _canonical(value: Any, texts: Dict[str, str]) -> Any:
     raise TypeError(f"{value!r:.80} does not belong into a file of parameters")
 
 
-class _Bytes(io.BytesIO):
+class Bytes(io.BytesIO):
     """A file's bytes; ValueError where it ends too early, or where a line is too long.
 
     Only protocol 0 has lines. Their length bounds the digits of a number, which take quadratic
@@ -183,7 +200,7 @@ class _Reader(_Unpickler):
     """
 
     def __init__(self, data: bytes, budget: "_Budget") -> None:
-        self._file, self._size, self._budget = _Bytes(data), len(data), budget
+        self._file, self._size, self._budget = Bytes(data), len(data), budget
         super().__init__(self._file, encoding="latin1")
         self._instructions = 0
         # It looks up here what to do at each instruction's code.
@@ -282,6 +299,15 @@ class _Reader(_Unpickler):
         """``_frombuffer(buffer, dtype, shape, order)``, as protocol 5 writes arrays."""
         _damaged_if(order not in ("C", "F"))
         return _Array(self._array(data, dtype, shape, order))
+
+    def _ordered(self) -> _Names:
+        """``OrderedDict()``, as Paddle 2 and 3 write a state within a dict."""
+        return _Names()
+
+    def _tuple(self, items: Any) -> Tuple[Any, ...]:
+        """``tuple((name, array))``, as Paddle 2 and 3 write a tensor there."""
+        _damaged_if(type(items) is not tuple)
+        return cast(Tuple[Any, ...], items)
 
     def _scalar(self, dtype: Any, data: Any) -> _Array:
         """``scalar(dtype, bytes)``: a NumPy number, as some learning-rate schedules hold it."""
@@ -410,4 +436,6 @@ _GLOBALS = {
     "numpy ndarray": "ndarray",
     "numpy dtype": "dtype",
     "_codecs encode": "encode",
+    "collections OrderedDict": "ordered",
+    "builtins tuple": "tuple",
 }

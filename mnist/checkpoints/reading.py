@@ -8,6 +8,7 @@ made of such, are read as well.
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -19,7 +20,8 @@ from mnist.base import notes
 from mnist.base.arrays import Arrays
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input, read_input, sha256_of
-from mnist.checkpoints import conventions, course_pairs, records
+from mnist.checkpoints import conventions, course_pairs, foreign, records, shapes
+from mnist.checkpoints.foreign import Found
 from mnist.checkpoints.records import MANIFEST, PARAMETERS, STATE, TRAINING, Checkpoint, RunState
 from mnist.config.classes import DIGITS, Classes
 
@@ -39,6 +41,7 @@ def locate(name: Optional[PathLike], folder: PathLike, prefer: str = "best") -> 
     """
     if name is None:
         return _one_of(Path(folder), prefer)
+    name = _without_prefix(Path(name))
     # A pair comes first: beside mnist.pdparams there may be a folder called mnist.
     path = Path(name).expanduser() if course_pairs.is_pair(name) else find_input(name)
     if not _is_there(path) and (str(name) in POINTERS or _NAME.match(str(name))):
@@ -50,6 +53,12 @@ def locate(name: Optional[PathLike], folder: PathLike, prefer: str = "best") -> 
     if _holds_checkpoints(path):
         return _one_of(path, prefer)
     return path
+
+
+def _without_prefix(path: Path) -> Path:
+    """The checkpoint folder whose files are given, ``checkpoints/epoch8/model``; or as it is."""
+    is_inside = path.name in (records.PREFIX, PARAMETERS, records.OPTIMIZER)
+    return path.parent if is_inside and find_input(path.parent / STATE).exists() else path
 
 
 def _is_there(path: Path) -> bool:
@@ -77,9 +86,12 @@ def newest(folder: Path) -> Path:
             notes.warn(f"passing over a damaged checkpoint: {error}")
         else:
             return path
+    pairs = sorted(folder.glob("*" + course_pairs.PARAMETERS))
+    pair = f"; it holds the pair {pairs[0].with_suffix('')}" if pairs else ""
+    others = f" (python -m mnist.adopt {folder} tells what else is there)" if not found else ""
     raise InputError(
-        f"{folder}: there is no {'whole ' if found else ''}checkpoint; train one (python -m"
-        " mnist.train --config configs/quickstart.yaml) or name another"
+        f"{folder}: there is no {'whole ' if found else ''}checkpoint{pair}; train one (python -m"
+        f" mnist.train --config configs/quickstart.yaml) or name another{others}"
     )
 
 
@@ -150,53 +162,88 @@ def steps_of(path: Path) -> int:
         return -1
 
 
-def load(path: PathLike) -> Checkpoint:
+def load(path: PathLike, resuming: bool = True) -> Checkpoint:
     """Read and verify a checkpoint folder, or a pair of the course's by its prefix.
 
-    Raises InputError naming the file and what is wrong with it; nothing in a file is run.
+    Raises InputError naming the file and what is wrong with it; nothing in a file is run. What is
+    wrong with the optimizer's state in a pair is a warning unless ``resuming``: nothing else needs
+    it.
     """
     given = Path(path)
-    if course_pairs.is_pair(given) and not (given / MANIFEST).exists():
-        return _load_course_pair(given)
     folder = follow(given)
-    return _load_folder(folder, given) if folder.is_dir() else _load_course_pair(given)
+    if folder.is_dir() and not (course_pairs.is_pair(given) and not (given / MANIFEST).exists()):
+        return _load_folder(folder, given)
+    return as_checkpoint(foreign.read_pair(given), resuming)
 
 
 def _load_folder(path: Path, named: Path) -> Checkpoint:
     verify(path)
     state = read_state(path)
-    parameters, accumulators, _ = _read_pair(path / records.PREFIX)
-    training = _read_pair(path / TRAINING)[0] if (path / TRAINING).exists() else None
+    found = foreign.read_pair(path / records.PREFIX)
+    _require_numbers(found)
+    accumulators = _optimizer(found)[0]
+    training = None
+    if (path / TRAINING).exists():
+        with_training = foreign.read_pair(path / TRAINING)
+        _require_numbers(with_training)
+        training = with_training.arrays
     model = state.config.get("model", {})
     if not isinstance(model, dict):
         raise InputError(f"{path / STATE}: config.model: must be a section of keys")
-    return Checkpoint(path, named, parameters, accumulators, state, model, training=training)
+    return Checkpoint(path, named, found.arrays, accumulators, state, model, training=training)
 
 
-def _load_course_pair(prefix: Path) -> Checkpoint:
-    parameters, accumulators, step = _read_pair(prefix)
+def as_checkpoint(found: Found, resuming: bool = True) -> Checkpoint:
+    """Parameters of others as one of our models, meant as is usual or as their program tells.
+
+    Raises as ``load`` does, and for what is none of our models.
+    """
+    _require_numbers(found)
+    path = Path(course_pairs.stem(str(found.path)))
     try:
-        model = course_pairs.infer_model(parameters)
+        model, parameters, names = shapes.infer(found.arrays, found.names)
     except InputError as error:
-        raise InputError(f"{prefix}: {error}") from error
-    model = {**model, **conventions.usual_for(model)}
-    done = course_pairs.epochs_done(prefix)
-    return Checkpoint(prefix, prefix, parameters, accumulators, None, model, done, step)
+        raise InputError(f"{path}: {error}") from error
+    accumulators, step = None, None
+    found = replace(
+        found,
+        arrays={ours: found.arrays[theirs] for ours, theirs in names.items()},
+        names={ours: found.names.get(theirs, theirs) for ours, theirs in names.items()},
+    )
+    try:
+        accumulators, step = _optimizer(found)
+    except InputError as error:
+        if resuming:
+            raise
+        notes.warn(f"{error}; nothing but resuming needs it")
+    for name, arrays in (accumulators or {}).items():
+        if parameters[name].ndim == 2:
+            arrays.update({kind: shapes.as_linear(array) for kind, array in arrays.items()})
+    usual = conventions.usual_for(model)
+    model = {**model, **usual, **{k: v for k, v in found.told.items() if k in usual}}
+    done = course_pairs.epochs_done(path)
+    return Checkpoint(path, path, parameters, accumulators, None, model, done, step)
 
 
-def _read_pair(prefix: Path) -> Tuple[Arrays, Optional[Dict[str, Arrays]], Optional[int]]:
-    """Parameters, accumulators by parameter and the schedule's step of a pair of files."""
-    parameters, names, saved = course_pairs.read_pair(prefix)
-    for name, array in parameters.items():
+def _require_numbers(found: Found) -> None:
+    for name, array in found.arrays.items():
+        if array.dtype.kind != "f":
+            what = course_pairs.described(array)
+            raise InputError(f"{found.path}: {name} is {what}, not a float32 parameter")
         if not np.isfinite(array).all():
-            raise InputError(f"{prefix}: the parameter {name} holds NaN or infinity")
-    if saved is None:
-        return parameters, None, None
+            raise InputError(f"{found.path}: the parameter {name} holds NaN or infinity")
+
+
+def _optimizer(found: Found) -> Tuple[Optional[Dict[str, Arrays]], Optional[int]]:
+    """The accumulators by parameter, None where none were saved, and the schedule's step."""
+    if found.trouble:
+        raise InputError(found.trouble)
     try:
-        accumulators = course_pairs.optimizer_by_parameter(saved, names, parameters)
-        return parameters, accumulators, course_pairs.schedule_step(saved)
+        state = found.optimizer
+        by_parameter = course_pairs.optimizer_by_parameter(state, found.names, found.arrays)
+        return (by_parameter if state else None), course_pairs.schedule_step(state)
     except InputError as error:
-        raise InputError(f"{prefix}: {error}") from error
+        raise InputError(f"{course_pairs.stem(str(found.path))}: {error}") from error
 
 
 def verify(path: Path) -> Dict[str, str]:

@@ -10,7 +10,7 @@ with, and ``training.pdparams`` holds the weights that training goes on with.
 SGD with a constant rate has no state, so then there is no ``model.pdopt``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional
 
@@ -117,20 +117,6 @@ class Checkpoint:
     def temperature(self) -> Optional[float]:
         """What its model's logits are divided by before the softmax; None: nothing."""
         return None if self.state is None else self.state.temperature
-
-    def named_as(self, names: List[str]) -> "Checkpoint":
-        """This checkpoint with its parameters called ``names``.
-
-        A pair of the course's is matched by order, since its layers may have other names;
-        shapes are compared later. Our own checkpoints keep their names.
-        """
-        if self.state is not None or len(names) != len(self.parameters):
-            return self
-        new = dict(zip(self.parameters, names))
-        parameters = {new[name]: array for name, array in self.parameters.items()}
-        saved = self.accumulators
-        accumulators = saved and {new[name]: arrays for name, arrays in saved.items()}
-        return replace(self, parameters=parameters, accumulators=accumulators)
 
 
 def best_record(history: Iterable[EpochRecord]) -> Optional[EpochRecord]:

@@ -112,10 +112,11 @@ class FcConfig(_Model):
 
 
 class LenetConfig(_Model):
-    """The course's network: two padded 5×5 convolutions, each with activation and pooling."""
+    """The course's network: two 5×5 convolutions, each padded, with activation and pooling."""
 
     name: Literal["lenet"] = "lenet"
     filters: Annotated[List[PositiveInt], Field(min_length=2, max_length=2)] = [20, 20]
+    paddings: Annotated[List[Literal[0, 2]], Field(min_length=2, max_length=2)] = [2, 2]
     hidden_sizes: List[PositiveInt] = []
     activation: Activation = "relu"
     pooling: Literal["max", "avg"] = "max"

@@ -108,8 +108,7 @@ def _write_files(own: Predictor, description: Dict[str, Any], folder: Path) -> N
     about = {key: json.dumps(description[key], ensure_ascii=False) for key in keys}
     about["preprocessing"] = description["preprocessing"]
     onnx_model.write(paddle_folder, folder / ONNX_FILE, names, about)
-    ordered = own.source.named_as(list(names.values())).parameters
-    arrays = {name: ordered[name] for name in names.values()}
+    arrays = {name: own.source.parameters[name] for name in names.values()}
     np.savez(folder / NPZ, **arrays)
     layout = {"layout": "paddle: Linear weights are [in,out]"}
     (folder / SAFETENSORS).write_bytes(safetensors.numpy.save(arrays, layout))

@@ -49,12 +49,14 @@ class Convolution(fluid.dygraph.Conv2D):
         bias: bool = True,
     ) -> None:
         weights = fluid.initializer.MSRA(uniform=False, seed=next(seeds))
+        # As Paddle's own layer calls them: an optimizer's state is saved and asked for by that.
+        name = fluid.unique_name.generate("conv2d")
         super().__init__(
             num_channels=channels,
             num_filters=filters,
             filter_size=filter_size,
-            param_attr=fluid.ParamAttr(initializer=weights),
-            bias_attr=None if bias else False,
+            param_attr=fluid.ParamAttr(name=f"{name}.w_0", initializer=weights),
+            bias_attr=fluid.ParamAttr(name=f"{name}.b_0") if bias else False,
         )
         self._margin = padding
         # The stride must be said: its default in 1.8.5 is 1.

@@ -164,9 +164,11 @@ class LeNet(Model):
         self._input_range = config.input_range
         first, second = config.filters
         pool, activation = config.pooling, config.activation
-        self.conv1 = Convolution(1, first, 5, seeds, 2, pool, activation)
-        self.conv2 = Convolution(first, second, 5, seeds, 2, pool, activation)
-        sizes = [second * 7 * 7, *config.hidden_sizes]
+        before, between = config.paddings
+        self.conv1 = Convolution(1, first, 5, seeds, before, pool, activation)
+        self.conv2 = Convolution(first, second, 5, seeds, between, pool, activation)
+        side = ((28 + 2 * before - 4) // 2 + 2 * between - 4) // 2
+        sizes = [second * side**2, *config.hidden_sizes]
         self.hidden = _linears(sizes, seeds, activation)
         self.fc = linear(sizes[-1], self.outputs, seeds)
 

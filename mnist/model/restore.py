@@ -31,6 +31,6 @@ def parameters(model: Model, source: Checkpoint) -> None:
     """Put a checkpoint's parameters into a model; InputError unless all fit exactly."""
     expected = dict(model.named_parameters())
     try:
-        fill(expected, source.named_as(list(expected)).parameters, "parameter")
+        fill(expected, source.parameters, "parameter")
     except ValueError as error:
         raise InputError(f"{source.path}: {error}") from error

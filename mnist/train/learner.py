@@ -54,7 +54,7 @@ class Learner:
         if self.average is not None and source.training is not None:
             self.average.restore(source.parameters, self.state.step)
         names = {p.name: name for name, p in self.model.named_parameters()}
-        accumulators = source.named_as(list(names.values())).accumulators or {}
+        accumulators = source.accumulators or {}
         try:
             optimizers.set_state(self.optimizer, names, accumulators, self.state.step)
         except ValueError as error:

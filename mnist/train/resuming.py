@@ -88,7 +88,8 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
         pairs.append(("train.teachers", _shown(saved.teachers), _shown(fresh.teachers)))
     for name in ("paddle", "numpy", config.model.name):
         old, new = saved.versions.get(name), fresh.versions.get(name)
-        if old != new:
+        # An adopted checkpoint does not know what trained it.
+        if old != new and saved.versions:
             pairs.append((name, old, new))
     changed = [f"{key}: {old} in the checkpoint, {new} now" for key, old, new in pairs]
     architecture = [line for line in changed if line.startswith("model.")]

@@ -25,6 +25,7 @@ PYTHON = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 # Where to find what this project does not install.
 TORCH = "MNIST_TORCH_PYTHON"
 PADDLE = "MNIST_PADDLE2_PYTHON"
+PADDLE_3 = "MNIST_PADDLE3_PYTHON"
 NODE_MODULES = "MNIST_NODE_MODULES"
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")
@@ -89,12 +90,23 @@ def test_a_picture_in_mnist_form(tmp_path):
     assert digit.shape == (28, 28) and digit.dtype == np.uint8
 
 
-@pytest.mark.parametrize("needed", ["create_predictor(", "set_state_dict("])
-def test_paddle_2_and_3(exported, needed):
+@pytest.mark.parametrize("needed", ["create_predictor(", "class LeNet5(paddle"])
+@pytest.mark.parametrize("variable", [PADDLE, PADDLE_3])
+def test_paddle_2_and_3(exported, needed, variable):
     folder, expected = exported
     snippet = snippet_with(needed)
-    python, env = python_from(PADDLE)
+    python, env = python_from(variable)
     assert_it_says(expected, run(python, snippet, folder, env))
+
+
+@pytest.mark.parametrize("variable", [PADDLE, PADDLE_3])
+def test_paddle_2_and_3_read_with_the_pretrained_model(exported, variable):
+    folder, _ = exported
+    python, env = python_from(variable)
+    (folder / "data").exists() or (folder / "data").symlink_to(PROJECT / "data")
+    digit = np.load(folder / "digit.npy")
+    expected = Predictor(PROJECT / "data" / "pretrained").probabilities(digit[None])[0].argmax()
+    assert run(python, snippet_with("class ConvNet"), folder, env).split() == [str(expected)]
 
 
 def test_pytorch(exported):
@@ -105,7 +117,7 @@ def test_pytorch(exported):
 
 
 def test_every_snippet_is_in_a_test():
-    assert len(PYTHON) == 8
+    assert len(PYTHON) == 9
 
 
 def test_the_page_in_a_browser(exported, tmp_path):

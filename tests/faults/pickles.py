@@ -95,7 +95,8 @@ def shell_cases(folder: Path, options: Options):
             door = doors(folder, place)[number % 4]
             door.put(content)
             ended = run(verb, *arguments(verb, door.checkpoint, folder), cwd=place)
-            line = ended.complaint(2)
+            passed_over = is_passed_over(verb, door.file) and ended.code == 0
+            line = ended.err if passed_over else ended.complaint(2)
             require(door.file in line, f"refused for something else: {line}")
             require(not canary.exists(), f"{name} RAN in mnist.{verb}")
 
@@ -191,10 +192,21 @@ def main(folder: Path, kind: str, ways: str) -> None:
     print(json.dumps({**found, "growth": growth, "slowest": slowest}))
 
 
+def is_passed_over(verb: str, file: str) -> bool:
+    """Whether it is the optimizer's state of a pair, for a verb that has no need of it."""
+    return verb != "train" and file.endswith("_epoch3.pdopt")
+
+
 def feed(verb: str, words: List[str], file: str) -> str:
-    """Run a verb; what is wrong with how it refused, empty if nothing."""
+    """Run a verb; what is wrong with how it refused, empty if nothing.
+
+    An optimizer's state in a pair is not needed but to train: then it is told, and not taken.
+    """
     code, err = call(verb, words)
     lines = err.splitlines()
+    if is_passed_over(verb, file):
+        told = any(line.startswith("WARNING: ") and file in line for line in lines)
+        return "" if code == 0 and told else f"exit {code}, {err[-300:]!r}"
     if code != 2 or len(lines) != 1 or not lines[0].startswith("error: ") or file not in lines[0]:
         return f"exit {code}, {err[-300:]!r}"
     return ""

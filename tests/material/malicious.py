@@ -360,7 +360,10 @@ def foreign() -> Pickles:
     yield "NEXT_BUFFER", b"\x80\x05\x97."
     yield "READONLY_BUFFER", b"\x80\x05" + plain(b"x") + b"\x98."
     yield "a set", b"\x80\x04}" + plain("a") + b"\x8f(K\x01\x90s."
-    yield "an OrderedDict", file(call(module("collections", "OrderedDict")))
+    yield (
+        "an OrderedDict of something",
+        file(call(module("collections", "OrderedDict"), plain("a"))),
+    )
     yield "trailing bytes", file(GOOD) + b"\0"
     yield "a second pickle behind", file(GOOD) + file(GOOD)
     yield "protocol 6", file(GOOD, proto=b"\x80\x06")
@@ -391,5 +394,5 @@ def foreign() -> Pickles:
     yield "text", b"these are no parameters\n"
     yield "a NumPy file", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}"
     yield "a zip", b"PK\x03\x04" + b"\0" * 60
-    yield "gzip", gzip.compress(whole)
+    yield "gzip in gzip", gzip.compress(gzip.compress(whole))
     yield "zeros", b"\0" * 1000

@@ -1,0 +1,1 @@
+"""``python -m mnist.adopt``. Empty: ``__main__`` checks the environment first."""
