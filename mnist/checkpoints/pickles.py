@@ -42,10 +42,8 @@ _MAX_GROWTH = 4
 # The key under which ``save_dygraph`` stores structured name → parameter name.
 NAME_TABLE = "StructuredToParameterName@@"
 
-_WRITER = "fluid.save_dygraph"
-_NOT_GENUINE = f"is not a file written by {_WRITER}"
-_SO = f"so it {_NOT_GENUINE}"
-_DAMAGED = f"is damaged or not a file written by {_WRITER}"
+_NOT_GENUINE = "is not a file written by fluid.save_dygraph"
+_DAMAGED = "is damaged or not a file written by fluid.save_dygraph"
 
 # Paddle's tensor types (bfloat16 as u2), in the little-endian form that pickled NumPy dtypes have.
 _DTYPES = {code: np.dtype(f"<{code}") for code in "b1 u1 u2 i1 i2 i4 i8 f2 f4 f8".split()}
@@ -59,9 +57,10 @@ class _Refused(Exception):
     """What is wrong with the file, without its name."""
 
 
-def _damaged_if(wrong: object) -> None:
-    if wrong:
-        raise _Refused(_DAMAGED)
+def _require(genuine: object, what: str = "") -> None:
+    """Refuse a file that is damaged, or with ``what`` in it, which no genuine file has."""
+    if not genuine:
+        raise _Refused(f"{_NOT_GENUINE} ({what})" if what else _DAMAGED)
 
 
 @dataclass(eq=False)
@@ -97,11 +96,7 @@ def loads(data: bytes, source: PathLike) -> Dict[str, Any]:
         data = _unpacked(data)
         if not data:
             raise _Refused("is empty")
-        budget = _Budget(MAX_INSTRUCTIONS, _MAX_GROWTH * len(data))
-        value = _Reader(data, budget).load()
-        if type(value) is not _Names or not value:
-            raise _Refused(f"holds no dictionary of arrays, {_SO}")
-        return cast(Dict[str, Any], _plain(value, budget, MAX_NESTING))
+        return _Reader(data).load()
     except _Refused as refusal:
         raise InputError(f"{source}: {refusal}") from refusal
     except MemoryError as error:
@@ -185,10 +180,8 @@ class _Names(Dict[str, Any]):
     """A dict of the file: its keys are texts, none of them twice."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if type(key) is not str:
-            raise _Refused(f"has a key that is no text, {_SO}")
-        if key in self:
-            raise _Refused(f"holds the name {_shown(key)} twice, {_SO}")
+        _require(type(key) is str, "a key that is no text")
+        _require(key not in self, f"the name {key[:80]!a} twice")
         super().__setitem__(key, value)
 
 
@@ -199,36 +192,71 @@ class _Reader(_Unpickler):
     the functions below, and for nothing else.
     """
 
-    def __init__(self, data: bytes, budget: "_Budget") -> None:
-        self._file, self._size, self._budget = Bytes(data), len(data), budget
+    def __init__(self, data: bytes) -> None:
+        self._file, self._size = Bytes(data), len(data)
         super().__init__(self._file, encoding="latin1")
         self._instructions = 0
+        # How many more items and bytes may come of the file. Its own size bounds neither: a
+        # reference of two bytes can stand for a whole array, and each list of ten references to
+        # a list before it multiplies the items by ten.
+        self._items_left, self._bytes_left = MAX_INSTRUCTIONS, _MAX_GROWTH * len(data)
         # It looks up here what to do at each instruction's code.
         self.dispatch = self
 
-    def load(self) -> Any:
-        """The one object that the file describes, of our stand-ins and plain values."""
+    def load(self) -> Dict[str, Any]:
+        """The dictionary that the file describes."""
         try:
             value = super().load()
         except ValueError as error:
             if self._file.tell() == self._size:
-                raise _truncated(self._size) from error
+                cut = f"ends in the middle of its data (truncated after {self._size:,} bytes?)"
+                raise _Refused(cut) from error
             raise
         excess = self._size - self._file.tell()
-        if excess:
-            raise _Refused(f"goes on after its end ({excess:,} bytes), {_SO}")
-        _damaged_if(self.stack or self.metastack)
+        _require(not excess, f"it goes on after its end: {excess:,} bytes")
+        _require(not (self.stack or self.metastack))
+        _require(type(value) is _Names and value, "no dictionary of arrays")
+        return cast(Dict[str, Any], self._plain(value, MAX_NESTING))
+
+    def _take(self, size: int) -> None:
+        """Count an item of ``size`` bytes; refuse the file if that is more than may come."""
+        self._items_left -= 1
+        self._bytes_left -= size
+        enough = self._items_left >= 0 and self._bytes_left >= 0
+        _require(enough, "it grows far beyond its size when read")
+
+    def _plain(self, value: Any, depth: int) -> Any:
+        """``value`` as arrays, numbers, texts and fresh containers of them, nothing else."""
+        self._take(0)
+        _require(depth, f"nested more than {MAX_NESTING} deep")
+        if type(value) is _Names:
+            return {self._text(k): self._plain(item, depth - 1) for k, item in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(self._plain(item, depth - 1) for item in value)
+        if type(value) is _Array and value.value is not None:
+            self._take(value.value.nbytes)
+            return value.value
+        if type(value) is str:
+            return self._text(value)
+        _require(type(value) is not int or -(2**63) <= value < 2**63, "a number beyond 64 bits")
+        known = value is None or type(value) in (bool, int, float)
+        _require(known, "something other than arrays, numbers and names")
         return value
+
+    def _text(self, text: str) -> str:
+        self._take(len(text))
+        _require(_is_name(text), f"the text {text[:80]!a}, which is no name")
+        return text
 
     def __getitem__(self, code: int) -> Callable[["_Reader"], None]:
         """How to carry out the instruction that was read just now."""
         self._instructions += 1
-        if self._instructions > MAX_INSTRUCTIONS:
-            raise _Refused(f"holds more than {MAX_INSTRUCTIONS:,} instructions, {_SO}")
         opcode = _OPCODES.get(chr(code))
+        if self._instructions > MAX_INSTRUCTIONS:
+            raise _Refused(f"is too large (more than {MAX_INSTRUCTIONS:,} instructions)")
         if opcode is None or opcode.name not in _INSTRUCTIONS:
-            name = f"instruction {opcode.name}" if opcode else f"unknown instruction 0x{code:02x}"
-            raise _Refused(f"{_NOT_GENUINE} ({name} at byte {self._file.tell() - 1})")
+            name = opcode.name if opcode else f"0x{code:02x}"
+            raise _Refused(f"{_NOT_GENUINE} (instruction {name} at byte {self._file.tell() - 1})")
         is_text = opcode.name in ("STRING", "UNICODE")  # A whole array may lie on such a line.
         self._file.longest_line = -1 if is_text else _MAX_LINE
         own = getattr(_Reader, _Unpickler.dispatch[code].__name__)
@@ -236,24 +264,19 @@ class _Reader(_Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands in for a name: nothing is imported."""
-        known = _GLOBALS.get(f"{module} {name}")
-        if known is None:
-            dotted = _shown(f"{module}.{name}")
-            which = f"which no file written by {_WRITER} does"
-            raise _Refused(f"asks to run {dotted}, {which}; it was not run")
+        known = _GLOBALS.get(f"{module} {name}".replace("numpy._core.", "numpy.core."))
+        dotted = f"{module}.{name}"[:80].encode("unicode_escape").decode()
+        _require(known, f"it asks to run {dotted}; that was not run")
         return _NDARRAY if known == "ndarray" else getattr(self, f"_{known}")
 
     # What the standard library does in another way, or without looking.
 
-    def load_proto(self) -> None:
-        (protocol,) = self.read(1)
-        if protocol > 5 or self._file.tell() != 2:
-            raise _Refused(f"{_NOT_GENUINE} (protocol {protocol})")
-
     def load_frame(self) -> None:
         # Frames are for quicker reading; the bytes in them are read as any others.
-        if int.from_bytes(self.read(8), "little") > self._size - self._file.tell():
-            raise _truncated(self._size)
+        length = int.from_bytes(self.read(8), "little")
+        start = self._file.tell()
+        self._file.read(length)
+        self._file.seek(start)
 
     def load_bytearray8(self) -> None:
         length = int.from_bytes(self.read(8), "little")
@@ -270,34 +293,29 @@ class _Reader(_Unpickler):
 
     def load_build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
-        _damaged_if(type(state) is not tuple)
+        _require(type(state) is tuple)
         if type(target) is _Dtype and not target.complete:
-            _check_dtype_state(target.dtype, state)
+            order = "|" if target.dtype.itemsize == 1 else "<"
+            is_plain = state == (3, order, None, None, None, -1, -1, 0)
+            _require(is_plain, "a dtype that is more than a little-endian number")
             target.complete = True
-        elif type(target) is _Array and target.value is None:
-            target.value = self._array_of_state(*state)
         else:
-            raise _Refused(_DAMAGED)
+            _require(type(target) is _Array and target.value is None)
+            version, shape, dtype, fortran, data = state
+            _require(version == 1 and fortran in (0, 1))
+            target.value = self._array(data, dtype, shape, "F" if fortran else "C")
 
     # What stands in for the functions that a genuine file names.
 
     def _reconstruct(self, kind: Any, shape: Any, code: Any) -> _Array:
         """``_reconstruct(ndarray, (0,), b'b')``: an empty array, as ndarray's pickling asks."""
         plain = code == ("b" if type(code) is str else b"b")
-        if kind is not _NDARRAY or shape != (0,) or not plain:
-            raise _Refused(f"asks for an array of another kind, {_SO}")
+        _require(kind is _NDARRAY and shape == (0,) and plain, "an array of another kind")
         return _Array()
-
-    def _array_of_state(
-        self, version: Any, shape: Any, dtype: Any, fortran: Any, data: Any
-    ) -> Array:
-        """An array's pickled state: version 1, shape, dtype, whether Fortran order, bytes."""
-        _damaged_if(version != 1 or fortran not in (0, 1))
-        return self._array(data, dtype, shape, "F" if fortran else "C")
 
     def _frombuffer(self, data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
         """``_frombuffer(buffer, dtype, shape, order)``, as protocol 5 writes arrays."""
-        _damaged_if(order not in ("C", "F"))
+        _require(order in ("C", "F"))
         return _Array(self._array(data, dtype, shape, order))
 
     def _ordered(self) -> _Names:
@@ -306,7 +324,7 @@ class _Reader(_Unpickler):
 
     def _tuple(self, items: Any) -> Tuple[Any, ...]:
         """``tuple((name, array))``, as Paddle 2 and 3 write a tensor there."""
-        _damaged_if(type(items) is not tuple)
+        _require(type(items) is tuple)
         return cast(Tuple[Any, ...], items)
 
     def _scalar(self, dtype: Any, data: Any) -> _Array:
@@ -314,17 +332,14 @@ class _Reader(_Unpickler):
         return _Array(self._array(data, dtype, (), "C")[()])
 
     def _array(self, data: Any, dtype: Any, shape: Any, order: str) -> Array:
-        _damaged_if(type(dtype) is not _Dtype or not dtype.complete)
+        _require(type(dtype) is _Dtype and dtype.complete)
         kind: np.dtype[Any] = dtype.dtype
-        _damaged_if(type(data) not in (bytes, bytearray, str) or type(shape) is not tuple)
-        if len(shape) > MAX_RANK:
-            raise _Refused(f"holds an array of more than {MAX_RANK} dimensions, {_SO}")
-        if any(type(size) is not int or not 1 <= size < 2**63 for size in shape):
-            raise _Refused(f"holds an array of an impossible shape, {_SO}")
-        if math.prod(shape) * kind.itemsize != len(data):
-            held = f"{len(data):,} bytes for a {kind} array of shape {list(shape)}"
-            raise _Refused(f"holds {held}, so it {_DAMAGED}")
-        self._budget.take(len(data))
+        _require(type(data) in (bytes, bytearray, str) and type(shape) is tuple)
+        possible = all(type(size) is int and 1 <= size < 2**63 for size in shape)
+        _require(possible and len(shape) <= MAX_RANK, "an array of an impossible shape")
+        fits = math.prod(shape) * kind.itemsize == len(data)
+        _require(fits, f"{len(data):,} bytes for a {kind} array of shape {list(shape)}")
+        self._take(len(data))
         # A byte string of Python 2 was read as latin1 text, as Paddle reads it.
         content = data.encode("latin1") if type(data) is str else data
         flat = np.frombuffer(content, dtype=kind)
@@ -333,86 +348,20 @@ class _Reader(_Unpickler):
 
     def _dtype(self, code: Any, align: Any, copy: Any) -> _Dtype:
         """``dtype('f4', False, True)``; the byte order comes with the state."""
-        _damaged_if(type(code) is not str or align not in (0, 1) or copy not in (0, 1))
-        if code not in _DTYPES:
-            raise _Refused(f"asks for an array of dtype {_shown(code)}, {_SO}")
+        _require(type(code) is str and align in (0, 1) and copy in (0, 1))
+        _require(code in _DTYPES, f"dtype {code[:80]!a}")
         return _Dtype(_DTYPES[code])
 
     def _encode(self, text: Any, encoding: Any) -> bytes:
         """``encode(text, 'latin1')``, as Python 3 writes bytes in the protocols of Python 2."""
-        if type(text) is not str or encoding != "latin1":
-            raise _Refused(f"asks for an encoding other than latin1, {_SO}")
-        self._budget.take(len(text))
-        return text.encode("latin1")
-
-
-def _check_dtype_state(dtype: "np.dtype[Any]", state: Tuple[Any, ...]) -> None:
-    """Refuse all but plain numbers: no fields, sub-arrays, metadata; little-endian."""
-    order = "|" if dtype.itemsize == 1 else "<"
-    if state != (3, order, None, None, None, -1, -1, 0):
-        raise _Refused(f"asks for a dtype that is more than a plain number, {_SO}")
-
-
-@dataclass
-class _Budget:
-    """How many more items and bytes may come of a file.
-
-    Its own size bounds neither: a reference of two bytes can stand for a whole array, and
-    each list of ten references to a list before it multiplies the items by ten.
-    """
-
-    items: int
-    size: int
-
-    def take(self, size: int) -> None:
-        """Count an item of ``size`` bytes; refuse the file if that is more than may come."""
-        self.items -= 1
-        self.size -= size
-        if self.items < 0 or self.size < 0:
-            raise _Refused(f"grows far beyond its size when read, {_SO}")
-
-
-def _plain(value: Any, budget: _Budget, depth: int) -> Any:
-    """``value`` as arrays, numbers, texts and fresh containers of them, nothing else."""
-    budget.take(0)
-    if depth == 0:
-        raise _Refused(f"is nested more than {MAX_NESTING} deep, {_SO}")
-    if type(value) is _Names:
-        return {_text(k, budget): _plain(item, budget, depth - 1) for k, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_plain(item, budget, depth - 1) for item in value)
-    if type(value) is _Array and value.value is not None:
-        budget.take(value.value.nbytes)
-        return value.value
-    if type(value) is str:
-        return _text(value, budget)
-    if type(value) is int and not -(2**63) <= value < 2**63:
-        raise _Refused(f"holds a number beyond 64 bits, {_SO}")
-    if value is None or type(value) in (bool, int, float):
-        return value
-    raise _Refused(f"holds something other than arrays, numbers and names, {_SO}")
-
-
-def _text(text: str, budget: _Budget) -> str:
-    budget.take(len(text))
-    if not _is_name(text):
-        raise _Refused(f"holds the text {_shown(text)}, which is no name, {_SO}")
-    return text
+        _require(type(text) is str and encoding == "latin1", "an encoding other than latin1")
+        self._take(len(text))
+        return cast(str, text).encode("latin1")
 
 
 def _is_name(text: str) -> bool:
     """Short, and fit to be shown on a terminal: no line breaks, escapes or surrogates."""
     return len(text) <= MAX_NAME_LENGTH and text.isprintable()
-
-
-def _truncated(size: int) -> _Refused:
-    return _Refused(f"ends in the middle of its data (truncated after {size:,} bytes?)")
-
-
-def _shown(text: str) -> str:
-    """``text`` fit for an error message: short, and printable ASCII only."""
-    start = text[:80].encode("unicode_escape").decode("ascii")
-    return start if len(text) <= 80 else f"{start}…"
 
 
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
@@ -424,15 +373,12 @@ _INSTRUCTIONS = frozenset(
     " LONG_BINGET GLOBAL STACK_GLOBAL INST REDUCE BUILD".split()
 )
 
-# The functions that a genuine file names, by the methods of ``_Reader`` that stand in for them.
-_FUNCTIONS = {
-    "multiarray _reconstruct": "reconstruct",
-    "numeric _frombuffer": "frombuffer",
-    "multiarray scalar": "scalar",
-}
+# The functions that a genuine file names, by the methods of ``_Reader`` that stand in for them;
+# ``numpy.core`` is ``numpy._core`` since NumPy 2.
 _GLOBALS = {
-    **{f"numpy.core.{name}": function for name, function in _FUNCTIONS.items()},
-    **{f"numpy._core.{name}": function for name, function in _FUNCTIONS.items()},
+    "numpy.core.multiarray _reconstruct": "reconstruct",
+    "numpy.core.numeric _frombuffer": "frombuffer",
+    "numpy.core.multiarray scalar": "scalar",
     "numpy ndarray": "ndarray",
     "numpy dtype": "dtype",
     "_codecs encode": "encode",
