@@ -2,8 +2,7 @@
 
 They hold parameters by structured name (``conv1.weight``), and accumulators by the names that
 Paddle's global counters gave (``conv2d_6.w_0_moment1_0``: the parameter's name, the
-accumulator's, a counter). Neither says which optimizer it came from. What can be worked out
-from shapes and names is worked out here; what cannot is an InputError.
+accumulator's, a counter). Neither says which optimizer it came from: its accumulators do.
 """
 
 import os
@@ -16,7 +15,6 @@ from mnist.base.arrays import Array, Arrays
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input
 from mnist.checkpoints import pickles
-from mnist.checkpoints.shapes import Shape, listed, natural
 
 PARAMETERS = ".pdparams"
 OPTIMIZER = ".pdopt"
@@ -78,26 +76,34 @@ def optimizer_by_parameter(
     """The accumulators as {structured parameter name: {``moment1``: array, …}}.
 
     Whatever Paddle's counters were, the name table tells which accumulator belongs to which
-    parameter. Where it is missing or of another process, parameters and accumulators of one
-    shape are paired in order. Empty if there are no accumulators (SGD). Raises InputError if
-    they do not fit the parameters one to one, or if the order is not plain.
+    parameter; static programs have one name for both. Empty if there are no accumulators (SGD).
+    Raises InputError if they are not whole, or of other parameters.
     """
-    accumulators = _accumulators(state)
-    if not accumulators:
-        return {}
-    trained = {n: array for n, array in parameters.items() if not n.endswith(RUNNING_STATISTICS)}
-    pairs = {name: name_table.get(name, name) for name in trained}
-    if sorted(pairs.values()) != sorted(accumulators):
-        pairs = _pair_by_shape(accumulators, trained)
-    for name, paddle_name in pairs.items():
-        for accumulator, array in accumulators[paddle_name].items():
-            expected = (1,) if accumulator.endswith("_pow_acc") else parameters[name].shape
-            if array.shape != expected:
-                raise InputError(
-                    f"the optimizer state is of other parameters: {accumulator} of {paddle_name}"
-                    f" is {list(array.shape)}, but {name} is {list(parameters[name].shape)}"
-                )
-    return {name: accumulators[pairs[name]] for name in trained}
+    trained = [name for name in parameters if not name.endswith(RUNNING_STATISTICS)]
+    ours = {name_table.get(name, name): name for name in trained}
+    found: Dict[str, Arrays] = {name: {} for name in trained}
+    for key, value in state.items():
+        if key in _NO_ACCUMULATORS or key.startswith(_RATE):
+            continue
+        # The parameter's name may itself look like an accumulator's: the last one counts.
+        match = KEY.fullmatch(key)
+        name = ours.get(match[1]) if match else None
+        if match is None or name is None or match[2] in found[name]:
+            raise InputError(
+                f"the optimizer state is of other parameters: its {key} ({described(value)}) is"
+                " of none of these; without the .pdopt an optimizer begins anew"
+            )
+        shape = (1,) if match[2].endswith("_pow_acc") else parameters[name].shape
+        if described(value) != f"float32 {list(shape)}":
+            expected = f"float32 {list(shape)} as {name} needs"
+            raise InputError(f"the optimizer state's {key} is {described(value)}, not {expected}")
+        found[name][match[2]] = value
+    kinds = {kind for arrays in found.values() for kind in arrays}
+    whole = kinds in OPTIMIZERS.values() and all(kinds == set(each) for each in found.values())
+    if kinds and not whole:
+        held = " + ".join(sorted(kinds))
+        raise InputError(f"the optimizer state holds {held}, not the same whole set throughout")
+    return found if kinds else {}
 
 
 def optimizer_of(accumulators: Mapping[str, Arrays]) -> Optional[str]:
@@ -116,11 +122,9 @@ def schedule_step(state: Mapping[str, Any]) -> Optional[int]:
     if schedule and counted["step_num"] is None:
         return None
     steps = {key: _as_step(key, value) for key, value in counted.items() if value is not None}
-    for key, step in steps.items():
-        if step != next(iter(steps.values())):
-            raise InputError(
-                f"the optimizer state's {key} is not its step_num, {steps['step_num']}"
-            )
+    if len({*steps.values()}) > 1:
+        said = ", ".join(f"{key} {step}" for key, step in steps.items())
+        raise InputError(f"the optimizer state counts its steps in two ways: {said}")
     return next(iter(steps.values()), None)
 
 
@@ -131,59 +135,6 @@ def learning_rate(state: Mapping[str, Any]) -> Optional[float]:
     rate = rate[0] if isinstance(rate, np.ndarray) and rate.shape == (1,) else rate
     usable = isinstance(rate, (float, np.floating)) and 0 < rate < np.inf
     return float(f"{rate:.6g}") if usable else None
-
-
-def _accumulators(state: Mapping[str, Any]) -> Dict[str, Arrays]:
-    """{Paddle's parameter name: {accumulator: array}}, in file order."""
-    grouped: Dict[str, Arrays] = {}
-    for key, value in state.items():
-        if key in _NO_ACCUMULATORS or key.startswith(_RATE):
-            continue
-        # The parameter's name may itself look like an accumulator's: the last one counts.
-        match = KEY.fullmatch(key)
-        if match is None or not isinstance(value, np.ndarray) or value.dtype != np.float32:
-            raise InputError(
-                f"the optimizer state holds {key} ({described(value)}), which is no float32"
-                f" accumulator of {', '.join(OPTIMIZERS)}"
-            )
-        name, kind = match.groups()
-        arrays = grouped.setdefault(name, {})
-        if kind in arrays:
-            raise InputError(f"the optimizer state holds {kind} of {name} twice")
-        arrays[kind] = value
-    kinds = [set(arrays) for arrays in grouped.values()]
-    if kinds and (kinds[0] not in OPTIMIZERS.values() or any(k != kinds[0] for k in kinds)):
-        found = " + ".join(sorted(set().union(*kinds)))
-        raise InputError(f"the optimizer state holds {found}, not the same whole set throughout")
-    return grouped
-
-
-def _pair_by_shape(accumulators: Mapping[str, Arrays], parameters: Arrays) -> Dict[str, str]:
-    """{structured name: Paddle's name} of equal shapes, in the order of making within each.
-
-    The counters in Paddle's names tell that order, which only layers of one kind share.
-    """
-    # All accumulators have the parameter's shape but Adam's powers of beta, of shape [1].
-    shape_of: Dict[str, Shape] = {
-        name: next(array.shape for kind, array in arrays.items() if not kind.endswith("_pow_acc"))
-        for name, arrays in accumulators.items()
-    }
-    found = sorted(accumulators, key=lambda name: (shape_of[name], natural(name)))
-    wanted = sorted(parameters, key=lambda name: parameters[name].shape)
-    shapes, model_shapes = [shape_of[n] for n in found], [parameters[n].shape for n in wanted]
-    if shapes != model_shapes:
-        raise InputError(
-            "the optimizer state is of other parameters: its are of shapes"
-            f" {listed(shapes)}, the model's {listed(model_shapes)}"
-        )
-    for name, following in zip(found, found[1:]):
-        kinds = {re.sub("[0-9]+", "", each) for each in (name, following)}
-        if shape_of[name] == shape_of[following] and len(kinds) > 1:
-            raise InputError(
-                f"the optimizer state cannot be paired with the parameters: {name} and {following}"
-                " have the same shape, and no name table says which is which"
-            )
-    return dict(zip(wanted, found))
 
 
 def _as_step(key: str, value: Any) -> int:

@@ -125,11 +125,11 @@ def test_accumulators_come_back_under_their_structured_names(tmp_path, optimizer
 
 
 @pytest.mark.parametrize("table", ["missing", "of another process", "incomplete"])
-def test_without_a_fitting_name_table_order_and_shape_decide(tmp_path, table):
+def test_without_a_fitting_name_table_nothing_is_guessed(tmp_path, table):
     with dygraph() as fluid:
         after_other_nets(fluid)
         net = connected_net(fluid, [784, 10, 10, 10])
-        expected = train_and_save(fluid, net, "adam", tmp_path / "mnist")
+        train_and_save(fluid, net, "adam", tmp_path / "mnist")
     parameters, name_table, state = read_pair(tmp_path / "mnist")
     if table == "missing":
         name_table = {}
@@ -137,23 +137,8 @@ def test_without_a_fitting_name_table_order_and_shape_decide(tmp_path, table):
         del name_table["fc2.weight"]
     else:
         name_table = {name: f"linear_{n}.w_0" for n, name in enumerate(name_table)}
-    assert_regrouped(course_pairs.optimizer_by_parameter(state, name_table, parameters), expected)
-
-
-def test_counters_sort_as_numbers():
-    state = {f"linear_{n}.w_0_velocity_0": np.full((2, 2), n, "float32") for n in (10, 9, 11)}
-    parameters = {name: np.zeros((2, 2), "float32") for name in ("a", "b", "c")}
-    found = course_pairs.optimizer_by_parameter(state, {}, parameters)
-    assert [found[name]["velocity"][0, 0] for name in "abc"] == [9, 10, 11]
-
-
-def test_what_order_cannot_decide_is_refused():
-    state = {f"{name}_velocity_0": np.zeros(10, "float32") for name in ("conv2d_1.b_0", "fc_0.b_0")}
-    parameters = {name: np.zeros(10, "float32") for name in ("conv2.bias", "fc.bias")}
-    table = {"conv2.bias": "conv2d_1.b_0", "fc.bias": "fc_0.b_0"}
-    assert course_pairs.optimizer_by_parameter(state, table, parameters).keys() == parameters.keys()
-    with pytest.raises(InputError, match=r"cannot be paired .* conv2d_1\.b_0 and fc_0\.b_0"):
-        course_pairs.optimizer_by_parameter(state, {}, parameters)
+    with pytest.raises(InputError, match=r"of other parameters: its .*; without the \.pdopt"):
+        course_pairs.optimizer_by_parameter(state, name_table, parameters)
 
 
 def test_names_that_begin_with_another_or_look_like_accumulators_are_kept_apart():
@@ -166,13 +151,6 @@ def test_names_that_begin_with_another_or_look_like_accumulators_are_kept_apart(
     shuffled = {key: state[key] for key in keys}
     found = course_pairs.optimizer_by_parameter(shuffled, table, parameters)
     assert [found[f"layer{n}"]["moment"][0] for n in range(5)] == [0, 1, 2, 3, 4]
-
-
-def test_an_optimizer_named_by_its_user_is_paired_by_shape():
-    state = {"conv.w_0_mine_velocity_0": np.ones((2, 2), "float32")}
-    parameters = {"conv.weight": np.zeros((2, 2), "float32")}
-    found = course_pairs.optimizer_by_parameter(state, {"conv.weight": "conv.w_0"}, parameters)
-    assert_regrouped(found, {"conv.weight": {"velocity": np.ones((2, 2), "float32")}})
 
 
 def test_sgd_with_a_schedule_has_a_step_and_no_accumulators(tmp_path):
@@ -200,23 +178,24 @@ def test_optimizer_state_of_other_parameters_is_refused():
     adam = accumulators(moment1=(2, 3), moment2=(2, 3), beta1_pow_acc=1, beta2_pow_acc=1)
     assert course_pairs.optimizer_by_parameter(adam, table, parameters)
     for state, message in [
-        (accumulators(velocity=(3, 2)), r"velocity of x\.w_0 is \[3, 2\], but w is \[2, 3\]"),
-        ({**adam, "x.w_0_moment2_0": np.zeros(1, "float32")}, r"moment2 of x\.w_0 is \[1\]"),
+        (accumulators(velocity=(3, 2)), r"_velocity_0 is float32 \[3, 2\], not float32 \[2, 3\]"),
+        ({**adam, "x.w_0_moment2_0": np.zeros(1, "float32")}, r"moment2_0 is float32 \[1\], not"),
         (accumulators(moment1=(2, 3), moment2=(2, 3)), "moment1 . moment2, not the same whole"),
-        ({**adam, "y.w_0_velocity_0": np.zeros(1, "float32")}, "not the same whole set"),
-        ({**adam, "x.w_0_moment1_1": adam["x.w_0_moment1_0"]}, "moment1 of x.w_0 twice"),
-        ({"x.w_0_mean_square_0": np.zeros(1, "float32")}, "holds mean_square, not the"),
-        ({"x.w_0_half_0": np.zeros(1, "float32")}, "holds x.w_0_half_0"),
-        ({"x.w_0_velocity_0": np.zeros((2, 3))}, r"\(float64 \[2, 3\]\), which is no float32"),
-        ({"x.w_0_velocity_0": 1.0}, r"\(float\), which is no float32"),
+        ({**adam, **accumulators(velocity=(2, 3))}, "not the same whole set"),
+        ({**adam, "y.w_0_velocity_0": np.zeros(1, "float32")}, "its y.w_0_velocity_0 .* none of"),
+        ({**adam, "x.w_0_moment1_1": adam["x.w_0_moment1_0"]}, "its x.w_0_moment1_1 .* none of"),
+        (accumulators(mean_square=(2, 3)), "holds mean_square, not the"),
+        ({"x.w_0_half_0": np.zeros(1, "float32")}, "its x.w_0_half_0 .* none of"),
+        ({"x.w_0_velocity_0": np.zeros((2, 3))}, r"is float64 \[2, 3\], not float32 \[2, 3\]"),
+        ({"x.w_0_velocity_0": 1.0}, "is float, not float32"),
     ]:
         with pytest.raises(InputError, match=message):
             course_pairs.optimizer_by_parameter(state, table, parameters)
-    with pytest.raises(InputError, match=r"of shapes \[2, 3\], the model's \[2, 3\], \[2, 3\]$"):
+    with pytest.raises(InputError, match=r"holds .*, not the same whole set throughout"):
         course_pairs.optimizer_by_parameter(
-            adam, {}, {**parameters, "v": np.zeros((2, 3), "float32")}
+            adam, table, {**parameters, "v": np.zeros((2, 3), "float32")}
         )
-    with pytest.raises(InputError, match=r"of shapes \[2, 3\], the model's none$"):
+    with pytest.raises(InputError, match="of other parameters"):
         course_pairs.optimizer_by_parameter(adam, {}, {})
 
 
@@ -231,7 +210,10 @@ def test_the_schedule_step_of_each_kind_of_file():
     ]:
         assert course_pairs.schedule_step(state) == expected
     for state, message in [
-        ({"LR_Scheduler": {"step_num": 8}, "global_step": step}, "is not its step_num, 8"),
+        (
+            {"LR_Scheduler": {"step_num": 8}, "global_step": step},
+            "in two ways: step_num 8, global_step 7",
+        ),
         ({"LR_Scheduler": 8}, "LR_Scheduler holds no schedule"),
         ({"LR_Scheduler": {"step_num": -1}}, "step_num is int, not a step"),
         ({"global_step": step.astype("float32")}, r"global_step is float32 \[1\], not a step"),
