@@ -21,11 +21,10 @@ from mnist.base import command, streams
 )
 @click.option(
     "--names",
-    type=click.Choice(["kept", "model", "torch"]),
+    type=click.Choice(["kept", "model"]),
     default="kept",
     show_default=True,
-    help="What --write calls them: as they are, as a checkpoint here does, or as PyTorch would"
-    " (and a linear weight the other way round).",
+    help="What --write calls them: as they are, or as a checkpoint here does.",
 )
 @command.assume_option
 @command.path_option(

@@ -130,6 +130,4 @@ def _write(path: Path, found: Found, source: Optional[Checkpoint], names: str) -
     if names == "model" and source is not None:
         arrays, former = source.parameters, shapes.infer(found.arrays, found.names).names
         table = {new: found.names.get(old, old) for new, old in former.items()}
-    if names == "torch":
-        arrays, table = dict(taking.as_torch(name, array) for name, array in arrays.items()), {}
     taking.write(path, arrays, table, found.optimizer)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnist import config as configs
 from mnist.base import preflight
-from mnist.base.arrays import Array, Arrays
+from mnist.base.arrays import Arrays
 from mnist.base.errors import InputError
 from mnist.base.files import atomic_write, find_input
 from mnist.checkpoints import course_pairs, pickles, reading
@@ -24,8 +24,6 @@ from mnist.model import opening, optimizers
 from mnist.model.restore import load_model
 
 _EPOCHS = 5  # that a run goes on for, unless it is told otherwise
-# Of the last part of a parameter's name, what PyTorch calls it.
-_TORCH_NAMES = {"_mean": "running_mean", "_variance": "running_var"}
 
 
 def write(path: Path, arrays: Arrays, names: Dict[str, str], optimizer: Dict[str, Any]) -> None:
@@ -52,13 +50,6 @@ def write(path: Path, arrays: Arrays, names: Dict[str, str], optimizer: Dict[str
     for each, content in contents.items():
         with atomic_write(each) as file:
             file.write(content)
-
-
-def as_torch(name: str, array: Array) -> Tuple[str, Array]:
-    """A parameter's name and values in PyTorch, which has linear weights as [out,in]."""
-    layer, dot, last = name.rpartition(".")
-    is_linear = array.ndim == 2 and last.startswith("w") and "emb" not in layer
-    return layer + dot + _TORCH_NAMES.get(last, last), array.T.copy() if is_linear else array
 
 
 def save(folder: Path, source: Checkpoint, found: Found, data: Optional[str]) -> List[str]:
