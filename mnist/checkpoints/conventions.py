@@ -5,6 +5,7 @@ numbers the pixels were leave no trace in them, and a wrong guess reads digits a
 right one reads 92%. What is assumed is therefore said on every use, and can be stated.
 """
 
+from contextlib import suppress
 from itertools import product
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
@@ -23,11 +24,12 @@ CHOICES: Dict[str, Sequence[Any]] = {
     "input_range": ([0.0, 1.0], [-1.0, 1.0], [1.0, 0.0], [1.0, -1.0], [0.0, 255.0]),
 }
 
-_BEARING: Dict[str, Sequence[str]] = {
-    "lenet": ("activation", "pooling", "input_range"),
-    "fc": ("activation", "input_range"),
-    "convnet": ("activation",),
-    "embedding": (),
+# What is usual of those that bear on a net of these shapes.
+_USUAL: Dict[str, Conventions] = {
+    "lenet": {key: choices[0] for key, choices in CHOICES.items()},
+    "fc": {"activation": "sigmoid", "input_range": [0.0, 1.0]},
+    "convnet": {"activation": "relu"},
+    "embedding": {},
 }
 
 
@@ -47,11 +49,9 @@ def of_model(model: Mapping[str, Any]) -> Conventions:
 
 def usual_for(model: Mapping[str, Any]) -> Conventions:
     """The course's own, for a net of these shapes, without those that have no bearing on it."""
-    usual = {key: CHOICES[key][0] for key in _BEARING[model["name"]]}
-    if model["name"] == "fc":
-        usual["activation"] = "sigmoid"
-        if not model["hidden_sizes"]:
-            del usual["activation"]
+    usual = dict(_USUAL[model["name"]])
+    if model["name"] == "fc" and not model["hidden_sizes"]:
+        del usual["activation"]
     return usual
 
 
@@ -69,24 +69,13 @@ def parse(items: Sequence[str]) -> Conventions:
 
 def _parse_one(item: str) -> Tuple[str, Any]:
     key, _, value = item.partition("=")
-    if key == "input":
-        return "input_range", _parse_range(item, value)
-    if key not in ("activation", "pooling"):
-        raise InputError(f"--assume {item}: must be activation, pooling or input, = and a value")
-    if value not in CHOICES[key]:
-        raise InputError(f"--assume {item}: {key} must be one of {', '.join(CHOICES[key])}")
-    return key, value
-
-
-def _parse_range(item: str, text: str) -> List[float]:
-    blank, _, full = text.partition("..")
-    try:
-        ends = [float(blank), float(full)]
-    except ValueError:
-        ends = [0.0, 0.0]
-    if ends[0] == ends[1] or not all(abs(end) <= 1e6 for end in ends):
-        raise InputError(
-            f"--assume {item}: must be what a blank pixel is and what one full of ink is, two"
-            " numbers like -1..1"
-        )
-    return ends
+    if value in CHOICES.get(key, ()):
+        return key, value
+    with suppress(ValueError):
+        blank, full = map(float, value.split(".."))
+        if key == "input" and blank != full and all(abs(end) <= 1e6 for end in (blank, full)):
+            return "input_range", [blank, full]
+    raise InputError(
+        f"--assume {item}: must be activation=relu, sigmoid or tanh, pooling=max or avg, or what a"
+        " blank pixel is and what one full of ink is, two numbers like input=-1..1"
+    )

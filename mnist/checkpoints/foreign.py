@@ -9,6 +9,7 @@ protobuf's own parser reads the descriptions in them.
 import math
 import os
 import re
+import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -247,15 +248,24 @@ def _tensor(stream: pickles.Bytes) -> Array:
     version, size = _number(stream, 4), _number(stream, 4)
     if version or size > _MAX_DESCRIPTION:
         raise ValueError(f"version {version}, a description of {size:,} bytes")
-    description = _protobuf().VarType.TensorDesc.FromString(stream.read(size))
-    shape = tuple(description.dims)
-    if description.data_type not in _DTYPES or len(shape) > pickles.MAX_RANK:
-        raise ValueError(f"type {description.data_type}, {len(shape)} dimensions")
-    if any(side < 1 for side in shape):
-        raise ValueError(f"shape {list(shape)}")
-    dtype = np.dtype(_DTYPES[description.data_type])
+    description = _parsed(_protobuf().VarType.TensorDesc, stream.read(size))
+    shape, code = tuple(description.dims), description.data_type
+    impossible = len(shape) > pickles.MAX_RANK or any(side < 1 for side in shape)
+    if impossible or code not in _DTYPES:
+        raise ValueError(f"type {code}, shape {list(shape[:20])}")
+    dtype = np.dtype(_DTYPES[code])
     data = stream.read(math.prod(shape) * dtype.itemsize)
     return np.frombuffer(data, dtype).reshape(shape).copy()
+
+
+def _parsed(kind: Any, content: bytes) -> Any:
+    """What protobuf makes of all of ``content``; of less it would only warn."""
+    with warnings.catch_warnings(record=True) as faults:
+        warnings.simplefilter("always")
+        message = kind.FromString(content)
+    if faults:
+        raise DecodeError(str(faults[0].message))
+    return message
 
 
 def _number(stream: pickles.Bytes, size: int) -> int:
@@ -268,9 +278,9 @@ def _read_program(path: Path) -> Tuple[List[str], Dict[str, str]]:
     That is its activation and its pooling, where it has one kind of each. InputError for what is
     no ProgramDesc.
     """
-    program = _protobuf().ProgramDesc()
+    content = read_input(path, MAX_PROGRAM_BYTES)
     try:
-        program.ParseFromString(read_input(path, MAX_PROGRAM_BYTES))
+        program = _parsed(_protobuf().ProgramDesc, content)
     except DecodeError as error:
         raise InputError(f"{path}: is damaged, or no program of Paddle ({error})") from error
     variables = chain.from_iterable(block.vars for block in program.blocks)

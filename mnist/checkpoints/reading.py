@@ -39,41 +39,30 @@ def locate(name: Optional[PathLike], folder: PathLike, prefer: str = "best") -> 
     itself, mean its best one or, if ``prefer`` is ``latest``, its newest. Raises InputError that
     says what is there instead.
     """
-    if name is None:
-        return _one_of(Path(folder), prefer)
-    name = _without_prefix(Path(name))
-    # A pair comes first: beside mnist.pdparams there may be a folder called mnist.
-    path = Path(name).expanduser() if course_pairs.is_pair(name) else find_input(name)
-    if not _is_there(path) and (str(name) in POINTERS or _NAME.match(str(name))):
-        path = Path(folder) / name
+    path = Path(folder) if name is None else _given(Path(name), Path(folder))
+    own = any((path / each).exists() for each in (MANIFEST, STATE, PARAMETERS))
+    is_one = path.is_dir() and (own or course_pairs.is_pair(path))
+    if name is not None and (is_one or not path.is_dir()):
+        return path
+    best = path / "best"
+    return best if prefer == "best" and os.path.lexists(best) else newest(path)
+
+
+def _given(name: Path, folder: Path) -> Path:
+    """Where that lies which a user has named; InputError if it is not there."""
+    if name.name in (records.PREFIX, *records.ARRAYS) and find_input(name.parent / STATE).exists():
+        name = name.parent  # The files of a checkpoint, checkpoints/epoch8/model, mean itself.
+    if course_pairs.is_pair(name):
+        # It comes first: beside mnist.pdparams there may be a folder called mnist.
+        return name.expanduser()
+    path = find_input(name)
+    if not os.path.lexists(path) and (str(name) in POINTERS or _NAME.match(str(name))):
+        path = folder / name
         if str(name) == "latest":
-            return newest(Path(folder))
-    if not _is_there(path):
+            return newest(folder)
+    if not os.path.lexists(path):
         raise InputError(f"{path}: does not exist; {_what_is_in(path.parent)}")
-    if _holds_checkpoints(path):
-        return _one_of(path, prefer)
     return path
-
-
-def _without_prefix(path: Path) -> Path:
-    """The checkpoint folder whose files are given, ``checkpoints/epoch8/model``; or as it is."""
-    is_inside = path.name in (records.PREFIX, PARAMETERS, records.OPTIMIZER)
-    return path.parent if is_inside and find_input(path.parent / STATE).exists() else path
-
-
-def _is_there(path: Path) -> bool:
-    return os.path.lexists(path) or course_pairs.is_pair(path)
-
-
-def _holds_checkpoints(path: Path) -> bool:
-    """Whether it is a folder of checkpoints, or at least none itself, not even a damaged one."""
-    own = any((path / name).exists() for name in (MANIFEST, STATE, PARAMETERS))
-    return path.is_dir() and not own and not course_pairs.is_pair(path)
-
-
-def _one_of(folder: Path, prefer: str) -> Path:
-    best = folder / "best"
-    return best if prefer == "best" and os.path.lexists(best) else newest(folder)
 
 
 def newest(folder: Path) -> Path:
@@ -180,13 +169,11 @@ def _load_folder(path: Path, named: Path) -> Checkpoint:
     verify(path)
     state = read_state(path)
     found = foreign.read_pair(path / records.PREFIX)
-    _require_numbers(found)
+    others = [foreign.read_pair(path / TRAINING)] if (path / TRAINING).exists() else []
+    for each in (found, *others):
+        _require_numbers(each)
     accumulators = _optimizer(found)[0]
-    training = None
-    if (path / TRAINING).exists():
-        with_training = foreign.read_pair(path / TRAINING)
-        _require_numbers(with_training)
-        training = with_training.arrays
+    training = others[0].arrays if others else None
     model = state.config.get("model", {})
     if not isinstance(model, dict):
         raise InputError(f"{path / STATE}: config.model: must be a section of keys")

@@ -70,10 +70,12 @@ def infer(parameters: Arrays, name_table: Mapping[str, str]) -> Inferred:
         fits = {name: array.shape for name, array in ours.items()} == found.shapes
         if fits and len(theirs) == len(ours):
             return Inferred({**found.keys, "loss": _LOSSES[layers[-1].outputs]}, ours, names)
+    shapes = [str(list(array.shape)) for array in parameters.values()]
+    more = f", … ({len(shapes)} in all)" if len(shapes) > 20 else ""
     raise InputError(
-        f"the parameters' shapes are {listed([array.shape for array in parameters.values()])}:"
-        " neither lenet (two 5×5 convolutions, then linear), fc (784 → … → 10 or 1), convnet nor"
-        " embedding, whole with biases"
+        f"the parameters' shapes are {', '.join(shapes[:20]) or 'none'}{more}: neither lenet (two"
+        " 5×5 convolutions, then linear), fc (784 → … → 10 or 1), convnet nor embedding, whole with"
+        " biases"
     )
 
 
@@ -81,12 +83,6 @@ def as_linear(weight: Array) -> Array:
     """A convolution of all of a map, ``[K,C,S,S]``, as linear weights; others as they are."""
     is_square = weight.ndim == 4 and weight.shape[2] == weight.shape[3]
     return weight.reshape(len(weight), -1).T.copy() if is_square else weight
-
-
-def listed(shapes: Sequence[Shape]) -> str:
-    """Shapes for a message: the first twenty."""
-    shown = ", ".join(str(list(shape)) for shape in shapes[:20]) or "none"
-    return shown if len(shapes) <= 20 else f"{shown}, … ({len(shapes)} in all)"
 
 
 def natural(name: str) -> List[Tuple[str, int]]:

@@ -97,7 +97,10 @@ class CheckpointStore:
         result = self.folder / records.RESULT
         with failing_as(f"{self.folder}: cannot be written"):
             target.mkdir()
-            pointers = self._take_pointers_at(paths)
+            names = {path.name for path in paths}
+            pointers = {name: at for name, at in self.pointers().items() if at in names}
+            for name in pointers:  # first, so that none ever points at nothing
+                (self.folder / name).unlink()
             for path in paths:
                 path.rename(target / path.name)
             for name, pointed in pointers.items():
@@ -106,14 +109,6 @@ class CheckpointStore:
                 result.rename(target / result.name)
             fsync(self.folder)
         return target
-
-    def _take_pointers_at(self, paths: List[Path]) -> Dict[str, str]:
-        """Remove and return the pointers at ``paths``, so that none ever points at nothing."""
-        names = {path.name for path in paths}
-        taken = {name: at for name, at in self.pointers().items() if at in names}
-        for name in taken:
-            (self.folder / name).unlink()
-        return taken
 
     def pointers(self) -> Dict[str, str]:
         """The pointers that there are, and the checkpoints they name."""
@@ -148,21 +143,12 @@ class CheckpointStore:
         # Stopped, resumed and stopped again at one step, it is there. A folder cannot be replaced
         # in one go, and a kill half-way would leave none.
         if not _holds(final, digests):
-            self._write(final, contents)
+            with staged_folder(final, replace=True, make_parents=False) as staging:
+                for file, content in contents.items():
+                    (staging / file).write_bytes(content)
         _write_pointer(self.folder / "latest", name)
         self._prune(keep=final)
         return final
-
-    def _write(self, final: Path, contents: Dict[str, bytes]) -> None:
-        try:
-            with staged_folder(final, replace=True, make_parents=False) as staging:
-                for name, content in contents.items():
-                    (staging / name).write_bytes(content)
-        except Failure as error:
-            reason = getattr(error.__cause__, "strerror", None) or error.__cause__
-            raise Failure(
-                f"{final}: cannot be saved ({reason}); the checkpoints before it are whole"
-            ) from error
 
     def mark_best(self, name: str) -> None:
         """Point ``best`` at a checkpoint of this folder."""
@@ -178,11 +164,10 @@ class CheckpointStore:
     def _prune(self, keep: Path) -> None:
         """Inside-epoch checkpoints serve until a newer one is whole; epochs: ``keep_last``."""
         pointed = self.pointers().values()
-        epochs = [p for p in reading.checkpoints_in(self.folder) if p.name.startswith("epoch")]
-        steps = [p for p in reading.checkpoints_in(self.folder) if p.name.startswith("step")]
-        old = epochs[: -self._keep_last] if self._keep_last else []
-        for path in steps + old:
-            if path != keep and path.name not in pointed:
+        found = reading.checkpoints_in(self.folder)
+        kept = [path for path in found if path.name.startswith("epoch")][-(self._keep_last or 0) :]
+        for path in found:
+            if path not in (*kept, keep) and path.name not in pointed:
                 with suppress(OSError):  # or else it stays, whole
                     remove_folder(path)
 

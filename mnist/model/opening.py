@@ -141,7 +141,7 @@ def try_all(source: Checkpoint, split: Split, stated: Conventions) -> List[Tried
     as many digits, but with less certainty.
     """
     ways = [each for each in conventions.all_for(source.model) if {**each, **stated} == each]
-    tried = [_taken(meant_as(source, each), split) for each in ways or [stated]]
+    tried = [try_one(meant_as(source, each), split) for each in ways or [stated]]
     tried.sort(key=lambda each: -each.share)
     good = [each for each in tried if tried[0].reads_as_many(each)]
     best = min(good, key=lambda each: float(each.loss.mean()))
@@ -161,7 +161,7 @@ def try_on_digits(source: Checkpoint) -> None:
     if not LABELLED.exists():
         return
     split = labelled()
-    taken, expected = share_read(source, split), expected_share(source)
+    taken, expected = try_one(source, split).share, expected_share(source)
     if taken >= expected:
         return
     best = try_all(source, split, {})[0]
@@ -174,13 +174,8 @@ def try_on_digits(source: Checkpoint) -> None:
     notes.warn(f"{source.path}: reads only {taken:.1%} of {len(split)} labelled digits; {hint}")
 
 
-def share_read(source: Checkpoint, split: Split) -> float:
-    """The part of a split, 0–1, that a checkpoint's model reads right."""
-    return _taken(source, split).share
-
-
-def _taken(source: Checkpoint, split: Split) -> Tried:
-    """How a checkpoint's model does on a split."""
+def try_one(source: Checkpoint, split: Split) -> Tried:
+    """How a checkpoint's model does on a split, taken as it says."""
     with fluid.dygraph.guard(fluid.CPUPlace()), fluid.dygraph.no_grad():
         model = load_model(source)
         outputs = model(to_variable(as_model_input(split.images))).numpy()

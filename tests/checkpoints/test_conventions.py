@@ -133,7 +133,7 @@ def test_a_pair_reads_as_the_plain_net_did_once_its_conventions_are_stated(pairs
     assert share(expected) > 0.8  # It has learnt something that a wrong reading could lose.
     source = opening.open_checkpoint(folder / plain.name, plain.options[1::2])
     assert capsys.readouterr().err == ""
-    assert opening.share_read(source, digits().eval) == share(expected)
+    assert opening.try_one(source, digits().eval).share == share(expected)
     model = predictor.Predictor(folder / plain.name, plain.options[1::2])
     assert np.abs(model.probabilities(digits().eval.images) - expected).max() < 1e-4
 
@@ -149,7 +149,7 @@ def test_what_is_assumed_is_said_and_a_bad_reading_is_warned_of_with_the_better_
         "activation=relu pooling=max input=0..1"
     )  # fmt: skip
     assert "does not say how its net was meant" in said[0] and f"assumed: {usual} " in said[0]
-    if opening.share_read(source, digits().valid) > 0.88:
+    if opening.try_one(source, digits().valid).share > 0.88:
         assert said[1:] == [] and plain in (AS_USUAL, AVERAGE)
         return
     (warning,) = said[1:]
@@ -158,7 +158,7 @@ def test_what_is_assumed_is_said_and_a_bad_reading_is_warned_of_with_the_better_
     now = conventions.as_options(conventions.of_model(source.model))
     assert options and not set(options) & set(now)
     better = opening.open_checkpoint(folder / plain.name, options)
-    assert opening.share_read(better, digits().eval) > share(pairs[1][plain.name]) - 0.05
+    assert opening.try_one(better, digits().eval).share > share(pairs[1][plain.name]) - 0.05
 
 
 def test_only_what_is_not_stated_is_assumed(pairs, capsys):
@@ -289,20 +289,12 @@ def test_every_range_and_choice_is_read_and_reaches_the_model(activation, poolin
 
 
 @pytest.mark.parametrize(
-    "item, wanted",
-    [
-        ("activation=gelu", "activation must be one of relu, sigmoid, tanh"),
-        ("pooling=mean", "pooling must be one of max, avg"),
-        ("colour=red", "must be activation, pooling or input"),
-        ("relu", "must be activation, pooling or input"),
-        ("", "must be activation, pooling or input"),
-        ("input=1", "two numbers like -1..1"),
-        ("input=0..0", "two numbers like -1..1"),
-        ("input=0..nan", "two numbers like -1..1"),
-        ("input=0..inf", "two numbers like -1..1"),
-    ],
-)
-def test_what_cannot_be_assumed_is_refused(item, wanted):
+    "item",
+    ["activation=gelu", "pooling=mean", "colour=red", "relu", "", "input_range=0..1", "input=1",
+     "input=0..0", "input=0..nan", "input=0..inf", "input=0..1e7", "input=0..1..2"],
+)  # fmt: skip
+def test_what_cannot_be_assumed_is_refused(item):
     with pytest.raises(InputError, match=re.escape(f"--assume {item}: ")) as caught:
         conventions.parse([item])
-    assert wanted in str(caught.value)
+    assert "activation=relu, sigmoid or tanh, pooling=max or avg, or" in str(caught.value)
+    assert "two numbers like input=-1..1" in str(caught.value)

@@ -237,7 +237,7 @@ def test_a_file_size_limit_harms_no_earlier_checkpoint(tmp_path, trained):
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
     try:
         layer, optimizer = trained
-        with pytest.raises(Failure, match="epoch2: cannot be saved"):
+        with pytest.raises(Failure, match="epoch2: cannot be written"):
             store = CheckpointStore(tmp_path, None)
             with store:
                 store.save("epoch2", layer.state_dict(), optimizer.state_dict(), state(2))

@@ -300,7 +300,7 @@ class World:
         if more:
             require(ended.code == 0 and "WARNING" in ended.err, f"{ended.code}: {ended.err}")
         else:
-            require("cannot be saved" in ended.complaint(), ended.err)
+            require("cannot be written" in ended.complaint(), ended.err)
         if (training.folder / "away").exists():
             moved = self.training(name)
             moved.checkpoints = training.folder / "away"
