@@ -48,8 +48,6 @@ _OTHERS = (
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes: h5py reads it"),
     (rb"\x93NUMPY", "a NumPy array, which np.load reads"),
     (rb"(?s)\x08.\x12.{0,200}(onnx|pytorch|paddle|tf2onnx)", "an ONNX model: onnxruntime runs it"),
-    (rb"(?s).{257}ustar", "a tar archive: unpack it and name what was in it"),
-    (rb"\x89PNG|\xff\xd8\xff|GIF8|%PDF", "a picture or document"),
 )
 
 

@@ -68,22 +68,21 @@ class CheckpointStore:
 
     def _take_in(self, copy: Path) -> None:
         """Make room for a pointer where a copy of what it named stands, and lose nothing."""
-        try:
+        own = None
+        with suppress(InputError):
             state, digests = reading.read_state(copy), reading.verify(copy)
             name = f"step{state.step}" if state.step_in_epoch else f"epoch{state.epoch}"
-        except InputError:
-            name, digests = f"{copy.name}-copy", {}
-        own = self.folder / name
+            own = self.folder / name
         with failing_as(f"{copy}: cannot be renamed"):
-            if _holds(own, digests):
+            if own and _holds(own, digests):
                 remove_folder(copy)
-            elif own.exists() or not digests:
+            elif own and not own.exists():
+                copy.rename(own)
+            else:
                 moved = copy.rename(_unused(self.folder, f"{copy.name}-copy"))
                 notes.warn(f"{copy} is no copy of a checkpoint here; it is now {moved}")
                 return
-            else:
-                copy.rename(own)
-        _write_pointer(copy, name)
+        _write_pointer(copy, own.name)
 
     def name_aside(self) -> str:
         """A name for a new sub-folder of what an earlier run has left."""

@@ -280,8 +280,6 @@ OTHERS = {
     "an ONNX model": b"\x08\x07\x12\x07pytorch\x1a\x05",
     "empty": b"",
     "text": b"learning_rate: 0.1\n",
-    "a picture": b"\x89PNG\r\n\x1a\n",
-    "a tar archive": bytes(0) + b"a" + bytes(256) + b"ustar  \x00",
 }
 
 
