@@ -11,7 +11,7 @@ import shlex
 import time
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -42,12 +42,14 @@ def train(
     resume: Optional[Resumption] = None,
     group: Group = ALONE,
     exits: bool = True,
+    told: Optional[Callable[[EpochRecord], None]] = None,
 ) -> Dict[str, Any]:
     """Train as ``config`` says, evaluate the best model on eval, return ``result.json``'s content.
 
     ``fallback`` says why ``data`` is not the data set that the config names first; ``group``
     are the processes that train together, each of which calls this; ``exits`` is whether a second
-    signal ends the process (see ``StopRequest``).
+    signal ends the process (see ``StopRequest``); ``told`` hears of each epoch once it is saved,
+    and what it raises ends the run.
     Raises InputError before anything is written if the run cannot be what was asked for,
     Failure if it breaks, Interrupted (after saving) if a signal stopped it.
     """
@@ -68,7 +70,8 @@ def train(
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
-        return _train(learner, data, resume, StopRequest(group.is_main, exits), stack)
+        stop = StopRequest(group.is_main, exits)
+        return _train(learner, data, resume, stop, told, stack)
 
 
 def _train(
@@ -76,6 +79,7 @@ def _train(
     data: Dataset,
     resume: Optional[Resumption],
     stop: StopRequest,
+    told: Optional[Callable[[EpochRecord], None]],
     stack: ExitStack,
 ) -> Dict[str, Any]:
     """Open what is written, which is the main process's alone, and run the loop to its end."""
@@ -97,7 +101,7 @@ def _train(
     stack.enter_context(stop)
     telling = stack.enter_context(Telling(learner, data, tracker))
     telling.introduce(notes, source)
-    loop = Loop(learner, data, stop, saver, telling)
+    loop = Loop(learner, data, stop, saver, telling, told)
     loop.run()
     best = saver.take_best()
     with nullcontext() if best else learner.averaged():
@@ -114,11 +118,17 @@ class Loop:
     """Steps, in epochs, until there are enough, valid improves no more, or a signal comes."""
 
     def __init__(
-        self, learner: Learner, data: Dataset, stop: StopRequest, saving: Saving, telling: Telling
+        self,
+        learner: Learner,
+        data: Dataset,
+        stop: StopRequest,
+        saving: Saving,
+        telling: Telling,
+        told: Optional[Callable[[EpochRecord], None]] = None,
     ) -> None:
         self.learner, self.data = learner, data
         self.config, self.state, self.group = learner.config, learner.state, learner.group
-        self._stop, self._saving, self._telling = stop, saving, telling
+        self._stop, self._saving, self._telling, self._told = stop, saving, telling, told
         # The signal that all processes have agreed to stop for; 0 for none.
         self._stop_signal = 0
         # When the epoch under way would have begun, had it gone on without a break.
@@ -236,6 +246,8 @@ class Loop:
         self._telling.evaluated("valid", valid)
         self._saving.save_epoch()
         self._telling.epoch(record)
+        if self._told is not None:
+            self._told(record)
         return valid
 
     def _out_of_patience(self) -> bool:
