@@ -57,13 +57,14 @@ def train(
     with ExitStack() as stack:
         with processes.agreed(group):
             place = places.choose_place(config.device)
-            state = resuming.initial_state(config, data, fallback, place, resume)
+            state = resuming.initial_state(config, data, fallback, place, resume, group)
             # Paddle's generated names start anew in it.
             stack.enter_context(fluid.dygraph.guard(place))
             learner = Learner(config, place, state, len(data.train), group)
             if resume is not None:
                 learner.restore(resume.checkpoint)
         processes.require_same(group, learner.held())
+        group.wait_at_most(config.parallel.timeout)
         # Python's cyclic collector would walk over all of Paddle again and again, which takes
         # several per cent of the time and finds nothing: what a step leaves behind is freed by
         # counting references.
@@ -85,7 +86,7 @@ def _train(
     """Open what is written, which is the main process's alone, and run the loop to its end."""
     config, group = learner.config, learner.group
     source = resume.checkpoint if resume else None
-    notes = resuming.notes(source, learner.state, group.size)
+    notes = resuming.notes(source, learner.state, group)
     store, tracker = None, None
     if group.is_main:
         store = CheckpointStore(Path(config.checkpoint.dir), config.checkpoint.keep_last)

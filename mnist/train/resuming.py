@@ -8,7 +8,7 @@ import numpy as np
 
 from mnist import __version__
 from mnist import config as configs
-from mnist.base import own_code
+from mnist.base import own_code, processors
 from mnist.base.errors import InputError
 from mnist.checkpoints import conventions, records
 from mnist.checkpoints.records import Checkpoint, RunState
@@ -18,6 +18,7 @@ from mnist.data.dataset import Dataset
 from mnist.fluid import places
 from mnist.fluid.door import fluid, paddle
 from mnist.fluid.feeding import count_batches
+from mnist.fluid.processes import ALONE, Group
 from mnist.model import distillation, opening
 
 
@@ -30,7 +31,12 @@ class Resumption:
 
 
 def initial_state(
-    config: Config, data: Dataset, fallback: Optional[str], place: Any, resume: Optional[Resumption]
+    config: Config,
+    data: Dataset,
+    fallback: Optional[str],
+    place: Any,
+    resume: Optional[Resumption],
+    group: Group = ALONE,
 ) -> RunState:
     """Where a run starts: at nothing, or where the checkpoint stands.
 
@@ -42,7 +48,7 @@ def initial_state(
         data_sha256=data.sha256,
         data_fallback=fallback,
         classes=list(data.classes),
-        teachers=distillation.digests(config, data.classes),
+        teachers=group.from_main(lambda: distillation.digests(config, data.classes)),
         versions={
             "mnist": __version__,
             "paddle": paddle.__version__,
@@ -79,8 +85,7 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
     """Refuse what would silently be a different run."""
     path = resume.checkpoint.path
     before = configs.from_dict(saved.config, str(path / records.STATE))
-    pairs = configs.differences(before, config)
-    pairs = [pair for pair in pairs if configs.changes_the_run(pair[0], config)]
+    pairs = configs.changes(before, config)
     if saved.data_sha256 != fresh.data_sha256:
         was, now = (f"{s.data_path} ({_shown([s.data_sha256])})" for s in (saved, fresh))
         pairs.append(("data", was, now))
@@ -111,17 +116,24 @@ def _shown(digests: Sequence[str]) -> str:
     return ", ".join(f"SHA-256 {digest[:12]}…" for digest in digests) or "none"
 
 
-def notes(source: Optional[Checkpoint], state: RunState, workers: int) -> List[str]:
-    """What may be otherwise than before the checkpoint, though the run is still the same."""
+def notes(source: Optional[Checkpoint], state: RunState, group: Group) -> List[str]:
+    """What may be otherwise than before, or on another host, though the run is still the same."""
+    found = []
+    main, *others = group.of_all(f"{processors.model()}, device.kernels: {state.kernels}")
+    for rank, other in enumerate(others, 1):
+        if other != main:
+            found.append(
+                f"rank {rank} computes on {other}, rank 0 on {main}: the parameters are the same in"
+                " all, but their last digits are not those of one kind of processor"
+            )
     saved = source.state if source else None
     if saved is None:
-        return []
-    found = []
+        return found
     before = saved.config.get("parallel", {}).get("workers", 1)
-    if before != workers:
+    if before != group.size:
         found.append(
-            f"{before} process{'es' if before > 1 else ''} trained this before, {workers} now: the"
-            " same samples in the same order, but other last digits"
+            f"{before} process{'es' if before > 1 else ''} trained this before, {group.size} now:"
+            " the same samples in the same order, but other last digits"
         )
     if saved.kernels != state.kernels:
         found.append(
