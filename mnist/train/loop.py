@@ -11,6 +11,7 @@ import shlex
 import time
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
+from signal import Signals
 from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
@@ -101,8 +102,12 @@ def _train(
         saver.point_at_best()
     stack.enter_context(stop)
     telling = stack.enter_context(Telling(learner, data, tracker))
-    telling.introduce(notes, source)
     loop = Loop(learner, data, stop, saver, telling, told)
+    if not loop.goes_on:
+        of_valid = "valid improves no more (train.early_stopping_patience)"
+        done = of_valid if loop.stopped_early else f"all {config.train.epochs} epochs are done"
+        notes.append(f"nothing is left to train: {done}")
+    telling.introduce(notes, source)
     loop.run()
     best = saver.take_best()
     with nullcontext() if best else learner.averaged():
@@ -137,8 +142,8 @@ class Loop:
 
     def run(self) -> None:
         """Train epoch after epoch, each evaluated on valid and saved."""
-        state, learner = self.state, self.learner
-        while state.epoch < self.config.train.epochs and not self._out_of_patience():
+        learner = self.learner
+        while self.goes_on:
             self._telling.begin_epoch()
             with closing(feed(self.batches(), self.config.data.loader, learner.place)) as batches:
                 for images, labels in batches:
@@ -210,7 +215,7 @@ class Loop:
         if self._stop_signal:
             path = self._saving.save(must=True)
             raise Interrupted(
-                f"stopped by signal {self._stop_signal} at step {self.state.step}, saved;"
+                f"stopped by {Signals(self._stop_signal).name} at step {self.state.step}, saved;"
                 f" go on with: python -m mnist.train --resume {shlex.quote(str(path))}",
                 self._stop_signal,
             )
@@ -250,6 +255,11 @@ class Loop:
         if self._told is not None:
             self._told(record)
         return valid
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there are steps left to make."""
+        return self.state.epoch < self.config.train.epochs and not self._out_of_patience()
 
     def _out_of_patience(self) -> bool:
         """Whether valid's accuracy has not risen for ``early_stopping_patience`` epochs."""

@@ -144,7 +144,7 @@ def test_a_signal_stops_all_after_one_step_saved_and_it_goes_on_bit_for_bit(tmp_
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert len(re.findall(r"^error: stopped by signal 15 .* saved", errors, re.MULTILINE)) == 1
+    assert len(re.findall(r"^stopped by SIGTERM .* saved", errors, re.MULTILINE)) == 1
     saved = reading.load(stopped / "checkpoints" / "latest").state
     epochs = str(saved.epoch + 1)
     # Both to the end of the epoch: the one that was stopped, and one that never was.

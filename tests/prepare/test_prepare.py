@@ -315,7 +315,7 @@ def test_a_terminated_download_goes_on_and_makes_mnist(tmp_path, slow_mirror):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (143, "error: terminated\n")
+    assert (process.returncode, errors) == (143, "terminated\n")
     assert os.listdir(tmp_path / "data") == [".download"]
     size = part.stat().st_size
     assert size >= 2_000_000
