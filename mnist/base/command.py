@@ -118,6 +118,8 @@ def run(command: click.Command) -> NoReturn:
         sys.stdout.flush()
     except Interrupted as error:
         code = _report(str(error), error.exit_code, debug, "")
+        if error.by_all:
+            sys.exit(code)
     except MnistError as error:
         code = _report(str(error), error.exit_code, debug)
     except click.ClickException as error:

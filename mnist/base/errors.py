@@ -49,10 +49,12 @@ class Interrupted(MnistError):
     """A signal ended the work in good order; exit code 128 + the signal, for SIGUSR1 75.
 
     That is EX_TEMPFAIL of ``sysexits.h``: a batch system's script starts the same again on it.
+    ``by_all`` says that all processes of a run end so, and none need end the others.
     """
 
-    def __init__(self, message: str, signal_number: int) -> None:
+    def __init__(self, message: str, signal_number: int, by_all: bool = False) -> None:
         super().__init__(message)
+        self.by_all = by_all
         self.exit_code = 75 if signal_number == signal.SIGUSR1 else 128 + signal_number
 
 

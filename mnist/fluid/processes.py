@@ -286,8 +286,8 @@ def join() -> Iterator[Group]:
         yield group
     except Exception as error:
         if ranks.rank():
-            if isinstance(error, Interrupted):
-                # All have stopped after the same step; the main one says so.
+            if isinstance(error, Interrupted) and error.by_all:
+                # After the same step; the main one says so.
                 sys.exit(error.exit_code)
             ranks.wait_for_the_main_one()
             error.args = (f"{ranks.member()}: {error}",)
@@ -296,6 +296,11 @@ def join() -> Iterator[Group]:
 
 def _make_group() -> Group:
     if ranks.size() == 1:
+        if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+            raise InputError(
+                "srun has started several processes that know nothing of each other, and each would"
+                " train alone; start them with srun --mpi=pmi2, or one with srun -n 1"
+            )
         return Group()
     return MpiGroup() if any(name in os.environ for name, _ in ranks.MPI) else GpuGroup()
 

@@ -218,6 +218,7 @@ class Loop:
                 f"stopped by {Signals(self._stop_signal).name} at step {self.state.step}, saved;"
                 f" go on with: python -m mnist.train --resume {shlex.quote(str(path))}",
                 self._stop_signal,
+                by_all=True,
             )
 
     def evaluate(self, split: Split) -> Evaluation:
