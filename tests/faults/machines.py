@@ -82,7 +82,7 @@ def restarts(options: Options, number: int) -> Row:
     """Throw trainings off at any moment and start the same command, until they are done."""
     row = Row(
         "machines",
-        "a batch system that throws trainings off (SIGUSR1, SIGTERM, SIGKILL) and starts them again",
+        "a batch system that throws trainings off (SIGUSR1, SIGTERM, SIGKILL) and starts anew",
         "exit code 75, 143 or the kill; `--resume auto` comes to the same bits, curves and result",
     )
     sent: Counter = Counter()
