@@ -186,6 +186,9 @@ def test_the_real_slurm_throws_a_job_off_and_queues_it_again_until_it_is_done(sl
             slurm("scancel", "--signal=USR1", job)
             sent = True
         time.sleep(1)
+    while slurm("squeue", "--noheader").strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
     out = (tmp_path / "out.txt").read_text()
     assert "stopped by SIGUSR1 at step" in out and "resumed from checkpoints/" in out
     assert out.count("2 processes (MPI)") == 2

@@ -1,6 +1,8 @@
 """Several hosts that share no disk: namespaces of this machine, mpich's launcher between them."""
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import time
@@ -21,6 +23,11 @@ SMALL = " --set model.filters=[4,4,4,4,4] --set checkpoint.every_steps=5"
 # A longer run is then the same run.
 SMALL += " --set optimizer.schedule.name=constant --set optimizer.schedule.warmup_steps=0"
 TWO = f"mpirun -hosts host1,host2 -n 2 python -m mnist.train {OWN}{SMALL} --set parallel.timeout=5"
+
+
+PAGE = (ROOT / "docs" / "machines.md").read_text()
+BLOCKS = re.findall(r"```bash\n((?!#!).*?)```", PAGE, re.DOTALL)
+QUICK = "configs/quickstart.yaml --set model.filters=[4,4,4,4,4] --set train.epochs=1"
 
 
 @pytest.fixture
@@ -116,3 +123,16 @@ def test_a_host_that_does_not_answer_is_named_by_mpirun(hosts):
     done = hosts.run(f"{TWO} --set train.epochs=1", code=255)
     assert "unable to connect" in done.stderr and "host2" in done.stderr
     assert not (hosts.folders[0] / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run_as_they_stand(hosts):
+    assert len(BLOCKS) == 4
+    for block in BLOCKS:
+        assert "configs/best.yaml" in block
+        line = block.replace("configs/best.yaml", QUICK)
+        done = hosts.run(f"sh -c {shlex.quote(line)}")
+        processes = re.search(r"-n (\d)|workers=(\d)", block)
+        if processes:
+            assert f"{processes[1] or processes[2]} processes (MPI" in done.stdout
+        assert ("on 2 hosts" in done.stdout) == ("mpirun" in block)
