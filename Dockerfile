@@ -39,8 +39,9 @@ ENV LD_LIBRARY_PATH=/usr/local/cuda/lib64 \
 # The kernels in C, compiled where a compiler is; the image itself has none.
 FROM base AS kernels
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
+COPY setup.py /mnist/
 COPY mnist /mnist/mnist
-RUN cd /mnist && python -m mnist.kernels.build
+RUN cd /mnist && python setup.py --quiet build_ext --inplace
 
 FROM ${DEVICE}
 WORKDIR /mnist

@@ -114,7 +114,7 @@ def engines() -> List[str]:
     """Values of ``device.kernels`` that can be measured here."""
     if kernels.load() is not None:
         return ["c", "fluid"]
-    note("no kernels here (python -m mnist.kernels.build says why): only Paddle's operators")
+    note(f"no kernels here ({kernels.BUILD} says why): only Paddle's operators")
     return ["fluid"]
 
 

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 
-_REDRAWS_PER_SECOND = 10
 _PLAIN_WIDTH = 100
 _OF_A_KERNEL = "JPY_PARENT_PID"  # in the environment of a notebook's kernel and what it starts
 
@@ -68,7 +67,6 @@ def make_progress(console: Console, *columns: ProgressColumn, wanted: bool = Tru
     return Progress(
         *columns,
         console=console,
-        refresh_per_second=_REDRAWS_PER_SECOND,
         transient=True,
         disable=not (wanted and can_draw),
         # What goes to a file is none of the terminal's.

@@ -102,7 +102,9 @@ def staged_folder(
         try:
             _lock(descriptor)
             yield staging
-            _fsync_tree(staging)
+            for parent, _, names in os.walk(staging):
+                for name in (*names, os.curdir):
+                    fsync(Path(parent, name))
             old = _hidden(target, "replaced")
             if replace and target.exists():
                 target.rename(old)  # A kill before the next line leaves both, under hidden names.
@@ -123,10 +125,9 @@ def _taking_the_place_of(path: PathLike, make_parents: bool = True) -> Iterator[
                 target.parent.mkdir(parents=True, exist_ok=True)
             _remove_leftovers(target)
             yield temporary, target
-            fsync_folder(target.parent)
-        except BaseException:
-            _remove(temporary)
-            raise
+            fsync(target.parent)
+        finally:
+            _remove(temporary)  # Nothing is there any more unless the writing has failed.
 
 
 def remove_folder(folder: Path) -> None:
@@ -139,14 +140,6 @@ def remove_folder(folder: Path) -> None:
 def _hidden(target: Path, ending: str = "tmp") -> Path:
     unique = f"{os.getpid()}.{secrets.token_hex(4)}"
     return target.parent / f".{target.name}.{unique}.{ending}"
-
-
-def _fsync_tree(folder: Path) -> None:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(parent, name), "rb") as file:
-                os.fsync(file.fileno())
-        fsync_folder(Path(parent))
 
 
 def _remove_leftovers(target: Path) -> None:
@@ -174,9 +167,9 @@ def _remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def fsync_folder(folder: Path) -> None:
-    """Make the renames and removals done in ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def fsync(path: Path) -> None:
+    """Make what a file holds, or the renames and removals in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -9,9 +9,10 @@ bounds were measured; docs/dependencies.md says how.
 import os
 import re
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import chain, product
-from typing import Any, Dict, Iterable, List, Mapping, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from mnist.base import ranks
 from mnist.base.errors import InputError
@@ -19,40 +20,33 @@ from mnist.base.errors import InputError
 PADDLE = "1.8.5"
 
 _OPENCV = ("python-headless", "python", "contrib-python", "contrib-python-headless")
+_OF_THE_SAME_NAME = ("numpy", "scipy", "pydantic", "click", "rich", "requests", "filelock")
 # What the verbs import: module → the distributions that bring it, the usual one first.
 _MODULES = {
     "paddle": ("paddlepaddle", "paddlepaddle-gpu"),
-    "numpy": ("numpy",),
+    **{name: (name,) for name in _OF_THE_SAME_NAME},
     "google.protobuf": ("protobuf",),
     "cv2": tuple(f"opencv-{name}" for name in _OPENCV),
     "PIL": ("pillow",),
-    "scipy": ("scipy",),
     "tb_paddle": ("tb-paddle",),
-    "pydantic": ("pydantic",),
     "yaml": ("pyyaml",),
-    "click": ("click",),
-    "rich": ("rich",),
-    "requests": ("requests",),
-    "filelock": ("filelock",),
     "simdjson": ("pysimdjson",),
 }
 
 _OTHER = f"is not {PADDLE}, which all is written for"
-# Name, the first version that is wrong, the first that is right again, what to install, and why.
-_WRONG = (
-    ("paddlepaddle", (0,), (1, 8, 5), f"paddlepaddle=={PADDLE}", _OTHER),
-    ("paddlepaddle", (1, 8, 6), (99,), f"paddlepaddle=={PADDLE}", _OTHER),
-    ("paddlepaddle-gpu", (0,), (1, 8, 5), f"paddlepaddle-gpu=={PADDLE}.post107", _OTHER),
-    ("paddlepaddle-gpu", (1, 8, 6), (99,), f"paddlepaddle-gpu=={PADDLE}.post107", _OTHER),
-    ("protobuf", (3, 21), (99,), "protobuf==3.20.3",
-     f"cannot read PaddlePaddle {PADDLE}'s descriptors (3.20 and older can)"),
-    ("protobuf", (0,), (3, 12), "protobuf==3.20.3", "is too old for TensorBoard's events"),
-    ("numpy", (1, 24), (99,), "numpy==1.23.5",
+# The first version that is right, the first that is not any more, what to install, and why.
+_RIGHT = {
+    "paddlepaddle": ((1, 8, 5), (1, 8, 6), f"paddlepaddle=={PADDLE}", _OTHER),
+    "paddlepaddle-gpu": ((1, 8, 5), (1, 8, 6), f"paddlepaddle-gpu=={PADDLE}.post107", _OTHER),
+    "protobuf": ((3, 12), (3, 21), "protobuf==3.20.3",
+     f"is too old for TensorBoard's events, or too new for PaddlePaddle {PADDLE}'s descriptors"
+     " (3.12 to 3.20 can read both)"),
+    "numpy": ((0,), (1, 24), "numpy==1.23.5",
      f"no longer has np.int, which PaddlePaddle {PADDLE} uses (1.23 and older have)"),
-    ("pillow", (0,), (10, 0, 1), "Pillow==10.4.0",
+    "pillow": ((10, 0, 1), (99,), "Pillow==10.4.0",
      "reads WebP pictures with a libwebp that has a known hole (CVE-2023-4863; 10.0.1 and newer"
      " have none)"),
-)  # fmt: skip
+}  # fmt: skip
 
 # The version of a package that is there but says nothing about itself; it is left alone.
 UNKNOWN = "unknown"
@@ -66,7 +60,10 @@ def check_or_exit() -> None:
     ``python -m`` puts first on ``sys.path``, becomes the last, so that nobody's ``numpy.py``
     or ``random.py`` is taken for what it is not.
     """
-    working = {"", _working_directory()} & set(sys.path)
+    working = [""]
+    with suppress(OSError):  # it may have been removed
+        working.append(os.getcwd())
+    working = [path for path in working if path in sys.path]
     sys.path[:] = [path for path in sys.path if path not in working]
     try:
         check()
@@ -81,27 +78,16 @@ def check_or_exit() -> None:
         sys.path += working
 
 
-def _working_directory() -> str:
-    try:
-        return os.getcwd()
-    except OSError:  # it has been removed
-        return ""
-
-
 def check() -> None:
     """Raise InputError, one line with culprit, version and fix, if Paddle could not work here."""
     # The pure Python implementation of protobuf 4 and 5 still reads Paddle's descriptors.
     pure_python = os.environ.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == "python"
-    hiding = _python_path()
+    entries = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    hiding = [path for path in map(os.path.abspath, entries) if path in sys.path]
     found = python_problems(sys.version_info[:3]) or _strays(hiding)
     found = found or problems(installed(sys.path), pure_python, hiding)
     if found:
         raise InputError("; ".join(found))
-
-
-def _python_path() -> List[str]:
-    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return [path for path in map(os.path.abspath, filter(None, entries)) if path in sys.path]
 
 
 def _strays(folders: Iterable[str]) -> List[str]:
@@ -113,17 +99,14 @@ def _strays(folders: Iterable[str]) -> List[str]:
         if not (os.path.isfile(f"{place}.py") or os.path.isfile(f"{place}/__init__.py")):
             continue
         here = _distributions([folder], names)
+        # The ABI of each tag that a wheel is for; pure Python and the stable ABI are for all.
+        wheels = ((each.read_text("WHEEL") or "") for each in here.values())
+        abis = [re.findall(r"^Tag: \w+-(\w+)-", wheel, re.MULTILINE) for wheel in wheels]
         if not here and _distributions(elsewhere, names):
-            found.append(f"{place} hides the installed {names[0]}; " + _off(folder))
-        elif not all(map(_is_for_this_python, here.values())):
-            found.append(f"{place} was built for another Python; " + _off(folder))
+            found.append(f"{place} hides the installed {names[0]}; {_off(folder)}")
+        elif any(each and not {"none", "abi3", "cp38"} & set(each) for each in abis):
+            found.append(f"{place} was built for another Python; {_off(folder)}")
     return found
-
-
-def _is_for_this_python(distribution: Any) -> bool:
-    wheel = distribution.read_text("WHEEL") or ""
-    tags = re.findall(r"^Tag: \w+-(\w+)-", wheel, re.MULTILINE)
-    return not tags or any(abi in ("none", "abi3", "cp38") for abi in tags)
 
 
 def require(extra: str, *modules: str) -> None:
@@ -134,10 +117,14 @@ def require(extra: str, *modules: str) -> None:
     """
     missing = [module for module in modules if not _can_be_found(module)]
     if missing:
-        raise InputError(
-            f"not installed: {', '.join(missing)}; fix: start it through ./run, or"
-            f" `python -m pip install -e '.[{extra}]'` in the project's folder"
-        )
+        raise InputError(_not_installed(missing, f"'.[{extra}]'"))
+
+
+def _not_installed(names: List[str], project: str) -> str:
+    return (
+        f"not installed: {', '.join(names)}; fix: start it through ./run, or"
+        f" `python -m pip install -e {project}` in the project's folder"
+    )
 
 
 def python_problems(version: Tuple[int, ...]) -> List[str]:
@@ -152,9 +139,7 @@ def python_problems(version: Tuple[int, ...]) -> List[str]:
 
 
 def problems(
-    versions: Mapping[str, str],
-    pure_python_protobuf: bool = False,
-    python_path: Iterable[str] = (),
+    versions: Mapping[str, str], pure_python_protobuf: bool = False, python_path: Sequence[str] = ()
 ) -> List[str]:
     """What cannot work in this set of packages, one line each; empty if all is well.
 
@@ -164,22 +149,25 @@ def problems(
     """
     missing = [names[0] for names in _MODULES.values() if not any(n in versions for n in names)]
     if missing:
-        return [
-            f"not installed: {', '.join(missing)}; fix: start it through ./run, or"
-            " `python -m pip install -e .` in the project's folder"
-        ]
+        return [_not_installed(missing, ".")]
     if all(name in versions for name in _MODULES["paddle"]):
         return [
             "paddlepaddle and paddlepaddle-gpu are both installed and overwrite each other's"
             " files; fix: python -m pip uninstall -y paddlepaddle paddlepaddle-gpu, then "
             f"install one of them, e.g. python -m pip install paddlepaddle=={PADDLE}"
         ]
-    return [
-        f"{name} {versions[name]} {why}; {_fix(python_path, requirement)}"
-        for name, first, end, requirement, why in _WRONG
-        if first <= _numbers(versions.get(name, "")) < end
-        and not (pure_python_protobuf and (name, first) == ("protobuf", (3, 21)))
-    ]
+    found = []
+    for name, (first, end, requirement, why) in _RIGHT.items():
+        # The leading numbers: "3.20.3" → (3, 20, 3), "1.8.5.post107" → (1, 8, 5); none if unknown.
+        leading = re.split(r"[^\d.]", versions.get(name, ""), maxsplit=1)[0].split(".")
+        numbers = tuple(map(int, filter(None, leading)))
+        is_read_by_python = pure_python_protobuf and name == "protobuf" and numbers >= end
+        if numbers and not first <= numbers < end and not is_read_by_python:
+            fix = f"fix: python -m pip install {requirement}"
+            for each in _distributions(python_path, [name]).values():
+                fix = _off(each.locate_file(""))
+            found.append(f"{name} {versions[name]} {why}; {fix}")
+    return found
 
 
 def installed(paths: Iterable[str]) -> Dict[str, str]:
@@ -188,7 +176,7 @@ def installed(paths: Iterable[str]) -> Dict[str, str]:
     Only those that the verbs import. A module without metadata counts as there, its version
     UNKNOWN.
     """
-    found = _distributions(paths).items()
+    found = _distributions(paths, chain(*_MODULES.values())).items()
     versions = {name: each.metadata.get("Version") or UNKNOWN for name, each in found}
     for module, names in _MODULES.items():
         if not any(name in versions for name in names) and _can_be_found(module):
@@ -196,15 +184,13 @@ def installed(paths: Iterable[str]) -> Dict[str, str]:
     return versions
 
 
-def _distributions(
-    paths: Iterable[str], names: Iterable[str] = tuple(chain(*_MODULES.values()))
-) -> Dict[str, Any]:
+def _distributions(paths: Iterable[str], names: Iterable[str]) -> Dict[str, Any]:
     """Distribution name → ``importlib.metadata``'s Distribution, the first on ``paths``."""
     # Python has it from 3.8 on; what is older has been told so by now.
     from importlib.metadata import distributions
 
-    each = {name: distributions(name=name, path=list(paths)) for name in names}
-    firsts = {name: next(iter(found), None) for name, found in each.items()}
+    path = list(paths)
+    firsts = {name: next(iter(distributions(name=name, path=path)), None) for name in names}
     return {name: first for name, first in firsts.items() if first}
 
 
@@ -213,19 +199,6 @@ def _can_be_found(module: str) -> bool:
         return find_spec(module) is not None
     except ImportError:  # of a parent, as google in google.protobuf
         return False
-
-
-def _numbers(version: str) -> Tuple[int, ...]:
-    """The leading numbers: "3.20.3" → (3, 20, 3), "1.8.5.post107" → (1, 8, 5)."""
-    match = re.match(r"\d+(\.\d+)*", version)
-    return tuple(map(int, match.group().split("."))) if match else ()
-
-
-def _fix(python_path: Iterable[str], requirement: str) -> str:
-    name = requirement.partition("==")[0].lower()
-    for found in _distributions(python_path, [name]).values():
-        return _off(found.locate_file(""))
-    return f"fix: python -m pip install {requirement}"
 
 
 def _off(folder: str) -> str:

@@ -19,7 +19,12 @@ _outlived = False
 
 def prepare() -> None:
     """Make the standard streams ready; for the start of a verb."""
-    _open_what_is_closed()
+    # Or else the next file to be opened would be the standard output, and printed into.
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        os.set_inheritable(descriptor, True)
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
     sys.stdin = sys.stdin or io.TextIOWrapper(io.FileIO(0))
     # A notebook, or a test, has put something of its own there, which stays.
     if sys.stdout is sys.__stdout__:
@@ -38,15 +43,6 @@ def tell(message: str) -> None:
     """Write to standard error from where ``print`` may not: it could be in the midst of itself."""
     with suppress(OSError):
         os.write(2, message.encode())
-
-
-def _open_what_is_closed() -> None:
-    """Or else the next file to be opened would be the standard output, and printed into."""
-    descriptor = os.open(os.devnull, os.O_RDWR)
-    while descriptor <= 2:
-        os.set_inheritable(descriptor, True)
-        descriptor = os.open(os.devnull, os.O_RDWR)
-    os.close(descriptor)
 
 
 def _text(output: "_Output", former: Optional[TextIO]) -> TextIO:

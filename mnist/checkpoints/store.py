@@ -19,7 +19,7 @@ import filelock
 
 from mnist.base import notes
 from mnist.base.errors import Failure, InputError, failing_as
-from mnist.base.files import atomic_write, fsync_folder, remove_folder, staged_folder
+from mnist.base.files import atomic_write, fsync, remove_folder, staged_folder
 from mnist.checkpoints import pickles, reading, records
 from mnist.checkpoints.records import RunState
 
@@ -104,7 +104,7 @@ class CheckpointStore:
                 _write_pointer(target / name, pointed)
             if result.exists():
                 result.rename(target / result.name)
-            fsync_folder(self.folder)
+            fsync(self.folder)
         return target
 
     def _take_pointers_at(self, paths: List[Path]) -> Dict[str, str]:

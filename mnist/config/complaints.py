@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple, Type, Union
 from pydantic import ValidationError
 
 from mnist.base.errors import nearest
+from mnist.config.former import section_at
 from mnist.config.schema import CHOICES, DEFAULT_NAMES, Config, Section, kind_of, sections_in
 
 _SHOWN = 4  # complaints at a time
@@ -51,10 +52,8 @@ def full_width(text: str) -> str:
 
 def place_of(key: str, source: str, overrides: Sequence[str]) -> str:
     """Where the value of ``key`` comes from."""
-    overridden = {override.partition("=")[0].strip() for override in overrides}
-    parts = key.split("[")[0].split(".")
-    above = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
-    return f"{source} with --set" if overridden & above else source
+    overridden = tuple(f"{override.partition('=')[0].strip()}." for override in overrides)
+    return f"{source} with --set" if f"{key.split('[')[0]}.".startswith(overridden) else source
 
 
 def _of_item(item: Dict[str, Any], valid: List[str], source: str, overrides: Sequence[str]) -> str:
@@ -67,29 +66,24 @@ def _of_item(item: Dict[str, Any], valid: List[str], source: str, overrides: Seq
         return f"{where}: {key}: is missing"
     no_choice = ("union_tag_invalid", "union_tag_not_found")
     if kind in no_choice and isinstance(value, dict):
-        return f"{where}: {key}.name: {_of_choice(key, value)}"
+        names, given = list(CHOICES[key]), value.get("name")
+        hint = nearest(str(given), names) or full_width(str(given))
+        return f"{where}: {key}.name: must be one of {', '.join(names)}, not {given!r:.60}{hint}"
     message = item["msg"].replace("Value error, ", "").replace("Input should be", "must be")
     if kind in ("model_type", "model_attributes_type", *no_choice):
         message = "must be a section of keys"
     if not key:
         return f"{where}: {message}"
-    return f"{where}: {key}: {message}, not {_shown(value)}{_hint(kind, value)}"
+    return f"{where}: {key}: {message}, not {value!r:.60}{_hint(kind, value)}"
 
 
 def _of_unknown_key(key: str, last: str, value: Any, valid: List[str]) -> str:
     if "." in last:
-        nested = _shown(value)
+        nested = f"{value!r:.60}"
         for part in reversed(key.split(".")):
             nested = f"{{{part}: {nested}}}"
         return f"{key}: only --set has keys with dots; in YAML write {nested[1:-1]}"
     return f"{key}: there is no such key{_nearest(key, valid)}{full_width(key)}"
-
-
-def _of_choice(key: str, value: Any) -> str:
-    names = list(CHOICES[key])
-    given = value.get("name")
-    hint = nearest(str(given), names) or full_width(str(given))
-    return f"must be one of {', '.join(names)}, not {_shown(given)}{hint}"
 
 
 # Texts where a number is due, and how to write it; YAML 1.1 takes the first two for other numbers.
@@ -125,29 +119,24 @@ def dotted(location: Tuple[Union[str, int], ...]) -> str:
 
     After the key of a choice pydantic puts the name chosen, which is left out.
     """
-    key, is_name = "", False
-    for part in location:
-        if is_name:
-            is_name = False
-        elif isinstance(part, int):
-            key += f"[{part}]"
-        else:
-            key = f"{key}.{part}" if key else part
-            is_name = key in CHOICES
+    key, parts = "", iter(location)
+    for part in parts:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else part
+        if key in CHOICES:
+            next(parts, None)
     return key
 
 
-def _keys(section: Type[Section], values: Any, path: str = "") -> Iterator[str]:
+def _keys(section: Type[Section], values: Dict[str, Any], path: str = "") -> Iterator[str]:
     """Every dotted key that the choices made in ``values`` allow."""
     for name, field in section.model_fields.items():
         key = path + name
-        inner = values.get(name) if isinstance(values, dict) else None
         kinds = sections_in(field)
         if key in CHOICES:
-            chosen = kind_of(inner.get("name")) if isinstance(inner, dict) else ""
-            kinds = [CHOICES[key].get(chosen) or CHOICES[key][DEFAULT_NAMES[key]]]
+            chosen = kind_of(section_at(values, key).get("name"))
+            kinds = [CHOICES[key].get(chosen, CHOICES[key][DEFAULT_NAMES[key]])]
         for kind in kinds:
-            yield from _keys(kind, inner, f"{key}.")
+            yield from _keys(kind, values, f"{key}.")
         if not kinds:
             yield key
 
@@ -158,18 +147,11 @@ def _nearest(key: str, valid: List[str]) -> str:
     siblings = [name for name in valid if name.rpartition(".")[0] == section]
     by_last = {name.rpartition(".")[2]: name for name in reversed(valid)}
     by_initials = {"".join(word[0] for word in name.split("_")): by_last[name] for name in by_last}
-    hint = nearest(last, {name.rpartition(".")[2]: name for name in siblings})
-    hint = hint or nearest(last, by_last)
+    by_siblings = {name.rpartition(".")[2]: name for name in siblings}
+    hint = nearest(last, {**by_initials, **by_last, **by_siblings})
     if hint:
         return hint
-    if last in by_initials:
-        return f" (nearest: {by_initials[last]})"
     if siblings and section:
         return f" (there are: {', '.join(siblings)})"
     sections = list(dict.fromkeys(name.partition(".")[0] for name in valid))
     return nearest(key.partition(".")[0], sections) or f" (sections: {', '.join(sections)})"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

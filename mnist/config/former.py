@@ -38,8 +38,7 @@ def pass_over(values: Dict[str, Any], place_of: Callable[[str], str]) -> None:
         if value != default:
             raise InputError(f"{place_of(key)}: {key}: there is no such key any more: {fate}")
     if found:
-        where = place_of(next(iter(found)))
-        keys = ", ".join(found)
+        where, keys = place_of(next(iter(found))), ", ".join(found)
         warn(f"{where}: keys of an earlier version, passed over (they had their defaults): {keys}")
 
 
@@ -48,8 +47,7 @@ def bring_up_to_date(values: Dict[str, Any]) -> None:
 
     Where they had several, it is that of the confusion matrix, or else the first of the others.
     """
-    found = _take(values)
-    cadences = [value for key, value in found.items() if key.startswith("log.")]
+    cadences = [value for key, value in _take(values).items() if key.startswith("log.")]
     if cadences:
         drawn = (value for value in cadences if value is not None)
         values["log"].setdefault(PICTURES, next(drawn, None))

@@ -7,6 +7,7 @@ happens.
 import codecs
 import os
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Dict, Iterable, List
 
@@ -50,7 +51,7 @@ def default(overrides: Iterable[str] = ()) -> Config:
 
 def from_dict(values: Dict[str, Any], source: str, overrides: Iterable[str] = ()) -> Config:
     """A config from plain values, as a checkpoint's ``state.json`` holds them."""
-    current = _copy(values)
+    current = deepcopy(values)
     former.bring_up_to_date(current)
     return _build(current, list(overrides), source)
 
@@ -158,10 +159,6 @@ def _build(values: Dict[str, Any], overrides: List[str], source: str) -> Config:
         raise InputError(complaints.of_schema(error, values, source, overrides)) from error
 
 
-def _copy(value: Any) -> Any:
-    return {k: _copy(v) for k, v in value.items()} if isinstance(value, dict) else value
-
-
 def _apply(values: Dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     key = key.strip()
@@ -169,24 +166,21 @@ def _apply(values: Dict[str, Any], override: str) -> None:
         hint = complaints.full_width(override)
         raise InputError(f"--set {override}: write it as key=value{hint}")
     value = _parse_yaml(text, f"--set {override}")
-    parts = key.split(".")
+    *path, last = key.split(".")
     section = values
-    for part in parts[:-1]:
-        inner = section.setdefault(part, {})
-        if not isinstance(inner, dict):
+    for part in path:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
             raise InputError(f"--set {override}: {part} is not a section")
-        section = inner
-    if parts[-1] == "name":
-        _forget_keys_of_the_former_choice(section, ".".join(parts[:-1]), value)
-    section[parts[-1]] = value
+    if last == "name":
+        _forget_keys_of_the_former_choice(section, ".".join(path), value)
+    section[last] = value
 
 
 def _forget_keys_of_the_former_choice(section: Dict[str, Any], path: str, name: Any) -> None:
     """``--set model.name=fc`` on a lenet config drops ``filters``, which fc does not have."""
-    chosen = CHOICES.get(path, {}).get(kind_of(name)) if isinstance(name, str) else None
-    former_name = section.get("name", DEFAULT_NAMES.get(path))
-    former_one = CHOICES.get(path, {}).get(kind_of(former_name))
-    if chosen is None or former_one is None:
-        return
-    for key in set(former_one.model_fields) - set(chosen.model_fields):
-        section.pop(key, None)
+    names = (section.get("name", DEFAULT_NAMES.get(path)), name)
+    former_one, chosen = (CHOICES.get(path, {}).get(kind_of(each)) for each in names)
+    if former_one and chosen:
+        for key in set(former_one.model_fields) - set(chosen.model_fields):
+            section.pop(key, None)

@@ -375,15 +375,11 @@ def sections_in(field: FieldInfo) -> List[Type[Section]]:
     return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
 
 
-def _choices(section: Type[Section], path: str) -> Iterator[Tuple[str, FieldInfo]]:
-    for name, field in section.model_fields.items():
-        if field.discriminator:
-            yield path + name, field
-        for kind in sections_in(field):
-            yield from _choices(kind, f"{path}{name}.")
-
-
-_CHOICE_FIELDS = dict(_choices(Config, ""))
+_CHOICE_FIELDS = {
+    "model": Config.model_fields["model"],
+    "optimizer": Config.model_fields["optimizer"],
+    "optimizer.schedule": _Optimizer.model_fields["schedule"],
+}
 # The sections whose other keys depend on their ``name``, and the names that they have by default.
 CHOICES: Dict[str, Dict[str, Type[Section]]] = {
     path: {kind.model_fields["name"].default: kind for kind in sections_in(field)}

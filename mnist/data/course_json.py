@@ -6,8 +6,9 @@ k/256 as in Nielsen's ``mnist.pkl.gz``) or integers 0–255. A label is a whole 
 set of other classes a fourth element lists their names, by label.
 
 ``json.load(gzip.open(path))``, as in the course, makes 55 million Python floats of it.
-Here the text passes through a window of a few hundred KiB: all whole images in the
-window are parsed by simdjson (https://simdjson.org) at once and stored as bytes.
+Here all whole lists in a block of a few hundred KiB are parsed by simdjson
+(https://simdjson.org) at once and stored as bytes, and what stands between the lists tells which
+are images and which labels.
 """
 
 import gzip
@@ -29,28 +30,32 @@ from mnist.data.gunzip import GunzipReader
 
 # The text of MAX_IMAGES images in each split at 5 KB an image, which is generous.
 _MAX_TEXT = 3 * MAX_IMAGES * 5_000
-# An image takes 2 to 20 KB of text, a label 2 to 20 bytes.
+# An image takes 2 to 20 KB of text, a label 2 to 20 bytes, the names of classes 48 KB at most.
 _MAX_IMAGE_TEXT = 256 << 10
 _MAX_LABEL_TEXT = 64
-_MAX_NAMES_TEXT = 64 << 10
+_MAX_NAMES_TEXT = 2 << 20
 # The fastest of 64 KiB … 2 MiB, by a little: simdjson works in 14 times as much memory,
 # which should stay in the processor's cache.
 _BLOCK_SIZE = 512 << 10
 
-# The scales that turn a pixel's number into its level k = 0 to 255, and how far off that may be.
-# float32 and eight decimals are off by 0.00002 at most; k/255 and k/256 differ by 0.0039 at least,
-# so a number (except 0 and 1) never fits both.
-_TOLERANCES = {1: 0.0, 255: 0.001, 256: 0.001}
-
-# What is said of a number that does not fit (None: no scale is known yet).
-_UNFIT = {
-    None: "neither a whole number 0 to 255 nor k/255 nor k/256",
-    1: "not a whole number 0 to 255 like the others",
-    255: "not k/255 (k = 0 to 255) like the others",
-    256: "not k/256 (k = 0 to 255) like the others",
+# The scales that turn a pixel's number into its level k = 0 to 255: how far off that may be, and
+# what is said of a number that does not fit. float32 and eight decimals are off by 0.00002 at most;
+# k/255 and k/256 differ by 0.0039 at least, so a number (except 0 and 1) never fits both.
+_SCALES = {
+    1: (0.0, "not a whole number 0 to 255 like the others"),
+    255: (0.001, "not k/255 (k = 0 to 255) like the others"),
+    256: (0.001, "not k/256 (k = 0 to 255) like the others"),
 }
+_UNFIT = "neither a whole number 0 to 255 nor k/255 nor k/256"
 
-_SPACE = re.compile(rb"[ \t\r\n]*")
+_FORM = (
+    "the file should be [[images, labels], [images, labels], [images, labels]],"
+    f" an image a list of {PIXELS} numbers"
+)
+# What stands before a split's first image, but for the image's own bracket.
+_OPENINGS = dict(zip(SPLIT_NAMES, (b"[[[", b"],[[", b"],[[")))
+_SPACE = b" \t\r\n"
+_LIST = re.compile(rb"\[[^][]*\]")
 _END_OF_LISTS = re.compile(rb"\][ \t\r\n]*\]")
 
 
@@ -80,194 +85,126 @@ def read(
     """
     with open_input(path) as file:
         source = GunzipReader(path, file, _MAX_TEXT)
-        window = _Window(io.BufferedReader(source, block_size), block_size)
+        text = _Text(io.BufferedReader(source, block_size), block_size)
+        pixels = _Pixels()
         try:
-            splits, names = _Parser(window).document(classes)
-            return Content(splits, source.sha256(), names)
+            values = [_read_split(text, split, pixels) for split in SPLIT_NAMES]
+            named = _names(text.rest(_MAX_NAMES_TEXT))
+            names = classes or named
+            labels = (_as_labels(*each, names) for each in zip(SPLIT_NAMES, values))
+            train, valid, evaluation = zip(pixels.finished(), labels)
         except _Fault as fault:
             raise InputError(f"{path}: {fault}") from fault
+    return Content((train, valid, evaluation), source.sha256(), names)
 
 
-class _Window:
-    """The part of the JSON text that is in memory, and a place in it."""
+class _Text:
+    """The JSON text, of which one block or little more is in memory."""
 
     def __init__(self, source: BinaryIO, block_size: int) -> None:
         self._source = source
         self._block_size = block_size
         self._text = b""
-        self._position = 0
-        self._before = 0
-
-    def peek(self) -> bytes:
-        """The next character that is not white space, empty at the end of the text."""
-        while True:
-            match = _SPACE.match(self._text, self._position)
-            self._position = match.end() if match else self._position
-            if self._position < len(self._text) or not self._fill():
-                return self._text[self._position : self._position + 1]
-
-    def require(self, character: bytes, what: str) -> None:
-        """Make sure that ``character`` comes next, with which ``what`` begins or goes on."""
-        found = self.peek()
-        if found != character:
-            instead = ascii(found.decode("latin-1")) if found else "the end of the text"
-            raise self.fault(f"expected {character.decode()!r} ({what}), found {instead}")
-
-    def expect(self, character: bytes, what: str) -> None:
-        """Step over ``character``."""
-        self.require(character, what)
-        self._position += 1
-
-    def whole_lists(self, limit: int, what: str) -> bytes:
-        """What is in memory of a list of lists, whole ones, with ``[`` and ``]`` around it."""
-        self._fill_until_bracket(limit, what)
-        both = _END_OF_LISTS.search(self._text, self._position)
-        end = 1 + (both.start() if both else self._text.rfind(b"]"))
-        return b"[%b]" % memoryview(self._text)[self._position : end]
-
-    def take_list(self, limit: int, what: str) -> bytes:
-        """Take the text up to the next ``]``."""
-        start = self._fill_until_bracket(limit, what)
-        self._position = self._text.find(b"]", start) + 1
-        return self._text[start : self._position]
-
-    def advance(self, length: int) -> None:
-        self._position += length
-
-    def fault(self, what: str) -> _Fault:
-        """A fault at the present place."""
-        return _Fault(f"{what}, at byte {self._before + self._position:,} of the text")
-
-    def _fill_until_bracket(self, limit: int, what: str) -> int:
-        """Have a ``]`` in memory, at most ``limit`` bytes or so away; the present position."""
-        while self._text.find(b"]", self._position) < 0:
-            if len(self._text) - self._position > limit:
-                raise self.fault(f"{what} does not end within {limit:,} bytes")
-            if not self._fill():
-                raise self.fault(f"the text ends in the middle of {what}")
-        return self._position
-
-    def _fill(self) -> bool:
-        block = self._source.read(self._block_size)
-        self._before += self._position
-        self._text = self._text[self._position :] + block
-        self._position = 0
-        return bool(block)
-
-
-class _Parser:
-    """The structure of the document, and the checks of what it holds."""
-
-    def __init__(self, window: _Window) -> None:
-        self._window = window
         self._json = simdjson.Parser()
-        self._pixels = _PixelStore()
 
-    def document(
-        self, classes: Optional[Classes]
-    ) -> Tuple[Tuple[Samples, Samples, Samples], Classes]:
-        """The splits, and what their labels are called."""
-        window = self._window
-        window.expect(b"[", "a list of three [images, labels] pairs")
-        values = []
-        for index, split in enumerate(SPLIT_NAMES):
-            if window.peek() == b"]":
-                raise window.fault(f"{index} splits instead of 3 (train, valid, eval)")
-            if index:
-                window.expect(b",", f"between two splits, before {split}")
-            values.append(self._split(split))
-        named = self._names() if window.peek() == b"," else DIGITS
-        window.expect(b"]", "the end of the list of splits")
-        if window.peek():
-            raise window.fault("more text after the end of the JSON")
-        names = classes or named
-        labels = (_as_labels(*each, names) for each in zip(SPLIT_NAMES, values))
-        train, valid, evaluation = zip(self._pixels.finished(), labels)
-        return (train, valid, evaluation), names
+    def take_lists(self, limit: int, what: str) -> Tuple[bytes, bytes]:
+        """Take the next list without lists in it, ``what``, and those beside it that are in memory.
 
-    def _names(self) -> Classes:
-        """The names of the classes, behind the splits."""
-        window = self._window
-        window.expect(b",", "before the names of the classes")
-        window.require(b"[", "the list of the classes' names")
-        text = window.take_list(_MAX_NAMES_TEXT, "the list of the classes' names")
+        Returns what stands before them, without white space, and the lists. A fault unless the
+        list ends within ``limit`` bytes, or a block.
+        """
+        found = _LIST.search(self._text)
+        while not found:
+            block = self._source.read(self._block_size)
+            self._text += block
+            found = _LIST.search(self._text) if b"]" in block else None
+            if not block:
+                raise _Fault(f"the text ends before the end of {what}; {_FORM}")
+            if not found and len(self._text) > limit:
+                raise _Fault(f"{what} does not end within {limit:,} bytes")
+        start, text = found.start(), self._text
+        both = _END_OF_LISTS.search(text, found.end() - 1)
+        end = 1 + (both.start() if both else text.rfind(b"]"))
+        self._text = text[end:]
+        return text[:start].translate(None, _SPACE), text[start:end]
+
+    def rest(self, limit: int) -> bytes:
+        """What is left of the text, if that is no more than ``limit`` bytes; else more of it."""
+        return self._text + self._source.read(limit + 1)
+
+    def numbers(self, lists: bytes, what: str, first: int) -> Tuple[Array, List[int]]:
+        """All numbers of lists, float64, and the lists' lengths; a fault for anything else.
+
+        ``what`` with its braces filled, from ``first`` on, is what each list is.
+        """
         try:
-            return naming.check(json.loads(text))
+            parsed: Any = self._json.parse(b"[%b]" % lists)
+            lengths = list(map(len, parsed))
+            # as_buffer flattens a list inside a list without a word.
+            if lists.count(b"[") == len(lengths):
+                return np.frombuffer(parsed.as_buffer(of_type="d"), np.float64), lengths
+        except (TypeError, ValueError):
+            pass
+        raise _fault_in(lists, what, first)
+
+
+def _fault_in(lists: bytes, what: str, first: int) -> _Fault:
+    """Look at lists with a fault among them one by one."""
+    pieces = lists.split(b"]")[:-1]
+    for index, piece in enumerate(pieces, first):
+        name = what.format(index)
+        text = piece.lstrip(_SPACE + b",") + b"]"
+        if text.rfind(b"[") > 0:
+            return _Fault(f"{name} holds a list where a number should be")
+        try:
+            numbers = json.loads(text)
         except (ValueError, RecursionError) as error:
-            reason = "more than 3 splits (train, valid, eval), and no names of classes behind them"
-            raise window.fault(f"{reason}: {error}") from error
+            return _Fault(f"{name} is broken JSON ({error})")
+        for number in numbers:
+            if type(number) not in (int, float) or not abs(number) < 2**63:
+                return _Fault(f"{name} holds {json.dumps(number):.40}, not a finite number")
+    return _Fault(f"broken JSON between {what.format(first)} and the {len(pieces) - 1} after it")
 
-    def _split(self, split: str) -> Array:
-        window = self._window
-        window.expect(b"[", f"{split} as a pair [images, labels]")
-        count = self._images(split)
-        if window.peek() == b"]":
-            raise window.fault(f"{split} has images but no labels")
-        window.expect(b",", f"between the images and the labels of {split}")
-        labels = self._labels(split, count)
-        if window.peek() == b",":
-            raise window.fault(f"{split} has more than images and labels")
-        window.expect(b"]", f"the end of {split}")
-        return labels
 
-    def _images(self, split: str) -> int:
-        window = self._window
-        window.expect(b"[", f"the list of {split} images")
-        if window.peek() == b"]":
-            raise window.fault(f"{split} has no images")
-        self._pixels.start(split)
-        count = 0
-        while True:
-            window.require(b"[", f"{split} image {count}, a list of {PIXELS} numbers")
-            count = self._pixels.add(self._take_images(split, count))
-            if count > MAX_IMAGES:
-                raise window.fault(f"{split} has more than {MAX_IMAGES:,} images")
-            if window.peek() == b"]":
-                window.expect(b"]", f"the end of the {split} images")
-                return count
-            window.expect(b",", f"between two {split} images")
-
-    def _take_images(self, split: str, first: int) -> Array:
-        """Take at least one ``[…]``, and as many as are in memory: float64 ``[images * 784]``."""
-        text = self._window.whole_lists(_MAX_IMAGE_TEXT, f"{split} image {first}")
-        try:
-            images: Any = self._json.parse(text)
-            lengths = list(map(len, images))
-            values = np.frombuffer(images.as_buffer(of_type="d"), np.float64)
-        except (TypeError, ValueError) as error:
-            raise self._broken_images(split, first, text) from error
-        # as_buffer flattens a list inside an image without a word.
-        if text.count(b"[") != 1 + len(lengths) or lengths.count(PIXELS) != len(lengths):
-            raise self._broken_images(split, first, text)
-        self._window.advance(len(text) - len(b"[]"))
-        return values
-
-    def _broken_images(self, split: str, first: int, text: bytes) -> _Fault:
-        """Look at the images of a chunk with a fault in it one by one."""
-        pieces = text[1:-1].split(b"]")[:-1]
-        for index, piece in enumerate(pieces, first):
-            image = piece.lstrip(b" \t\r\n,") + b"]"
-            fault = _fault_of_list(image)
-            if fault:
-                return _Fault(f"{split} image {index} {fault}")
-            length = len(_parse_list(image))
-            if length != PIXELS:
-                return _Fault(f"{split} image {index} has {length} numbers, not {PIXELS}")
-        last = first + len(pieces) - 1
-        return _Fault(f"broken JSON between the {split} images {first} and {last}")
-
-    def _labels(self, split: str, count: int) -> Array:
-        window = self._window
-        window.require(b"[", f"the list of {split} labels")
+def _read_split(text: _Text, split: str, pixels: "_Pixels") -> Array:
+    """Read the images of a split into ``pixels``, and its labels: float64 ``[N]``."""
+    count, what, expected = 0, f"{split} image 0", _OPENINGS[split]
+    while True:
         limit = max(_MAX_IMAGE_TEXT, _MAX_LABEL_TEXT * count)
-        text = window.take_list(limit, f"the list of {split} labels")
-        fault = _fault_of_list(text)
-        if fault:
-            raise _Fault(f"the list of {split} labels {fault}")
-        values = np.frombuffer(_parse_list(text).as_buffer(of_type="d"), np.float64)
-        if len(values) != count:
-            raise _Fault(f"{split} has {count} images but {len(values)} labels")
-        return values
+        before, lists = text.take_lists(limit, what)
+        if before == b"]," and count:
+            break
+        if before != expected:
+            wanted = "',' or '],'" if count else f"'{expected.decode()}'"
+            found = ascii(before[:60].decode("latin-1"))
+            raise _Fault(f"before {what}: expected {wanted}, found {found}; {_FORM}")
+        values, lengths = text.numbers(lists, f"{split} image {{}}", count)
+        for index, length in enumerate(lengths, count):
+            if length != PIXELS:
+                raise _Fault(f"{split} image {index} has {length} numbers, not {PIXELS}")
+        pixels.add(split, values)
+        count += len(lengths)
+        if count > MAX_IMAGES:
+            raise _Fault(f"{split} has more than {MAX_IMAGES:,} images")
+        what, expected = f"{split} image {count} or the {split} labels", b","
+    values, lengths = text.numbers(lists, f"the list of {split} labels", 0)
+    if lengths != [count]:
+        raise _Fault(f"{split} has {count} images but {' + '.join(map(str, lengths))} labels")
+    return values
+
+
+def _names(rest: bytes) -> Classes:
+    """The names of the classes, told by all that stands behind the labels of eval."""
+    try:
+        if len(rest) > _MAX_NAMES_TEXT:
+            raise ValueError("the text goes on")
+        end, *named = json.loads(b"[[" + rest)
+        if end or len(named) > 1:
+            raise ValueError("more text")
+        return naming.check(named[0]) if named else DIGITS
+    except (ValueError, TypeError, RecursionError) as error:
+        what = f"after the eval labels: expected ']]' or the names of classes ({error})"
+        raise _Fault(f"{what}; {_FORM}") from error
 
 
 def _as_labels(split: str, values: Array, names: Classes) -> Array:
@@ -281,103 +218,59 @@ def _as_labels(split: str, values: Array, names: Classes) -> Array:
     return labels
 
 
-class _PixelStore:
+class _Pixels:
     """Numbers in, ``uint8`` pixels out, once it is known what the numbers mean."""
 
     def __init__(self) -> None:
         # A pixel's number times the scale is its level 0–255; None: only 0 and 1 so far.
         self._scale: Optional[int] = None
-        self._levels: Dict[str, bytearray] = {}
-        self._split = ""
+        self._stores: Dict[str, bytearray] = {}
 
-    def start(self, split: str) -> None:
-        """Begin the next split."""
-        self._split = split
-        self._levels[split] = bytearray()
-
-    def add(self, values: Array) -> int:
-        """Store float64 ``[images * 784]``; how many images the split has now."""
+    def add(self, split: str, values: Array) -> None:
+        """Store float64 ``[images * 784]``."""
+        store = self._stores.setdefault(split, bytearray())
         if self._scale is None:
-            telling = np.flatnonzero((values != 0) & (values != 1))
+            telling = values[(values != 0) & (values != 1)][:1]
+            fitting = (scale for scale in _SCALES if not _levels(telling, scale)[1].any())
             if len(telling):
-                self._decide(values, int(telling[0]))
-        store = self._levels[self._split]
-        store += self._to_levels(values).tobytes()
-        return len(store) // PIXELS
+                self._set_scale(next(fitting, None))
+        levels, wrong = _levels(values, self._scale or 1)
+        if wrong.any():
+            index = int(np.argmax(wrong))
+            image, value = (len(store) + index) // PIXELS, f"{values[index]:.9g}"
+            unfit = _SCALES[self._scale][1] if self._scale else _UNFIT
+            raise _Fault(f"{split} image {image} holds {value}, {unfit}")
+        store += levels.tobytes()
 
     def finished(self) -> List[Array]:
         """The images of all splits, uint8 ``[N, 28, 28]`` each."""
         if self._scale is None:
             self._set_scale(255)
-        flat = (np.frombuffer(store, np.uint8) for store in self._levels.values())
+        flat = (np.frombuffer(store, np.uint8) for store in self._stores.values())
         return [levels.reshape(-1, SIDE, SIDE) for levels in flat]
 
-    def _to_levels(self, values: Array) -> Array:
-        if self._scale is None:
-            return values.astype(np.uint8)
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaled = values * self._scale
-            levels: Array = np.rint(scaled)
-            is_near = np.abs(scaled - levels) <= _TOLERANCES[self._scale]
-        wrong = (levels < 0) | (levels > 255) | ~is_near
-        if wrong.any():
-            raise self._unfit(values, int(np.argmax(wrong)))
-        return levels.astype(np.uint8)
-
-    def _decide(self, values: Array, index: int) -> None:
-        """Learn the scale from a number that is neither 0 nor 1."""
-        for scale, tolerance in _TOLERANCES.items():
-            level = float(values[index]) * scale
-            if 0 <= level <= 255 and abs(level - round(level)) <= tolerance:
-                return self._set_scale(scale)
-        raise self._unfit(values, index)
-
-    def _set_scale(self, scale: int) -> None:
+    def _set_scale(self, scale: Optional[int]) -> None:
         """Make levels of the zeros and ones stored so far."""
         self._scale = scale
-        for split, store in self._levels.items():
+        for split, store in self._stores.items():
             levels = np.frombuffer(store, np.uint8)
             if scale == 256 and levels.any():
                 image = int(np.argmax(levels)) // PIXELS
-                raise _Fault(f"{split} image {image} holds 1, {_UNFIT[256]}")
-            levels *= min(scale, 255)
-
-    def _unfit(self, values: Array, index: int) -> _Fault:
-        image = (len(self._levels[self._split]) + index) // PIXELS
-        value = f"{values[index]:.9g}"
-        return _Fault(f"{self._split} image {image} holds {value}, {_UNFIT[self._scale]}")
+                raise _Fault(f"{split} image {image} holds 1, {_SCALES[256][1]}")
+            levels *= min(scale or 1, 255)
 
 
-def _fault_of_list(text: bytes) -> str:
-    """What is wrong with a list of numbers, empty if nothing is."""
-    if b"NaN" in text or b"Infinity" in text:
-        return "holds NaN or infinity"
-    if text.count(b"[") > 1:
-        return "holds a list where a number should be"
-    try:
-        _parse_list(text).as_buffer(of_type="d")
-    except ValueError as error:
-        return f"is broken JSON ({error})"
-    except TypeError:
-        return "holds something that is not a number"
-    return ""
-
-
-def _parse_list(text: bytes) -> simdjson.Array:
-    """Parse a JSON list; ValueError for broken JSON, TypeError for anything else."""
-    # A new parser each time, since one cannot be used again while anything that it made
-    # (in a traceback, say) is alive.
-    parsed = simdjson.Parser().parse(text)
-    if not isinstance(parsed, simdjson.Array):
-        raise TypeError("not a list")
-    return parsed
+def _levels(values: Array, scale: int) -> Tuple[Array, Array]:
+    """The levels 0–255 of numbers, uint8, and which of them have none."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = values * scale
+        levels: Array = np.rint(scaled)
+        is_near = np.abs(scaled - levels) <= _SCALES[scale][0]
+        return levels.astype(np.uint8), (levels < 0) | (levels > 255) | ~is_near
 
 
 def write(
-    path: PathLike,
-    splits: Sequence[Samples],
-    pixels: str = "floats",
-    classes: Classes = DIGITS,
+    path: PathLike, splits: Sequence[Samples], pixels: str = "floats", classes: Classes = DIGITS
 ) -> None:
     """Write what ``pack`` makes; the file appears whole or not at all (else Failure)."""
     content = pack(splits, pixels, classes)
@@ -393,7 +286,11 @@ def pack(splits: Sequence[Samples], pixels: str = "floats", classes: Classes = D
     splits always give the same bytes. Raises InputError for images of nothing but 0 and 1 as
     integers, which read back as floats.
     """
-    tokens = _tokens(pixels)
+    if pixels not in ("floats", "integers"):
+        raise InputError(f"pixels: {pixels!r} must be floats or integers")
+    # NumPy writes a float32 with the fewest digits that give it back.
+    levels = np.arange(256) if pixels == "integers" else (np.arange(256) / 255).astype(np.float32)
+    texts = [str(level).encode() for level in levels]
     if pixels == "integers" and max(int(images.max()) for images, _ in splits) == 1:
         raise InputError("images of only 0 and 1 cannot be told from floats; use pixels=floats")
     packed = io.BytesIO()
@@ -401,27 +298,12 @@ def pack(splits: Sequence[Samples], pixels: str = "floats", classes: Classes = D
     # than the default 6 in two thirds of the time.
     with gzip.GzipFile("", "wb", fileobj=packed, compresslevel=5, mtime=0) as out:
         for index, (images, labels) in enumerate(splits):
-            out.write(b",[[" if index else b"[[[")
-            for start in range(0, len(images), 1000):
-                out.write(b"," if start else b"")
-                out.write(_text_of(images[start : start + 1000], tokens))
-            out.write(f"],[{','.join(str(int(label)) for label in labels)}]]".encode())
+            before = b",[[" if index else b"[[["
+            for image in images:
+                out.write(b"%b[%b]" % (before, b",".join([texts[k] for k in image.tobytes()])))
+                before = b","
+            out.write(f"],[{','.join(map(str, labels.tolist()))}]]".encode())
         if not naming.are_digits(classes):
             out.write(f",{json.dumps(list(classes))}".encode())
         out.write(b"]")
     return packed.getvalue()
-
-
-def _tokens(pixels: str) -> List[str]:
-    """The text of each level 0–255."""
-    if pixels == "integers":
-        return [str(level) for level in range(256)]
-    if pixels == "floats":
-        # NumPy writes a float32 with the fewest digits that give it back.
-        return [str(np.float32(level / 255)) for level in range(256)]
-    raise InputError(f"pixels: {pixels!r} must be floats or integers")
-
-
-def _text_of(images: Array, tokens: List[str]) -> bytes:
-    rows = (image.tobytes() for image in images)
-    return ",".join("[" + ",".join(map(tokens.__getitem__, row)) + "]" for row in rows).encode()

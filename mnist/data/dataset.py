@@ -5,20 +5,17 @@ it. A cache is only ever used for the very bytes it was made from (their SHA-256
 it), and it may be deleted at any time.
 """
 
-import io
 import json
 import logging
-import math
 import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Optional, Tuple
+from typing import Optional
 
 import numpy as np
-from numpy.lib import format as npy
 
 from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError, nearest
@@ -76,10 +73,13 @@ def load(path: PathLike, cache: bool = True) -> Dataset:
     InputError for a file that is missing or not a whole and valid data set.
     """
     source = find_input(path)
+    if not os.path.lexists(source):
+        hint = "python -m mnist.prepare makes data/mnist.json.gz"
+        raise InputError(f"{source}: no such file ({hint})")
     cache_path = cache_path_of(source)
     content = _read_cache(cache_path, source) if cache else None
     if content is None:
-        content = _read_source(source)
+        content = course_json.read(source)
         if cache:
             _write_cache(cache_path, content)
     for array in chain.from_iterable(content.splits):
@@ -93,27 +93,19 @@ def cache_path_of(source: Path) -> Path:
     return source.parent / ".cache" / f"{source.name}.npz"
 
 
-def _read_source(source: Path) -> Content:
-    try:
-        return course_json.read(source)
-    except InputError as error:
-        if not isinstance(error.__cause__, FileNotFoundError):
-            raise
-        hint = "python -m mnist.prepare makes data/mnist.json.gz"
-        raise InputError(f"{source}: no such file ({hint})") from error
-
-
-def _stamp(content: Content) -> bytes:
-    """The comment of a cache's zip archive: its layout, what it was made from, the classes."""
-    return f"mnist-cache-2 {content.sha256} {json.dumps(list(content.classes))}".encode()
+def _stamp(content: Content) -> str:
+    """What a cache says of itself: its layout, what it was made from, the classes."""
+    return f"mnist-cache-3 {content.sha256} {json.dumps(list(content.classes))}"
 
 
 def _write_cache(path: Path, content: Content) -> None:
+    arrays = {"stamp": np.array(_stamp(content))}
+    for split, (images, labels) in zip(SPLIT_NAMES, content.splits):
+        arrays.update({f"{split}_images": images, f"{split}_labels": labels})
     try:
+        # As numpy.savez does, which leaves a traceback behind where the disk is full.
         with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
-            archive.comment = _stamp(content)
-            names = (f"{split}_{what}" for split in SPLIT_NAMES for what in ("images", "labels"))
-            for name, array in zip(names, chain.from_iterable(content.splits)):
+            for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.save(member, array, allow_pickle=False)
     except Failure as error:
@@ -126,16 +118,20 @@ def _read_cache(path: Path, source: Path) -> Optional[Content]:
         with open_input(path) as file, ThreadPoolExecutor(1) as pool:
             # Hashed in a thread while the cache is read, which takes as long.
             sha256 = pool.submit(sha256_of, source)
-            if os.fstat(file.fileno()).st_size > _MAX_CACHE_BYTES:
-                raise ValueError("too large")
-            with zipfile.ZipFile(file) as archive:
-                classes = naming.check(json.loads(archive.comment.split(b" ", 2)[2]))
-                train, valid, evaluation = (
-                    _read_split(archive, split, len(classes)) for split in SPLIT_NAMES
-                )
-                content = Content((train, valid, evaluation), sha256.result(), classes)
-                if archive.comment != _stamp(content):
-                    raise ValueError("made from other data, or by another version")
+            size = os.fstat(file.fileno()).st_size
+            archive = np.load(file, allow_pickle=False)
+            # Before any memory is taken for it.
+            if size > _MAX_CACHE_BYTES or any(i.compress_type for i in archive.zip.infolist()):
+                raise ValueError("packed or too large")
+            stamp = str(archive["stamp"])
+            classes = naming.check(json.loads(stamp.split(" ", 2)[2]))
+            train, valid, evaluation = (
+                _checked(archive[f"{split}_images"], archive[f"{split}_labels"], len(classes))
+                for split in SPLIT_NAMES
+            )
+            content = Content((train, valid, evaluation), sha256.result(), classes)
+            if stamp != _stamp(content):
+                raise ValueError("made from other data, or by another version")
             return content
     except Exception as error:
         # A damaged zip or npy file raises nearly anything, and none of it matters.
@@ -143,28 +139,11 @@ def _read_cache(path: Path, source: Path) -> Optional[Content]:
         return None
 
 
-def _read_split(archive: zipfile.ZipFile, split: str, classes: int) -> Samples:
-    images = _read_member(archive, f"{split}_images", np.uint8, (SIDE, SIDE))
-    labels = _read_member(archive, f"{split}_labels", np.int64, ())
-    if len(images) != len(labels) or labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"the labels of {split} are wrong")
+def _checked(images: Array, labels: Array, classes: int) -> Samples:
+    """The arrays of a split as they are; ValueError for others than ``Samples`` are."""
+    is_right = images.dtype == np.uint8 and labels.dtype == np.int64 and images.flags.c_contiguous
+    if not is_right or images.shape != (len(labels), SIDE, SIDE) or labels.ndim != 1:
+        raise ValueError("these are no images and labels")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError("the labels are wrong")
     return images, labels
-
-
-def _read_member(archive: zipfile.ZipFile, name: str, dtype: Any, item: Tuple[int, ...]) -> Array:
-    """An array of items of the given shape; the zip format's CRC-32 is checked.
-
-    It is a view of the member's bytes. numpy.load would copy them, and takes twice as long.
-    """
-    info = archive.getinfo(f"{name}.npy")
-    # Before any memory is taken for it.
-    if info.compress_type != zipfile.ZIP_STORED or info.compress_size > _MAX_CACHE_BYTES:
-        raise ValueError(f"{name} is packed or too large")
-    content = archive.read(info)
-    stream = io.BytesIO(content)
-    if npy.read_magic(stream) != (1, 0):  # type: ignore[no-untyped-call]
-        raise ValueError(f"{name} is in another version of npy")
-    shape, fortran, found = npy.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
-    if found != dtype or shape[1:] != item or fortran or not math.prod(shape):
-        raise ValueError(f"{name} is not the expected array")
-    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)

@@ -1,10 +1,10 @@
 """The four official MNIST files from public mirrors, resumed and checked."""
 
+import hashlib
 import os
 import queue
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
@@ -24,9 +24,6 @@ MIRRORS = (
     "https://dataset.bj.bcebos.com/mnist/",
     "http://yann.lecun.com/exdb/mnist/",
 )
-
-MIRRORS_VARIABLE = "MNIST_MIRRORS"
-"""The environment variable that replaces MIRRORS: addresses of folders, with spaces between."""
 
 # To connect, and between two pieces of an answer.
 _TIMEOUTS_SECONDS = (3.0, 10.0)
@@ -54,13 +51,9 @@ _WAY_OUT = "fetch the four files on another machine and give their folder with -
 Say = Callable[[str], None]
 
 
-class _MirrorError(Exception):
-    """This mirror cannot give the file; the next one may."""
-
-
 def default_mirrors() -> Sequence[str]:
-    """The mirrors to ask unless the caller names others."""
-    return os.environ.get(MIRRORS_VARIABLE, "").split() or MIRRORS
+    """The mirrors to ask unless the caller names others, or MNIST_MIRRORS, with spaces between."""
+    return os.environ.get("MNIST_MIRRORS", "").split() or MIRRORS
 
 
 def fetch(
@@ -106,9 +99,7 @@ def _probe(mirror: str, name: str, answers: "queue.Queue[Tuple[str, str]]") -> N
     """Put (mirror, fault) into ``answers``; the fault is empty if it has the file."""
     fault = ""
     try:
-        with _get(f"{mirror}{name}.gz", {"Range": "bytes=0-0"}) as response:
-            if response.status_code not in (200, 206):
-                fault = f"HTTP status {response.status_code}"
+        _get(f"{mirror}{name}.gz", {"Range": "bytes=0-0"}).close()
     except (*_BROKEN, ValueError) as error:
         fault = _reason(error)
     answers.put((mirror, fault))
@@ -117,7 +108,10 @@ def _probe(mirror: str, name: str, answers: "queue.Queue[Tuple[str, str]]") -> N
 def _get(url: str, headers: Dict[str, str]) -> requests.Response:
     # Identity: the file itself is gzip, and a range must count its own bytes.
     headers = {"Accept-Encoding": "identity", **headers}
-    return requests.get(url, headers=headers, stream=True, timeout=_TIMEOUTS_SECONDS)
+    response = requests.get(url, headers=headers, stream=True, timeout=_TIMEOUTS_SECONDS)
+    if response.status_code not in (200, 206, 416):
+        raise requests.RequestException(f"HTTP status {response.status_code}")
+    return response
 
 
 def _fetch_file(folder: Path, mirrors: Sequence[str], file: IdxFile, say: Say) -> None:
@@ -126,18 +120,16 @@ def _fetch_file(folder: Path, mirrors: Sequence[str], file: IdxFile, say: Say) -
     faults: Dict[str, str] = {}
     for mirror in mirrors:
         say(f"downloading {target.name} from {_host(mirror)}")
-        try:
-            with failing_as(f"{part}: cannot be written"):
-                _fetch_from(f"{mirror}{target.name}", part, file)
+        with failing_as(f"{part}: cannot be written"):
+            faults[mirror] = _fetch_from(f"{mirror}{target.name}", part, file)
+            if not faults[mirror]:
                 os.replace(part, target)
-            return
-        except _MirrorError as fault:
-            faults[mirror] = str(fault)
+                return
     raise Failure(f"{target.name}: no mirror gave it ({_listed(faults)}): {_WAY_OUT}")
 
 
-def _fetch_from(url: str, part: Path, file: IdxFile) -> None:
-    """Complete ``part`` from one mirror, or raise _MirrorError."""
+def _fetch_from(url: str, part: Path, file: IdxFile) -> str:
+    """Complete ``part`` from one mirror; why it cannot be, empty if it is."""
     fault = ""
     for attempt in range(_ATTEMPTS):
         time.sleep(_PAUSE_SECONDS * attempt)
@@ -148,13 +140,12 @@ def _fetch_from(url: str, part: Path, file: IdxFile) -> None:
             fault = _reason(error)
             continue
         fault = _fault_of(part, file)
-        if not fault:
-            return
-        part.unlink()
-        if not resumed:
-            break
+        if fault:
+            part.unlink(missing_ok=True)
         # What was there before may have come from a mirror with another gzip of the file.
-    raise _MirrorError(fault)
+        if not (fault and resumed):
+            break
+    return fault
 
 
 def _transfer(url: str, part: Path, file: IdxFile) -> None:
@@ -163,51 +154,42 @@ def _transfer(url: str, part: Path, file: IdxFile) -> None:
     with _get(url, {"Range": f"bytes={start}-"} if start else {}) as response:
         if response.status_code == 416 and start:
             return  # Nothing is missing; or else the check of the content fails.
-        if response.status_code >= 500 or response.status_code == 429:
-            response.raise_for_status()
-        if response.status_code not in (200, 206):
-            raise _MirrorError(f"HTTP status {response.status_code}")
         if response.status_code == 200:
             start = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise requests.RequestException("another range than the one asked for")
-        with open(part, "ab" if start else "wb") as out, _progress(part, start, response) as show:
-            for block in response.raw.stream(_BLOCK, decode_content=False):
+        with open(part, "ab" if start else "wb") as out:
+            for block in _blocks(response, part.stem, start):
                 out.write(block)
-                show(len(block))
-                # gzip never makes a file more than a little larger.
+                # gzip never makes a file more than a little larger: the check will fail.
                 if out.tell() > file.size + _BLOCK:
-                    part.unlink()
-                    raise _MirrorError(f"sends more than the {file.size:,} bytes of the file")
+                    break
 
 
-def _fault_of(path: Path, file: IdxFile) -> str:
-    """What is wrong with a downloaded file, empty if nothing is."""
-    try:
-        found = idx.payload_sha256(path, max_bytes=file.size)
-    except InputError as error:
-        return str(error)
-    return "" if found == file.sha256 else f"sends something else than {file.name}"
-
-
-@contextmanager
-def _progress(
-    part: Path, start: int, response: requests.Response
-) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal, nothing elsewhere; call it with each block's length."""
+def _blocks(response: requests.Response, name: str, start: int) -> Iterator[bytes]:
+    """What is sent, with a progress bar on a terminal; ``start`` bytes are there already."""
     length = response.headers.get("Content-Length", "")
     total = start + int(length) if length.isdigit() else None
     so_far = (progress.BarColumn(), progress.DownloadColumn(), progress.TransferSpeedColumn())
     columns = (progress.TextColumn("{task.description}"), *so_far, progress.TimeRemainingColumn())
     with make_progress(make_console(stderr=True), *columns) as bar:
-        task = bar.add_task(part.stem, total=total, completed=start)
-        yield lambda length: bar.advance(task, length)
+        task = bar.add_task(name, total=total, completed=start)
+        for block in response.raw.stream(_BLOCK, decode_content=False):
+            yield block
+            bar.advance(task, len(block))
+
+
+def _fault_of(path: Path, file: IdxFile) -> str:
+    """What is wrong with a downloaded file, empty if nothing is."""
+    try:
+        found = hashlib.sha256(idx.payload(path, max_bytes=file.size)).hexdigest()
+    except InputError as error:
+        return str(error)
+    return "" if found == file.sha256 else f"sends something else than {file.name}"
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"HTTP status {error.response.status_code}"
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), str(error))
 
 

@@ -33,11 +33,6 @@ class GunzipReader(gzip._GzipReader):
         self._digest = hashlib.sha256()
         self._max_bytes = max_bytes
         self._members = 0
-        with failing_as(f"{path}: cannot be read", InputError):
-            magic = file.read(len(MAGIC))
-            file.seek(0)
-        if magic != MAGIC:
-            raise self._fault("is not a gzip file" if magic else "is empty")
         hashed: Any = _HashedFile(file, self._digest)
         super().__init__(hashed)
 
@@ -46,26 +41,9 @@ class GunzipReader(gzip._GzipReader):
         with failing_as(f"{self._path}: cannot be read", InputError):
             try:
                 data: bytes = super().read(size)
-            except EOFError as error:
-                raise self._fault("the gzip data is cut short") from error
-            except (gzip.BadGzipFile, zlib.error) as error:
-                what = f"the gzip data is damaged, or something that is not gzip follows ({error})"
-                raise self._fault(what) from error
-        self._check_size(self.tell())
-        return data
-
-    def sha256(self) -> str:
-        """The SHA-256 of the compressed file's bytes, as far as they have been read."""
-        return self._digest.hexdigest()
-
-    def _read_gzip_header(self) -> bool:
-        self._members += 1
-        if self._members > MAX_MEMBERS:
-            raise self._fault(f"has more than {MAX_MEMBERS:,} gzip members")
-        return bool(super()._read_gzip_header())  # type: ignore[misc]
-
-    def _check_size(self, unpacked: int) -> None:
-        packed = self._file.tell()
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise self._fault(f"is not a whole gzip file ({error})") from error
+        packed, unpacked = self._file.tell(), self.tell()
         if unpacked > self._max_bytes:
             raise self._fault(f"holds more than {self._max_bytes:,} bytes, too many to be digits")
         if unpacked > max(RATIO_FREE_BYTES, MAX_RATIO * packed):
@@ -73,6 +51,20 @@ class GunzipReader(gzip._GzipReader):
                 f"looks like a gzip bomb ({packed:,} bytes unpack to {unpacked:,},"
                 f" over {MAX_RATIO} times as many)"
             )
+        return data
+
+    def sha256(self) -> str:
+        """The SHA-256 of the compressed file's bytes, as far as they have been read."""
+        return self._digest.hexdigest()
+
+    def _read_gzip_header(self) -> bool:
+        is_one = bool(super()._read_gzip_header())  # type: ignore[misc]
+        self._members += is_one
+        if not self._members:
+            raise self._fault("is empty")
+        if self._members > MAX_MEMBERS:
+            raise self._fault(f"has more than {MAX_MEMBERS:,} gzip members")
+        return is_one
 
     def _fault(self, what: str) -> InputError:
         return InputError(f"{self._path}: {what}")

@@ -34,23 +34,16 @@ class IdxFile(NamedTuple):
     size: int
 
 
-TRAIN_IMAGES = IdxFile(
-    "train-images-idx3-ubyte",
-    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db", 47_040_016,
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = OFFICIAL_FILES = (
+    IdxFile("train-images-idx3-ubyte",
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db", 47_040_016),
+    IdxFile("train-labels-idx1-ubyte",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5", 60_008),
+    IdxFile("t10k-images-idx3-ubyte",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7", 7_840_016),
+    IdxFile("t10k-labels-idx1-ubyte",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2", 10_008),
 )  # fmt: skip
-TRAIN_LABELS = IdxFile(
-    "train-labels-idx1-ubyte",
-    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5", 60_008,
-)  # fmt: skip
-TEST_IMAGES = IdxFile(
-    "t10k-images-idx3-ubyte",
-    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7", 7_840_016,
-)  # fmt: skip
-TEST_LABELS = IdxFile(
-    "t10k-labels-idx1-ubyte",
-    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2", 10_008,
-)  # fmt: skip
-OFFICIAL_FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
 
 class Values(NamedTuple):
@@ -78,57 +71,42 @@ def find(folder: PathLike, name: str) -> Path:
 
 def read_images(path: PathLike) -> Values:
     """Read images of 28×28 pixels, uint8 ``[N, 28, 28]``; InputError for anything else."""
-    values, sha256 = _read(path, (SIDE, SIDE))
-    return Values(values.reshape(-1, SIDE, SIDE), sha256)
+    return _read(path, "images", (SIDE, SIDE))
 
 
 def read_labels(path: PathLike) -> Values:
     """Read labels 0–9, int64 ``[N]``; InputError for anything else."""
-    values, sha256 = _read(path, ())
+    values, sha256 = _read(path, "labels", ())
     wrong = np.flatnonzero(values >= CLASSES)
     if len(wrong):
         raise InputError(f"{path}: label {wrong[0]} is {values[wrong[0]]}, not one of 0 to 9")
     return Values(values.astype(np.int64), sha256)
 
 
-def payload_sha256(path: PathLike, max_bytes: int = _MAX_BYTES) -> str:
-    """The SHA-256 of a file's uncompressed bytes; InputError if gzip is damaged."""
-    return hashlib.sha256(_payload(path, max_bytes)).hexdigest()
-
-
-def _payload(path: PathLike, max_bytes: int) -> bytes:
-    """A file's uncompressed bytes."""
+def payload(path: PathLike, max_bytes: int = _MAX_BYTES) -> bytes:
+    """A file's uncompressed bytes; InputError if gzip is damaged, or for more than that."""
     content = read_input(path, max_bytes + _GZIP_OVERHEAD)
     if not content.startswith(gunzip.MAGIC):
         return content
     return gunzip.GunzipReader(path, io.BytesIO(content), max_bytes).read()
 
 
-def _read(path: PathLike, item: Tuple[int, ...]) -> Values:
-    """Read a file of items of the given shape: uint8, flat."""
-    content = _payload(path, _MAX_BYTES)
-    start = 4 + 4 * (1 + len(item))
-    length, found = _announced(path, content[:start], item), len(content) - start
-    if found != length:
-        raise InputError(f"{path}: {found:,} bytes of values instead of {length:,}")
-    sha256 = hashlib.sha256(content).hexdigest()
-    return Values(np.frombuffer(content, np.uint8, offset=start), sha256)
-
-
-def _announced(path: PathLike, header: bytes, item: Tuple[int, ...]) -> int:
-    """How many bytes of values a header announces."""
-    magic = bytes([0, 0, 8, 1 + len(item)])
-    if header[:4] != magic:
-        kind = "images" if item else "labels"
-        raise InputError(
-            f"{path}: not an IDX file of {kind} (begins with {header[:4].hex() or 'nothing'} "
-            f"instead of {magic.hex()})"
-        )
-    if len(header) < 8 + 4 * len(item):
+def _read(path: PathLike, kind: str, item: Tuple[int, ...]) -> Values:
+    """Read a file of items of the given shape: uint8 ``[N, *item]``."""
+    content = payload(path)
+    magic, start = bytes([0, 0, 8, 1 + len(item)]), 8 + 4 * len(item)
+    if content[:4] != magic:
+        begins = f"begins with {content[:4].hex() or 'nothing'} instead of {magic.hex()}"
+        raise InputError(f"{path}: not an IDX file of {kind} ({begins})")
+    if len(content) < start:
         raise InputError(f"{path}: ends inside its header")
-    count, *shape = struct.unpack(f">{1 + len(item)}I", header[4:])
+    count, *shape = struct.unpack(f">{1 + len(item)}I", content[4:start])
     if tuple(shape) != item:
         raise InputError(f"{path}: images of {shape[0]}x{shape[1]} pixels, not {SIDE}x{SIDE}")
     if not 0 < count <= MAX_IMAGES:
         raise InputError(f"{path}: announces {count:,} items, not 1 to {MAX_IMAGES:,}")
-    return int(count * math.prod(item))
+    length, found = int(count * math.prod(item)), len(content) - start
+    if found != length:
+        raise InputError(f"{path}: {found:,} bytes of values instead of {length:,}")
+    array = np.frombuffer(content, np.uint8, offset=start).reshape(count, *item)
+    return Values(array, hashlib.sha256(content).hexdigest())

@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # ``prepare`` needs neither, and both take long to import.
 BUNDLED_DIGITS = "data/digits.json.gz"
 MADE = "mnist.json.gz"
 
+# Splits, and the names of their classes.
+Found = Tuple[Sequence[Samples], Classes]
+
 say = partial(print, flush=True)
 
 
@@ -58,18 +61,15 @@ def data_set_of(source: "Checkpoint", path: Optional[PathLike]) -> dataset.Datas
     if tuple(data.classes) != tuple(source.classes):
         names = (", ".join(classes) for classes in (data.classes, source.classes))
         raise InputError("{}: has the classes {}; the model tells apart {}".format(chosen, *names))
-    if path is None and not was_trained_on(source, data):
+    if path is None and has_changed(source, data):
         warn(has_changed(source, data))
     return data
 
 
-def was_trained_on(source: "Checkpoint", data: dataset.Dataset) -> bool:
-    """Whether a checkpoint was trained on this very data, as far as it tells."""
-    return source.state is None or source.state.data_sha256 == data.sha256
-
-
 def has_changed(source: "Checkpoint", data: dataset.Dataset) -> str:
-    """What to warn of where a checkpoint's data set is not what it was."""
+    """What to warn of where a checkpoint was trained on other data; empty as far as it was not."""
+    if source.state is None or source.state.data_sha256 == data.sha256:
+        return ""
     return f"{data.source} has changed since {source.path} was trained on it"
 
 
@@ -108,8 +108,6 @@ def prepare(
     where a download or the disk fails; ``output`` is then as it was.
     """
     target = Path(output)
-    if source is not None and not os.path.isdir(source):
-        raise InputError(f"{source}: no such folder")
     if source is not None:
         make(target, partial(_read_idx, Path(source)), pixels, force)
         return
@@ -136,15 +134,11 @@ def _is_there(target: Path, force: bool) -> bool:
         data = dataset.load(os.path.abspath(target))
     except InputError as error:
         raise InputError(f"{error}; --force replaces the file") from error
-    sizes = _sizes([len(data.split(name)) for name in SPLIT_NAMES])
-    say(f"{target} is there already, whole, with {sizes} images; --force makes it anew")
+    say(f"{target} is there already, whole, with {_sizes(data)} images; --force makes it anew")
     return True
 
 
-def make(
-    target: Path, read: Callable[[], Tuple[Sequence[Samples], Classes]], pixels: str,
-    force: bool,
-) -> None:  # fmt: skip
+def make(target: Path, read: Callable[[], Found], pixels: str, force: bool) -> None:
     """Make a data file of what ``read`` finds, the splits and their classes, as ``prepare`` does.
 
     A whole data set that is there already is kept unless ``force``.
@@ -156,14 +150,13 @@ def make(
     say(f"writing {target}")
     course_json.write(target, splits, pixels, classes)
     # Reads the file back, which is a check, and leaves the cache for the first training.
-    dataset.load(target)
-    sizes = _sizes([len(labels) for _, labels in splits])
+    data = dataset.load(target)
     size, seconds = target.stat().st_size, time.monotonic() - started
     named = "" if are_digits(classes) else f" of {len(classes)} classes ({', '.join(classes)})"
-    say(f"wrote {target}: {sizes} images{named}, {size / 1e6:.1f} MB, in {seconds:.1f} s")
+    say(f"wrote {target}: {_sizes(data)} images{named}, {size / 1e6:.1f} MB, in {seconds:.1f} s")
 
 
-def _read_idx(folder: Path) -> Tuple[Sequence[Samples], Classes]:
+def _read_idx(folder: Path) -> Found:
     say(f"reading the IDX files in {folder}")
     images, labels = _read_pair(folder, idx.TRAIN_IMAGES, idx.TRAIN_LABELS)
     count = len(images) * 5 // 6
@@ -212,5 +205,5 @@ def _only_one(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _sizes(counts: Sequence[int]) -> str:
-    return ", ".join(f"{count:,} {name}" for count, name in zip(counts, SPLIT_NAMES))
+def _sizes(data: dataset.Dataset) -> str:
+    return ", ".join(f"{len(data.split(name)):,} {name}" for name in SPLIT_NAMES)

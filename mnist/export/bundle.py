@@ -2,8 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -14,16 +13,16 @@ from mnist import __version__
 from mnist.base import notes, preflight
 from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError
-from mnist.base.files import PathLike, find_input, read_input, sha256_of, staged_folder
+from mnist.base.files import PathLike, find_input, sha256_of, staged_folder
+from mnist.checkpoints import reading
 from mnist.checkpoints.records import PARAMETERS, Checkpoint
 from mnist.config.classes import are_digits
 from mnist.data.digits import SIDE
 from mnist.data.obtain import data_set_of
 from mnist.export import onnx_model, paddle_program, weight_files
-from mnist.export.paddle_program import Runtime
-from mnist.fluid.door import fluid
 from mnist.fluid.feeding import as_model_input
-from mnist.model import calibration, predictor, restore
+from mnist.model import calibration
+from mnist.model.predictor import Predictor
 
 MODEL_JSON = "model.json"
 PADDLE_FOLDER = "paddle"
@@ -31,7 +30,6 @@ ONNX_FILE = "model.onnx"
 
 # Part of every model.json; a folder without it is not ours to replace.
 KIND = "mnist-fluid export"
-MAX_JSON_BYTES = 1 << 20
 
 CHECKED_IMAGES = 10_000
 # Between probabilities of dygraph and of an exported file. Rounding has come to 2e-6; a wrong
@@ -49,26 +47,6 @@ PREPROCESSING_OF_OTHERS = (
 )
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How an exported file in some runtime compares with dygraph, over ``images`` images.
-
-    ``largest_difference`` is between probabilities; ``same_digit`` counts the images of which
-    both say the same digit.
-    """
-
-    runtime: str
-    file: str
-    images: int
-    largest_difference: float
-    same_digit: int
-
-    @property
-    def holds(self) -> bool:
-        # So written that NaN does not hold.
-        return self.largest_difference <= LIMIT and self.same_digit == self.images
-
-
 def export(
     source: Checkpoint, to: PathLike, data_path: Optional[str] = None, force: bool = False
 ) -> Dict[str, Any]:
@@ -83,21 +61,18 @@ def export(
     """
     _require_room(Path(to), force)
     images, origin = _sample(source, data_path)
+    own = Predictor(source)
     with staged_folder(to, replace=force) as folder:
-        description = _describe(source)
-        _write_files(source, description, folder)
-        expected = _in_dygraph(source, images)
-        inputs = as_model_input(images)
-        agreements = _compare(expected, inputs, folder)
-        _require_agreement(agreements)
-        agreements += _compare_in_opencv(expected, inputs, folder)
+        description = _describe(own)
+        _write_files(own, description, folder)
         description["checked"] = {
             "against": "dygraph",
             "on": origin,
             "limit": LIMIT,
-            "results": [asdict(agreement) for agreement in agreements],
+            "results": _compare(own.probabilities(images), as_model_input(images), folder),
         }
-        description["files"] = _hashes(folder)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        description["files"] = {str(path.relative_to(folder)): sha256_of(path) for path in files}
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
         (folder / MODEL_JSON).write_text(text, encoding="utf-8")
     return description
@@ -106,80 +81,65 @@ def export(
 def _require_room(target: Path, force: bool) -> None:
     if not os.path.lexists(target) or (target.is_dir() and not os.listdir(target)):
         return
-    if not _is_export(target):
+    held: Dict[str, Any] = {}
+    with suppress(InputError):
+        held = reading.read_json(target / MODEL_JSON)
+    if held.get("kind") != KIND:
         raise InputError(f"{target}: is there already and is no export; name another with --to")
     if not force:
-        held = f"{target}: holds an earlier export"
-        raise InputError(f"{held}; --force replaces it, --to DIR leaves it")
+        what = f"{target}: holds an earlier export"
+        raise InputError(f"{what}; --force replaces it, --to DIR leaves it")
 
 
-def _is_export(folder: Path) -> bool:
-    try:
-        values = json.loads(read_input(folder / MODEL_JSON, MAX_JSON_BYTES))
-    except (InputError, ValueError, RecursionError):
-        return False
-    return isinstance(values, dict) and values.get("kind") == KIND
-
-
-def _write_files(source: Checkpoint, description: Dict[str, Any], folder: Path) -> None:
-    (folder / PADDLE_FOLDER).mkdir()
-    paddle_program.save(source, folder / PADDLE_FOLDER)
+def _write_files(own: Predictor, description: Dict[str, Any], folder: Path) -> None:
+    paddle_folder = folder / PADDLE_FOLDER
+    paddle_folder.mkdir()
+    paddle_program.save(own.model, description["temperature"], paddle_folder)
     names = {row["variable"]: row["name"] for row in description["parameters"]}
-    onnx_model.write(folder / PADDLE_FOLDER, folder / ONNX_FILE, names, _onnx_metadata(description))
-    ordered = source.named_as(list(names.values())).parameters
+    # What belongs to the model itself, for whoever has the ONNX file only.
+    keys = ("input", "output", "preprocessing", "temperature", "model", "checkpoint", "versions")
+    about = {key: json.dumps(description[key], ensure_ascii=False) for key in keys}
+    about["preprocessing"] = description["preprocessing"]
+    onnx_model.write(paddle_folder, folder / ONNX_FILE, names, about)
+    ordered = own.source.named_as(list(names.values())).parameters
     weight_files.write({name: ordered[name] for name in names.values()}, folder)
 
 
-def _hashes(folder: Path) -> Dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): sha256_of(path) for path in files}
-
-
-def _describe(source: Checkpoint) -> Dict[str, Any]:
-    with fluid.dygraph.guard(fluid.CPUPlace()):
-        parameters = weight_files.describe(restore.load_model(source))
-    classes = list(source.classes)
-    return {
+def _describe(own: Predictor) -> Dict[str, Any]:
+    source, state, digits = own.source, own.source.state, are_digits(own.classes)
+    description = {
         "kind": KIND,
         "format": 1,
         "input": {**_tensor(paddle_program.INPUT, 1, SIDE, SIDE), "range": [0, 1]},
-        "output": {**_tensor(paddle_program.OUTPUT, len(classes)), "classes": classes},
-        "preprocessing": PREPROCESSING if are_digits(classes) else PREPROCESSING_OF_OTHERS,
+        "output": {
+            **_tensor(paddle_program.OUTPUT, len(own.classes)),
+            "classes": list(own.classes),
+        },
+        "preprocessing": PREPROCESSING if digits else PREPROCESSING_OF_OTHERS,
         "temperature": calibration.temperature_of(source),
         "model": source.model,
-        "checkpoint": _describe_checkpoint(source),
+        "checkpoint": {"name": source.path.name},
         "versions": {
             "mnist": __version__,
             "paddlepaddle": preflight.PADDLE,
             "onnxruntime": onnx_model.ONNXRUNTIME,
             "opencv": cv2.__version__,
         },
-        "parameters": parameters,
+        "parameters": weight_files.describe(own.model),
     }
+    if state is not None:
+        description["checkpoint"] = {
+            "name": source.path.resolve().name,
+            "parameters_sha256": sha256_of(source.path / PARAMETERS),
+            "epoch": state.epoch,
+            "step": state.step,
+            "data": {"path": state.data_path, "sha256": state.data_sha256},
+        }
+    return description
 
 
 def _tensor(name: str, *shape: int) -> Dict[str, Any]:
     return {"name": name, "dtype": "float32", "shape": [onnx_model.BATCH, *shape]}
-
-
-def _describe_checkpoint(source: Checkpoint) -> Dict[str, Any]:
-    if source.state is None:
-        return {"name": source.path.name}
-    return {
-        "name": source.path.resolve().name,
-        "parameters_sha256": sha256_of(source.path / PARAMETERS),
-        "epoch": source.state.epoch,
-        "step": source.state.step,
-        "data": {"path": source.state.data_path, "sha256": source.state.data_sha256},
-    }
-
-
-def _onnx_metadata(description: Dict[str, Any]) -> Dict[str, str]:
-    """What belongs to the model itself, for whoever has the ONNX file only."""
-    keys = ("input", "output", "preprocessing", "temperature", "model", "checkpoint", "versions")
-    values = {key: description[key] for key in keys}
-    texts = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
-    return {**texts, "preprocessing": values["preprocessing"]}
 
 
 def _sample(source: Checkpoint, data_path: Optional[str]) -> Tuple[Array, str]:
@@ -194,56 +154,48 @@ def _sample(source: Checkpoint, data_path: Optional[str]) -> Tuple[Array, str]:
     return images, f"{len(images):,} images of {data_path or trained_on}, split eval"
 
 
-def _compare(expected: Array, inputs: Array, folder: Path) -> List[Agreement]:
-    paddle_folder, onnx_file = folder / PADDLE_FOLDER, folder / ONNX_FILE
-    runtimes = (
-        ("fluid.Executor", PADDLE_FOLDER, paddle_program.in_executor(paddle_folder)),
-        ("Paddle's predictor", PADDLE_FOLDER, paddle_program.in_predictor(paddle_folder)),
-        ("onnxruntime", ONNX_FILE, onnx_model.in_onnxruntime(onnx_file)),
-    )
-    return [compare(name, file, expected, _in_batches(run, inputs)) for name, file, run in runtimes]
+def _compare(expected: Array, inputs: Array, folder: Path) -> List[Dict[str, Any]]:
+    """How each file agrees in each of its runtimes: ``results`` of a ``model.json``.
+
+    Failure where one does not; OpenCV's dnn knows fewer operators and gets some wrong, so of
+    that it is only told.
+    """
+    results = []
+    for runtime, file, load in (
+        ("fluid.Executor", PADDLE_FOLDER, paddle_program.in_executor),
+        ("Paddle's predictor", PADDLE_FOLDER, paddle_program.in_predictor),
+        ("onnxruntime", ONNX_FILE, onnx_model.in_onnxruntime),
+        ("OpenCV", ONNX_FILE, onnx_model.in_opencv),
+    ):
+        batches = (inputs[i : i + _BATCH] for i in range(0, len(inputs), _BATCH))
+        try:
+            found = np.concatenate(list(map(load(folder / file), batches)))
+        except cv2.error as error:
+            reason = " ".join(str(error).split())[:200]
+            notes.warn(f"OpenCV {cv2.__version__} cannot run {file} of this model ({reason})")
+            continue
+        row = compare(expected, found)
+        if not holds(row) and runtime != "OpenCV":
+            raise Failure(
+                f"{file} in {runtime} differs from dygraph: by {row['largest_difference']:.2g} in"
+                f" a probability (limit {LIMIT:g}), the same digit on {row['same_digit']:,} of"
+                f" {row['images']:,} images; nothing is published"
+            )
+        if not holds(row):
+            says = f"OpenCV {cv2.__version__} gives other results with {file} of this model"
+            notes.warn(f"{says}: do not use it there")
+        results.append({"runtime": runtime, "file": file, **row})
+    return results
 
 
-def _compare_in_opencv(expected: Array, inputs: Array, folder: Path) -> List[Agreement]:
-    """OpenCV's dnn knows fewer operators and gets some wrong: that is told, and no failure."""
-    try:
-        run = onnx_model.in_opencv(folder / ONNX_FILE)
-        found = compare("OpenCV", ONNX_FILE, expected, _in_batches(run, inputs))
-    except cv2.error as error:
-        reason = " ".join(str(error).split())[:200]
-        notes.warn(f"OpenCV {cv2.__version__} cannot run {ONNX_FILE} of this model ({reason})")
-        return []
-    if not found.holds:
-        says = f"OpenCV {cv2.__version__} gives other results with {ONNX_FILE} of this model"
-        notes.warn(f"{says}: do not use it there")
-    return [found]
-
-
-def compare(runtime: str, file: str, expected: Array, found: Array) -> Agreement:
-    """How ``found`` agrees with what is expected, both probabilities ``[N,10]``."""
+def compare(expected: Array, found: Array) -> Dict[str, Any]:
+    """The largest difference between probabilities ``[N,10]``, and of how many the digit is one."""
     same_digit = int(np.sum(expected.argmax(axis=1) == found.argmax(axis=1)))
     largest = float(np.abs(expected - found).max())
-    return Agreement(runtime, file, len(expected), largest, same_digit)
+    return {"images": len(expected), "largest_difference": largest, "same_digit": same_digit}
 
 
-def _in_dygraph(source: Checkpoint, images: Array) -> Array:
-    """The checkpoint's own probabilities, float64 ``[N,10]``, by another way than the export's."""
-    with fluid.dygraph.guard(fluid.CPUPlace()), fluid.dygraph.no_grad():
-        model = restore.load_model(source)
-        plain = _in_batches(partial(predictor.probabilities, model), images)
-    return calibration.at(plain, calibration.temperature_of(source) or 1.0)
-
-
-def _in_batches(run: Runtime, images: Array) -> Array:
-    """``run`` over all images, the last batch a short one."""
-    return np.concatenate([run(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)])
-
-
-def _require_agreement(agreements: List[Agreement]) -> None:
-    for found in agreements:
-        if not found.holds:
-            raise Failure(
-                f"{found.file} in {found.runtime} differs from dygraph: by"
-                f" {found.largest_difference:.2g} in a probability (limit {LIMIT:g}), the same"
-                f" digit on {found.same_digit:,} of {found.images:,} images; nothing is published"
-            )
+def holds(row: Dict[str, Any]) -> bool:
+    """Whether what was compared agrees."""
+    # So written that NaN does not hold.
+    return bool(row["largest_difference"] <= LIMIT and row["same_digit"] == row["images"])

@@ -33,7 +33,10 @@ def write(folder: Path, target: Path, names: Dict[str, str], metadata: Dict[str,
     _run_converter(folder, target)
     model = onnx.load(str(target))
     _make_initializers(model.graph, names)
-    _free_batch(model.graph)
+    # One name for the batch size of input and output, which the converter numbers apart.
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    del model.graph.value_info[:]
     model.graph.name = "mnist"
     model.producer_name = "mnist-fluid"
     helper.set_model_props(model, metadata)
@@ -55,14 +58,11 @@ def _run_converter(folder: Path, target: Path) -> None:
             cwd=str(folder), env=environment,
         )  # fmt: skip
     if done.returncode != 0 or not target.exists():
-        raise Failure(f"paddle2onnx cannot convert this model to ONNX: {_reason(done.stdout)}")
-
-
-def _reason(output: str) -> str:
-    """The lines in which paddle2onnx says what is wrong, or else its last one."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if "[ERROR]" in line or "not supported" in line]
-    return "; ".join(telling or lines[-1:]) or "it gave no reason"
+        # The lines in which it says what is wrong, or else its last one.
+        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        telling = [line for line in lines if "[ERROR]" in line or "not supported" in line]
+        why = "; ".join(telling or lines[-1:]) or "it gave no reason"
+        raise Failure(f"paddle2onnx cannot convert this model to ONNX: {why}")
 
 
 def _make_initializers(graph: Any, names: Dict[str, str]) -> None:
@@ -79,13 +79,6 @@ def _make_initializers(graph: Any, names: Dict[str, str]) -> None:
         renamed = [names.get(name, name) for name in node.input]
         del node.input[:]
         node.input.extend(renamed)
-
-
-def _free_batch(graph: Any) -> None:
-    """One name for the batch size of input and output, which the converter numbers apart."""
-    for value in (*graph.input, *graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = BATCH
-    del graph.value_info[:]
 
 
 def in_onnxruntime(path: Path) -> Runtime:

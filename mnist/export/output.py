@@ -1,9 +1,7 @@
 """What ``mnist.export`` prints: what was checked and how it agreed, and what lies where."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
-
-from rich.table import Table
+from typing import Any, Dict, Optional, Sequence
 
 from mnist.base.console import make_console, make_table, print_table
 from mnist.export import bundle, weight_files
@@ -36,7 +34,11 @@ def print_export(
     ]
     for heading, text in rows:
         console.print(f"{heading:<11} {text}")
-    print_table(console, "against dygraph", _agreement_table(description["checked"]["results"]))
+    table = make_table("runtime", "largest difference", "same digit")
+    for row in description["checked"]["results"]:
+        difference, same = f"{row['largest_difference']:.1e}", f"{row['same_digit']:,}"
+        table.add_row(row["runtime"], difference, same)
+    print_table(console, "against dygraph", table)
     folder = Path(to)
     console.print(f"written to {folder}/")
     for file, purpose in _CONTENTS.items():
@@ -46,14 +48,6 @@ def print_export(
 def _tensor(description: Dict[str, Any]) -> str:
     shape = ",".join(map(str, description["shape"]))
     return f"{description['name']}: {description['dtype']} [{shape}]"
-
-
-def _agreement_table(results: List[Dict[str, Any]]) -> Table:
-    table = make_table("runtime", "largest difference", "same digit")
-    for row in results:
-        difference, same = f"{row['largest_difference']:.1e}", f"{row['same_digit']:,}"
-        table.add_row(row["runtime"], difference, same)
-    return table
 
 
 def _kilobytes(path: Path) -> str:

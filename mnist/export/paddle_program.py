@@ -12,10 +12,8 @@ from typing import Any, Callable, Optional
 import numpy as np
 
 from mnist.base.arrays import Array
-from mnist.checkpoints.records import Checkpoint
 from mnist.data.digits import CLASSES, SIDE
 from mnist.fluid.door import fluid, to_variable
-from mnist.model import calibration, inside, restore
 from mnist.model.architectures import Model
 
 INPUT = "images"
@@ -38,34 +36,28 @@ class Classifier(fluid.dygraph.Layer):
         super().__init__()
         self._loss = model.config.loss
         self._temperature = temperature
-        self.model = inside.traceable(model)
+        self.model = model
 
     def forward(self, images: Any) -> Any:
         scores = self.model(images)
         if self._loss == "square_error":
-            scores = self._nearness(scores)
+            # Minus the squared distance of [B,1] from each digit, [B,10]. The guess is spread
+            # over the digits by a matrix product; OpenCV 4.10 gets an ``expand`` wrong.
+            spread = fluid.layers.assign(np.ones((1, CLASSES), np.float32))
+            digits = fluid.layers.assign(np.arange(CLASSES, dtype=np.float32))
+            guesses = fluid.layers.matmul(scores, spread)
+            distances = fluid.layers.elementwise_sub(guesses, digits, axis=1)
+            scores = fluid.layers.scale(fluid.layers.square(distances), -1.0)
         if self._temperature is not None:
             scores = fluid.layers.scale(scores, 1 / self._temperature)
         return fluid.layers.softmax(scores)
 
-    def _nearness(self, guess: Any) -> Any:
-        """Minus the squared distance of ``[B,1]`` from each digit: ``[B,10]``.
 
-        Spread over the digits by a matrix product; OpenCV 4.10 gets an ``expand`` wrong.
-        """
-        spread = fluid.layers.assign(np.ones((1, CLASSES), np.float32))
-        digits = fluid.layers.assign(np.arange(CLASSES, dtype=np.float32))
-        guesses = fluid.layers.matmul(guess, spread)
-        distances = fluid.layers.elementwise_sub(guesses, digits, axis=1)
-        return fluid.layers.scale(fluid.layers.square(distances), -1.0)
-
-
-def save(source: Checkpoint, folder: Path) -> None:
-    """Write a checkpoint's model into the existing ``folder``; outside ``fluid.dygraph.guard``."""
+def save(model: Model, temperature: Optional[float], folder: Path) -> None:
+    """Write a model into the existing ``folder``; outside ``fluid.dygraph.guard``."""
     with tempfile.TemporaryDirectory() as raw:
         with fluid.dygraph.guard(fluid.CPUPlace()):
-            traced = trace(restore.load_model(source), calibration.temperature_of(source))
-            traced.save_inference_model(raw)
+            trace(model, temperature).save_inference_model(raw)
         _tidy(raw, folder)
 
 
@@ -74,8 +66,7 @@ def trace(model: Model, temperature: Optional[float] = None) -> Any:
     blank = np.zeros((1, 1, SIDE, SIDE), np.float32)
     classifier = Classifier(model, temperature)
     classifier.eval()
-    _, traced = fluid.dygraph.TracedLayer.trace(classifier, [to_variable(blank)])
-    return traced
+    return fluid.dygraph.TracedLayer.trace(classifier, [to_variable(blank)])[1]
 
 
 def _tidy(raw: str, folder: Path) -> None:

@@ -30,21 +30,19 @@ def describe(model: Model) -> List[Dict[str, Any]]:
     """
     layers = model.named_sublayers()
     linear = {name for name, layer in layers if isinstance(layer, fluid.dygraph.Linear)}
-    return [
-        {
-            "name": name,
-            "shape": list(parameter.shape),
-            "variable": parameter.name,
-            "torch": _torch_name(name),
-            "torch_transposed": name.endswith(".weight") and name.rpartition(".")[0] in linear,
-        }
-        for name, parameter in model.named_parameters()
-    ]
-
-
-def _torch_name(name: str) -> str:
-    layer, dot, last = name.rpartition(".")
-    return layer + dot + _TORCH_NAMES.get(last, last)
+    rows = []
+    for name, parameter in model.named_parameters():
+        layer, dot, last = name.rpartition(".")
+        rows.append(
+            {
+                "name": name,
+                "shape": list(parameter.shape),
+                "variable": parameter.name,
+                "torch": layer + dot + _TORCH_NAMES.get(last, last),
+                "torch_transposed": last == "weight" and layer in linear,
+            }
+        )
+    return rows
 
 
 def write(arrays: Arrays, folder: Path) -> None:

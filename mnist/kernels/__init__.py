@@ -1,7 +1,7 @@
 """Convolutions, pooling and batch norms in C, three times as fast as Paddle's: an engine.
 
 ``load`` gives the library if there is one that fits sources and processor; ``engine`` runs a
-model's stack of layers through it. ``python -m mnist.kernels.build`` makes it.
+model's stack of layers through it. ``setup.py`` makes it.
 docs/speed.md tells how the kernels work. Without them all is Paddle's own work.
 """
 
@@ -14,6 +14,8 @@ from typing import Any, Dict, Optional
 
 from mnist.base.errors import InputError
 
+# How to make it, from the project's folder.
+BUILD = "python setup.py build_ext --inplace"
 FOLDER = Path(__file__).parent
 # For tests: another library of the same sources, and a lower level than the processor has.
 LIBRARY_VARIABLE = "MNIST_KERNELS_LIBRARY"

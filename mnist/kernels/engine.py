@@ -65,7 +65,7 @@ def choose(config: DeviceConfig, place: Any, pairs: Sequence[Pair]) -> "Optional
     elif not 0 < len(pairs) <= _MOST_LAYERS or not all(_can_compute(*pair) for pair in pairs):
         missing = "this model has no convolutions, or ones that the kernels do not compute"
     elif library is None:
-        missing = "they were not built here (python -m mnist.kernels.build tries and says why)"
+        missing = f"they were not built here ({kernels.BUILD} tries and says why)"
     if config.kernels == "c" and missing:
         raise InputError(f"device.kernels: c, but {missing}; use --set device.kernels=auto")
     return None if config.kernels == "fluid" or missing or not library else Engine(library)
@@ -76,7 +76,7 @@ def describe(engine: "Optional[Engine]", config: DeviceConfig) -> str:
     if engine is not None:
         return engine.library.describe()
     if config.kernels == "auto" and kernels.load() is None:
-        return "Paddle's operators (C kernels: python -m mnist.kernels.build)"
+        return f"Paddle's operators (C kernels: {kernels.BUILD})"
     return "Paddle's operators"
 
 

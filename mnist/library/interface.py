@@ -12,7 +12,6 @@ import numpy as np
 
 from mnist import config as configs
 from mnist.base import own_code
-from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input
 from mnist.base.signals import StopRequest
@@ -31,13 +30,11 @@ from mnist.model import architectures, predictor
 from mnist.model.architectures import Model
 from mnist.model.evaluation import Evaluation
 from mnist.pictures import plain, reading
-from mnist.pictures.normalize import NotOneDigit
 from mnist.train import loop, resuming, saving, start
 from mnist.train.learner import Learner
 from mnist.train.output import Telling
 from mnist.train.resuming import Resumption
 
-Picture = Union[PathLike, Array]
 ConfigLike = Union[Config, PathLike, None]
 
 
@@ -164,26 +161,14 @@ class Predictor(predictor.Predictor):
         A picture is a file's path, or an array ``[H,W]`` or ``[H,W,3]``; several are a list, or
         uint8 ``[N,28,28]`` in the form of a data set, which is taken as it is.
         """
-        if isinstance(pictures, np.ndarray) and pictures.shape[1:] == (SIDE, SIDE):
-            return super().predict(pictures) if pictures.dtype == np.uint8 else self._form(pictures)
+        is_array = isinstance(pictures, np.ndarray)
+        if is_array and pictures.dtype == np.uint8 and pictures.shape[1:] == (SIDE, SIDE):
+            return super().predict(pictures)
         if not isinstance(pictures, (list, tuple)):
             return self.predict([pictures])[0]
-        return super().predict(np.stack([self._form(picture) for picture in pictures]))
-
-    def _form(self, picture: Picture) -> Array:
-        digits = are_digits(self.classes)
-        if not isinstance(picture, np.ndarray):
-            path = find_input(picture)
-            return reading.read_digit(path) if digits else plain.read(path)
-        if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
-            given = f"{picture.dtype} {list(picture.shape)}"
-            raise InputError(f"a picture must be uint8 [H,W] or [H,W,3], not {given}")
-        if not digits:
-            return plain.to_form(picture)
-        found = reading.reader().one(picture)
-        if len(found) != 1:
-            raise NotOneDigit("picture", len(found))
-        return found[0]
+        read = reading.read_digit if are_digits(self.classes) else plain.read
+        sources = (p if isinstance(p, np.ndarray) else find_input(p) for p in pictures)
+        return super().predict(np.stack([read(source) for source in sources]))
 
 
 def load_model(checkpoint: Optional[PathLike] = None, model: Any = None) -> Predictor:

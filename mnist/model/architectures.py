@@ -124,10 +124,14 @@ class Dropout(fluid.dygraph.Layer):
         self._step = (step, rank) if rank else (step,)
         self._uses = 0
 
+    def stream(self, purpose: str, *use: int) -> np.random.Generator:
+        """Random numbers of this step."""
+        return seeding.stream(self._seed, purpose, *self._step, *use)
+
     def forward(self, values: Any) -> Any:
         if not self.training or self._probability == 0:
             return values
-        source = seeding.stream(self._seed, "dropout", *self._step, self._uses)
+        source = self.stream("dropout", self._uses)
         self._uses += 1
         kept = source.random(values.shape, dtype=np.float32) >= self._probability
         mask = kept.astype(np.float32) / np.float32(1 - self._probability)
@@ -273,8 +277,27 @@ class PixelEmbedding(Model):
         longest = max(int((levels > 0).sum(axis=1).max()), 1)
         return np.take_along_axis(ids, blank_last[:, :longest], axis=1)
 
+    def _traceable_tokens(self, images: Any) -> Any:
+        """``tokens`` in Paddle's operators, since of NumPy a trace would see nothing.
+
+        Blank pixels stay in their places, for more work and the same sum. A pixel half-way
+        between two levels, which no 8-bit picture has, may be rounded the other way.
+        """
+        pixels = fluid.layers.reshape(images, [-1, PIXELS])
+        levels = fluid.layers.round(fluid.layers.scale(pixels, float(self._ink_levels)))
+        # Whole numbers below 2^24, so float32 holds them exactly.
+        first = fluid.layers.assign(np.arange(PIXELS, dtype=np.float32) * self._ink_levels)
+        tokens = fluid.layers.elementwise_add(levels, first, axis=1)
+        tokens = fluid.layers.elementwise_mul(tokens, fluid.layers.sign(levels))
+        return fluid.layers.cast(tokens, "int64")
+
     def forward(self, images: Any) -> Any:
-        rows = self.embedding(to_variable(self.tokens(images.numpy())))
+        is_traced = fluid.framework._dygraph_tracer()._enable_program_desc_tracing
+        if is_traced:
+            tokens = self._traceable_tokens(images)
+        else:
+            tokens = to_variable(self.tokens(images.numpy()))
+        rows = self.embedding(tokens)
         code = fluid.layers.relu(fluid.layers.reduce_sum(rows, dim=1))
         return self.fc(self.dropout(code))
 
@@ -288,8 +311,6 @@ class OwnModel(Model):
 
     def __init__(self, config: schema.OwnConfig, seed: int, classes: Classes) -> None:
         super().__init__(config, seed, classes)
-        self._seed = seed
-        self._position: Tuple[int, ...] = (0,)
         layer = own_code.load(config.name)
         with randomness.drawn_from(seeding.stream(seed, "initial parameters")):
             try:
@@ -300,12 +321,8 @@ class OwnModel(Model):
         if not isinstance(self.net, fluid.dygraph.Layer) or not self.net.parameters():
             raise InputError(f"{config.name}: is no fluid.dygraph.Layer with parameters")
 
-    def begin_step(self, step: int, rank: int = 0) -> None:
-        super().begin_step(step, rank)
-        self._position = (step, rank)
-
     def forward(self, images: Any) -> Any:
-        with randomness.drawn_from(seeding.stream(self._seed, "own model", *self._position)):
+        with randomness.drawn_from(self.dropout.stream("own model")):
             outputs = self.net(images)
         if list(outputs.shape) != [images.shape[0], self.outputs]:
             raise InputError(

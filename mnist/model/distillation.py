@@ -12,7 +12,7 @@ import numpy as np
 from mnist.base.errors import InputError
 from mnist.base.files import sha256_of
 from mnist.checkpoints import course_pairs, reading
-from mnist.checkpoints.records import PARAMETERS, Checkpoint
+from mnist.checkpoints.records import PARAMETERS
 from mnist.config import Config
 from mnist.config.classes import Classes
 from mnist.fluid.door import fluid, to_variable
@@ -37,12 +37,11 @@ def digests(config: Config, classes: Classes) -> List[str]:
                 f"train.teachers: {source.named} is in checkpoint.dir, where this run's own"
                 " checkpoints go; name another folder with --set checkpoint.dir=…"
             )
-    return [sha256_of(_parameters_of(source)) for source in sources]
-
-
-def _parameters_of(source: Checkpoint) -> Path:
-    pair = f"{source.path}{course_pairs.PARAMETERS}"
-    return Path(pair) if source.state is None else source.path / PARAMETERS
+    pair = course_pairs.PARAMETERS
+    return [
+        sha256_of(source.path / PARAMETERS if source.state else f"{source.path}{pair}")
+        for source in sources
+    ]
 
 
 class Teachers:

@@ -79,21 +79,18 @@ class Evaluation:
 
         A digit's name is the number, under ``digit``; that of another class stands under ``class``.
         """
-        matrix, kind = self.confusion, noun(self.classes)
-        names = enumerate(answers(self.classes))
-        return [{kind: name, **_class_row(matrix, label)} for label, name in names]
-
-
-def _class_row(matrix: Array, label: int) -> Dict[str, Any]:
-    right = int(matrix[label, label])
-    support = int(matrix[label].sum())
-    predicted = int(matrix[:, label].sum())
-    return {
-        "support": support,
-        "precision": right / predicted if predicted else None,
-        "recall": right / support if support else None,
-        "f1": 2 * right / (support + predicted) if support + predicted else None,
-    }
+        matrix = self.confusion
+        counts = np.stack([matrix.diagonal(), matrix.sum(1), matrix.sum(0)], 1).tolist()
+        return [
+            {
+                noun(self.classes): name,
+                "support": support,
+                "precision": right / predicted if predicted else None,
+                "recall": right / support if support else None,
+                "f1": 2 * right / (support + predicted) if support + predicted else None,
+            }
+            for name, (right, support, predicted) in zip(answers(self.classes), counts)
+        ]
 
 
 def evaluate(
@@ -106,8 +103,7 @@ def evaluate(
     loss = model.config.loss
     batch_size = EVALUATION_BATCH if model.engine is None else EVALUATION_BATCH_OF_KERNELS
     share = Split(group.share_out(split.images), group.share_out(split.labels))
-    width = losses.outputs_of(loss, len(model.classes))
-    outputs: List[Array] = [np.zeros((0, width), np.float32)]
+    outputs: List[Array] = [np.zeros((0, model.outputs), np.float32)]
     loss_sum = 0.0
     with evaluating(model), closing(feed(Batches(share, batch_size), loader, place)) as batches:
         for images, labels in batches:

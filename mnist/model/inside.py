@@ -3,8 +3,7 @@
 Nothing here changes a parameter, a mode or a name that Paddle generates later.
 """
 
-from contextlib import contextmanager
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from mnist.config.schema import EmbeddingConfig
 from mnist.data.digits import PIXELS, SIDE
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
-from mnist.model.architectures import Model, PixelEmbedding, evaluating
+from mnist.model.architectures import Model, evaluating
 
 # Images that go through the model at once.
 _BATCH = 250
@@ -27,53 +26,16 @@ def trace(model: Model) -> Any:
     """
     image = to_variable(np.zeros((1, 1, SIDE, SIDE), np.float32))
     # Names generated while tracing do not count: a checkpoint's depend on the counters.
-    with evaluating(model), fluid.unique_name.guard(), _tracing_ended():
-        program = fluid.dygraph.TracedLayer.trace(traceable(model), [image])[1].program
+    tracer = fluid.framework._dygraph_tracer()
+    with evaluating(model), fluid.unique_name.guard():
+        try:
+            program = fluid.dygraph.TracedLayer.trace(model, [image])[1].program
+        finally:
+            # After a trace that failed Paddle would go on recording every operator for ever.
+            tracer._enable_program_desc_tracing = False
+            tracer._get_program_desc_tracer().reset()
     _name_after_layers(program, model)
     return program
-
-
-def traceable(model: Model) -> Any:
-    """The same layers with a forward pass in Paddle's operators alone."""
-    return _TraceableEmbedding(model) if isinstance(model, PixelEmbedding) else model
-
-
-class _TraceableEmbedding(fluid.dygraph.Layer):
-    """``PixelEmbedding`` without NumPy, of which a trace would see nothing.
-
-    Every pixel is looked up, blank ones as the token whose row is zeros, instead of the inked
-    ones only: more work, the same sum. A pixel half-way between two levels, which no 8-bit
-    picture has, may be rounded the other way.
-    """
-
-    def __init__(self, model: PixelEmbedding) -> None:
-        super().__init__()
-        # One token for each level of ink at each pixel, and the token of blank ones.
-        self._ink_levels = (model.embedding.weight.shape[0] - 1) // PIXELS
-        self.embedding = model.embedding
-        self.fc = model.fc
-
-    def forward(self, images: Any) -> Any:
-        pixels = fluid.layers.reshape(images, [-1, PIXELS])
-        levels = fluid.layers.round(fluid.layers.scale(pixels, float(self._ink_levels)))
-        first_tokens = np.arange(PIXELS, dtype=np.float32) * self._ink_levels
-        # Whole numbers below 2^24, so float32 holds them exactly.
-        tokens = fluid.layers.elementwise_add(levels, fluid.layers.assign(first_tokens), axis=1)
-        inked = fluid.layers.sign(levels)
-        tokens = fluid.layers.cast(fluid.layers.elementwise_mul(tokens, inked), "int64")
-        rows = self.embedding(tokens)
-        return self.fc(fluid.layers.relu(fluid.layers.reduce_sum(rows, dim=1)))
-
-
-@contextmanager
-def _tracing_ended() -> Iterator[None]:
-    """Paddle goes on recording every operator for ever after a trace that failed."""
-    try:
-        yield
-    finally:
-        tracer = fluid.framework._dygraph_tracer()
-        tracer._enable_program_desc_tracing = False
-        tracer._get_program_desc_tracer().reset()
 
 
 def _name_after_layers(program: Any, model: Model) -> None:
@@ -141,25 +103,16 @@ def features(model: Model, images: Array) -> Optional[Array]:
     linears = [layer for layer in model.sublayers() if isinstance(layer, fluid.dygraph.Linear)]
     if not linears:
         return None
-    with evaluating(model):
-        parts = [
-            _inputs_of(linears[-1], model, to_variable(as_model_input(images[start:][:_BATCH])))
-            for start in range(0, len(images), _BATCH)
-        ]
-    if any(part is None or len(part.shape) != 2 for part in parts):
-        return None
-    return np.asarray(np.concatenate([part.numpy() for part in parts]))
-
-
-def _inputs_of(layer: Any, model: Model, images: Any) -> Any:
-    """Run the model and return what ``layer`` was given; None if it was not called."""
-    seen: List[Any] = []
-    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    seen: List[Array] = []
+    hook = linears[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numpy()))
     try:
-        model(images)
+        with evaluating(model):
+            for start in range(0, len(images), _BATCH):
+                model(to_variable(as_model_input(images[start : start + _BATCH])))
     finally:
         hook.remove()
-    return seen[-1] if seen else None
+    is_so_used = sum(map(len, seen)) == len(images) and all(part.ndim == 2 for part in seen)
+    return np.concatenate(seen) if is_so_used else None
 
 
 def _first(model: Model, kind: Any) -> Any:

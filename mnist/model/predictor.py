@@ -1,12 +1,13 @@
 """A trained model in use: images in, digits (or other classes) and probabilities out."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import List, Sequence, Tuple, Union
 
 import numpy as np
 
 from mnist.base.arrays import Array
 from mnist.base.files import PathLike
+from mnist.checkpoints.records import Checkpoint
 from mnist.config.classes import answers, are_digits
 from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Split
@@ -61,15 +62,20 @@ def probabilities(model: Model, images: Array) -> Array:
 class Predictor:
     """Predicts with the model of a checkpoint, on the CPU; ``classes`` are what it tells apart.
 
-    Probabilities are at the temperature that was fitted when the checkpoint was trained; a
-    checkpoint without one (the course's own, a regression) keeps the model's. ``model`` is the
-    network itself, in evaluation mode.
+    ``given`` is one that was read, or the name of one (``opening.find_reader``). Probabilities are
+    at the temperature that was fitted when it was trained; a checkpoint without one (the course's
+    own, a regression) keeps the model's. ``model`` is the network itself, in evaluation mode.
     """
 
     def __init__(
-        self, name: Optional[PathLike], assume: Sequence[str] = (), doubt: float = 0.5
+        self,
+        given: Union[Checkpoint, PathLike, None],
+        assume: Sequence[str] = (),
+        doubt: float = 0.5,
     ) -> None:
-        self.source = open_checkpoint(find_reader(name), assume)
+        if not isinstance(given, Checkpoint):
+            given = open_checkpoint(find_reader(given), assume)
+        self.source = given
         self.classes = self.source.classes
         self.temperature = calibration.temperature_of(self.source) or 1.0
         self._most_doubt = doubt

@@ -2,19 +2,16 @@
 
 from dataclasses import replace
 
-from pydantic import TypeAdapter, ValidationError
-
 from mnist import config as configs
 from mnist.base.errors import InputError
 from mnist.checkpoints.records import STATE, Checkpoint
-from mnist.config.schema import DeviceConfig, ModelConfig
+from mnist.config.schema import DeviceConfig
 from mnist.fluid.door import fill, fluid
 from mnist.kernels.engine import choose as choose_engine
 from mnist.model import architectures
 from mnist.model.architectures import Model
 
 _DEVICE = DeviceConfig()
-_MODEL_CONFIG: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
 
 
 def load_model(source: Checkpoint, device: DeviceConfig = _DEVICE) -> Model:
@@ -22,22 +19,14 @@ def load_model(source: Checkpoint, device: DeviceConfig = _DEVICE) -> Model:
 
     Must run inside ``fluid.dygraph.guard``.
     """
+    config = configs.from_dict({"model": source.model}, str(source.path / STATE)).model
     with fluid.unique_name.guard():
-        model = architectures.build(_model_config(source), 0, source.classes)
+        model = architectures.build(config, 0, source.classes)
     parameters(model, source)
     place = fluid.framework._current_expected_place()
     model.engine = choose_engine(device, place, model.convolutions_and_norms())
     model.eval()
     return model
-
-
-def _model_config(source: Checkpoint) -> ModelConfig:
-    try:
-        return _MODEL_CONFIG.validate_python(source.model)
-    except ValidationError:
-        # Read as part of a whole config, which takes longer, it is complained of in one line.
-        where = str(source.path / STATE)
-        return configs.from_dict({"model": source.model}, where).model
 
 
 def training_weights(model: Model, source: Checkpoint) -> None:

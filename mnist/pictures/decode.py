@@ -43,7 +43,8 @@ OTHERS = (
 )
 
 
-Source = Union[PathLike, bytes]
+# A picture's file, its bytes, or its pixels: uint8 [H,W] or RGB [H,W,3].
+Source = Union[PathLike, bytes, Array]
 
 
 class TooLarge(InputError):
@@ -59,16 +60,22 @@ class Pixels(NamedTuple):
 
 def name_of(source: Source) -> str:
     """What a picture is called in a message."""
-    return "picture" if isinstance(source, bytes) else os.fspath(source)
+    return "picture" if isinstance(source, (bytes, np.ndarray)) else os.fspath(source)
 
 
 def load_pixels(source: Source, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """A picture (a file, or a file's bytes), upright.
+    """A picture, upright; pixels are taken as they are.
 
     Transparent parts become paper. Of an animation the frame with most ink is taken, and said.
     Raises InputError, naming the path, for whatever cannot be decoded, or is larger than 64 MiB
     or ``max_pixels`` (at the most 50 million), which is seen before anything is decoded.
     """
+    if isinstance(source, np.ndarray):
+        is_grey_or_rgb = source.ndim >= 2 and source.shape[2:] in ((), (3,))
+        if source.dtype != np.uint8 or not is_grey_or_rgb:
+            given = f"{source.dtype} {list(source.shape)}"
+            raise InputError(f"a picture must be uint8 [H,W] or [H,W,3], not {given}")
+        return Pixels(source, 1)
     name = name_of(source)
     data = source if isinstance(source, bytes) else read_input(source, MAX_FILE_BYTES)
     if not data:

@@ -12,9 +12,10 @@ import threading
 from collections import deque
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import connection, parent_process
 from pathlib import Path
-from typing import Any, Callable, Deque, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, List, Sequence, Tuple, Union
 
 from mnist.base import processors
 from mnist.base.errors import InputError, failing_as
@@ -40,19 +41,19 @@ def find(paths: Sequence[str], recursive: bool = False) -> List[str]:
     is matched here, ``**`` through all folders; ``recursive`` looks into a folder's folders.
     Raises InputError for a pattern that matches nothing, and for a folder without pictures.
     """
-    return [file for path in paths for file in _find(path, recursive)]
-
-
-def _find(path: str, recursive: bool) -> List[str]:
-    if path == STDIN or "\0" in path:
-        return [path]
-    if os.path.isdir(path):
-        return _pictures_in(Path(path), recursive)
-    if os.path.lexists(path) or not glob.has_magic(path):
-        return [path]
-    found = sorted(name for name in glob.glob(path, recursive=True) if not os.path.isdir(name))
-    if not found:
-        raise InputError(f"{path}: no file has such a name")
+    found: List[str] = []
+    for path in paths:
+        if path == STDIN or "\0" in path:
+            found.append(path)
+        elif os.path.isdir(path):
+            found += _pictures_in(Path(path), recursive)
+        elif os.path.lexists(path) or not glob.has_magic(path):
+            found.append(path)
+        else:
+            named = [name for name in glob.glob(path, recursive=True) if not os.path.isdir(name)]
+            if not named:
+                raise InputError(f"{path}: no file has such a name")
+            found += sorted(named)
     return found
 
 
@@ -77,58 +78,48 @@ def reading(names: Sequence[str], read: Reader) -> Iterator[Iterator[Read]]:
     the result. It must be a function of a module. With many files, workers begin at once.
     """
     if len(names) < FEW or STDIN in names:
-        yield ((name, _read_one(name, read)) for name in names)
+        yield (_read_one(read, name) for name in names)
         return
     workers = processors.count()
     # Here and not in the workers: after a fork OpenCV waits for ever for threads that it had.
     processors.keep_opencv_to_one()
-    executor = _make_executor(workers)
-    chunks = (list(names[i : i + CHUNK]) for i in range(0, len(names), CHUNK))
-    waiting: Deque[Tuple[List[str], Future[List[Any]]]] = deque()
+    executor: Executor
+    try:
+        executor = ProcessPoolExecutor(workers, initializer=_begin_worker)
+    except OSError:
+        # A small container has no /dev/shm, or a full one, for the locks of processes.
+        executor = ThreadPoolExecutor(workers)
 
-    def submit_next() -> None:
-        chunk = next(chunks, None)
-        if chunk is not None:
-            waiting.append((chunk, executor.submit(_read_chunk, chunk, read)))
+    def submit(chunk: Sequence[str]) -> "Future[List[Read]]":
+        return executor.submit(_read_chunk, read, chunk)
+
+    chunks = (names[i : i + CHUNK] for i in range(0, len(names), CHUNK))
+    waiting = deque(map(submit, islice(chunks, 4 * workers)))
 
     def results() -> Iterator[Read]:
         while waiting:
-            chunk, future = waiting.popleft()
-            found = future.result()
-            submit_next()
-            yield from zip(chunk, found)
+            found = waiting.popleft().result()
+            waiting.extend(map(submit, islice(chunks, 1)))
+            yield from found
 
     try:
-        for _ in range(4 * workers):
-            submit_next()
         yield results()
     finally:
-        for _, future in waiting:
+        for future in waiting:
             future.cancel()
         executor.shutdown()
 
 
-def _make_executor(workers: int) -> Executor:
-    """Processes, or threads where there is no shared memory for the processes' locks.
-
-    A small container has no /dev/shm, or one that is full.
-    """
-    try:
-        return ProcessPoolExecutor(workers, initializer=_begin_worker)
-    except OSError:
-        return ThreadPoolExecutor(workers)
+def _read_chunk(read: Reader, names: Sequence[str]) -> List[Read]:
+    return [_read_one(read, name) for name in names]
 
 
-def _read_chunk(names: List[str], read: Reader) -> List[Any]:
-    return [_read_one(name, read) for name in names]
-
-
-def _read_one(name: str, read: Reader) -> Any:
+def _read_one(read: Reader, name: str) -> Read:
     try:
         # One byte more than is allowed, so that the reader can tell.
-        return read(sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == STDIN else name)
+        return name, read(sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == STDIN else name)
     except InputError as error:
-        return error
+        return name, error
 
 
 def _begin_worker() -> None:

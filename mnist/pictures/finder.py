@@ -187,10 +187,7 @@ class Part:
         # Of Python's own numbers, since every part is compared with many.
         *self.middle, self.side = np.median(self.votes, 0).tolist()
         self.first, self.last = self.pixels.min(0).tolist(), self.pixels.max(0).tolist()
-
-    @property
-    def extent(self) -> int:
-        return 1 + max(int(last - first) for first, last in zip(self.first, self.last))
+        self.extent = 1 + max(last - first for first, last in zip(self.first, self.last))
 
     def joined(self, other: "Part") -> "Part":
         pixels = np.concatenate([self.pixels, other.pixels])

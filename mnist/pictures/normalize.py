@@ -114,7 +114,8 @@ def place(shape: Floats) -> Grey:
     The longer side of the ink becomes 20 pixels by area averaging, the aspect ratio is kept, and
     the centre of mass comes to the middle.
     """
-    cropped = _crop(shape, shape > 0.25)
+    left, top, width, height = cv2.boundingRect((shape > 0.25).astype(np.uint8))
+    cropped = shape[top : top + height, left : left + width]
     height, width = (max(1, round(side * BOX / max(cropped.shape))) for side in cropped.shape)
     small = cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA)
     top, left = np.rint(CENTRE - _centre(small)).astype(int)
@@ -163,11 +164,6 @@ def _ridge(inside: Floats, radius: float) -> Floats:
 def _distance(mask: Mask) -> Floats:
     """The distance of each pixel of a mask to the nearest pixel outside it, in pixels."""
     return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5))
-
-
-def _crop(image: Array, mask: Mask) -> Array:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _centre(image: Array) -> Array:

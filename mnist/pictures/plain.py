@@ -10,24 +10,19 @@ import numpy as np
 from mnist.base.errors import InputError
 from mnist.data.digits import SIDE
 from mnist.pictures.decode import Source, load_pixels, name_of
-from mnist.pictures.normalize import Grey
+from mnist.pictures.normalize import BOX, Grey
 
-BOX = 20
 # Whatever differs less from the border, in grey values, is no content; and so much of the most.
 _LEAST_CONTRAST = 16
 _CONTENT = 0.25
 
 
 def read(source: Source) -> Grey:
-    """What is on a picture (a file, or its bytes): uint8 ``[28,28]``, light on black.
+    """What is on a picture: uint8 ``[28,28]``, light on black; what has that form stays.
 
     Raises InputError, naming the path, for a file that cannot be read or is blank.
     """
-    return to_form(load_pixels(source).values, name_of(source))
-
-
-def to_form(picture: Grey, name: str = "picture") -> Grey:
-    """Uint8 ``[H,W]``, or RGB ``[H,W,3]``, as uint8 ``[28,28]``; what has that form stays."""
+    picture = load_pixels(source).values
     grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     border = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
     if grey.shape == (SIDE, SIDE) and border < 128:
@@ -35,7 +30,7 @@ def to_form(picture: Grey, name: str = "picture") -> Grey:
     content = cv2.absdiff(grey, np.full_like(grey, round(border)))
     most = int(content.max())
     if most < _LEAST_CONTRAST:
-        raise InputError(f"{name}: nothing is on the picture")
+        raise InputError(f"{name_of(source)}: nothing is on the picture")
     left, top, width, height = cv2.boundingRect((content > _CONTENT * most).astype(np.uint8))
     cropped = content[top : top + height, left : left + width]
     size = (max(1, round(side * BOX / max(width, height))) for side in (width, height))

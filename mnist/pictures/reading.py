@@ -30,7 +30,7 @@ LEAST_STROKE = 1.6
 
 
 def read_digit(source: Source, max_pixels: int = decode.MAX_PIXELS) -> Grey:
-    """The digit on a picture (a file, or its bytes): uint8 ``[28, 28]``, light ink on black.
+    """The digit on a picture: uint8 ``[28, 28]``, light ink on black.
 
     Raises InputError, naming the path, for a file that cannot be read, and of these NotOneDigit
     for a picture with none or several on it.
@@ -70,16 +70,17 @@ class Reader:
             if is_mnist_form(image):
                 return [image]
         plain, is_certain = drawn_in_one_piece(grey)
-        if is_certain and self._is_digit(plain):
+        if is_certain and self._doubts(plain)[0] < 0:
             return plain
         found = self.found(picture, many=False)
         images = [digit.image for digit in found]
         if len(found) == 1 and found[0].doubt < 0:
             return images
         # The finder may miss the finest lines, and what has no more than MNIST's pixels.
-        likely = next(([other] for other in plain + as_it_is if self._is_digit([other])), images)
-        # What is drawn there is no digit, or not yet.
-        return likely or plain
+        others = plain + as_it_is
+        likely = [image for image, doubt in zip(others, self._doubts(others)) if doubt < 0]
+        # Or what is drawn there is no digit, or not yet.
+        return likely[:1] or images or plain
 
     def found(self, picture: Grey, many: bool) -> List[FoundDigit]:
         """What is like a digit; without any, what is most like one, for others to refuse.
@@ -98,7 +99,12 @@ class Reader:
             new = [d for d in new if d.doubt + faint * d.faintness < NO_WRITING]
             unlikely += [digit for digit in new if digit.doubt >= most]
             likely = [digit for digit in new if digit.doubt + faint * digit.faintness < most]
-            likely = [digit for digit in likely if not _is_ring(digit, likely)]
+            # What is around another digit was taken for one.
+            likely = [
+                digit
+                for digit in likely
+                if not any(digit.side > 1.2 * d.side and digit.holds(d) for d in likely)
+            ]
             # What was like a digit is not given for what is less so, looked at larger.
             sure = [digit for digit in small if digit.doubt < 0]
             likely = [d for d in likely if d.doubt < 0 or not _any_at(d, sure)]
@@ -109,9 +115,6 @@ class Reader:
                 break
         found = kept + small or sorted(unlikely, key=lambda digit: digit.doubt)[:1]
         return found if many else _main(found)
-
-    def _is_digit(self, images: List[Grey]) -> bool:
-        return self._doubts(images)[0] < 0
 
     def _doubts(self, images: List[Grey]) -> List[float]:
         return list(self._refusal.judge(np.array(images))[0]) if images else []
@@ -159,11 +162,6 @@ def _main(found: List[FoundDigit]) -> List[FoundDigit]:
 
 def _any_at(digit: FoundDigit, others: List[FoundDigit]) -> bool:
     return any(digit.holds(other) or other.holds(digit) for other in others)
-
-
-def _is_ring(digit: FoundDigit, others: List[FoundDigit]) -> bool:
-    """Whether what was taken for a digit is around another one."""
-    return any(digit.side > 1.2 * other.side and digit.holds(other) for other in others)
 
 
 def in_lines(found: List[FoundDigit]) -> List[List[FoundDigit]]:

@@ -11,8 +11,9 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, groupby, islice
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
@@ -61,12 +62,17 @@ def print_predictions(paths: Sequence[str], options: Options) -> int:
         # What is missing is said once, and not of every picture.
         if digits:
             reading.reader()
-        writer = _WRITERS[options.format](options, model.classes)
+        show = {"text": _print_text, "json": _print_json}.get(options.format)
+        show = show or partial(_print_csv, _csv_columns(options, model.classes))
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
         takes_time = len(names) >= LONG
+        code = 0
         with make_progress(make_console(stderr=True), *columns, wanted=takes_time) as bar:
             counted = iter(bar.track(results, total=len(names)))
-            return _predict_all(counted, model, options, writer, targets)
+            for record in _records(counted, model, options, targets):
+                show(record)
+                code = 2 if "error" in record else code
+        return code
 
 
 def read(many: bool, source: Source) -> Any:
@@ -99,144 +105,117 @@ def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
     return targets
 
 
-def _predict_all(
-    results: Iterator[Read], model: Any, options: Options, writer: Any, targets: Dict[str, Path]
-) -> int:
-    code = 0
+def _records(
+    results: Iterator[Read], model: Any, options: Options, targets: Dict[str, Path]
+) -> Iterator[Dict[str, Any]]:
+    """What is said of each picture: the objects of ``--format json``."""
     size = 1 if options.many else options.batch_size
     for group in iter(lambda: list(islice(results, size)), []):
         good = [found for _, found in group if not isinstance(found, InputError)]
         digits = [digit.image for _, found in good for digit in found] if options.many else good
         predictions = iter(model.predict(np.stack(digits)) if digits else [])
         for name, found in group:
+            record: Dict[str, Any] = {"path": name}
+            if isinstance(found, NotOneDigit):
+                record.update(is_digit=False, reason=found.reason)
             if isinstance(found, InputError):
-                code = 2
-                writer.error(name, found)
+                record["error"] = str(found)
             elif options.many:
                 pixels, places = found
                 pairs = list(zip(places, predictions))
                 annotation.write(targets[name], pixels, pairs)
-                writer.many(name, pairs, targets[name])
+                rows = [
+                    {"line": place.line + 1, "box": list(place.box), **_values(prediction, options)}
+                    for place, prediction in pairs
+                ]
+                lines = [list(line) for _, line in groupby(rows, itemgetter("line"))]
+                record["lines"] = ["".join(map(_as_written, line)) for line in lines]
+                record.update(digits=rows, annotated=str(targets[name]))
             else:
-                writer.one(name, next(predictions))
+                record.update(_values(next(predictions), options))
+            yield record
         sys.stdout.flush()
-    return code
 
 
-Pairs = List[Tuple[Any, Any]]
-"""The digits found on a picture, in the order of reading, each with its prediction."""
+def _as_written(digit: Dict[str, Any]) -> str:
+    return str(digit["digit"]) if digit["is_digit"] else "?"
 
 
-class _Text:
-    def __init__(self, options: Options, classes: Classes) -> None:
-        self._top = options.top
+def _values(prediction: Any, options: Options) -> Dict[str, Any]:
+    digits = isinstance(prediction.label, int)
+    told = {
+        "is_digit": prediction.is_digit,
+        "reason": prediction.reason,
+        "doubt": round(prediction.doubt, 6),
+    }
+    return {
+        "digit" if digits else "class": prediction.label,
+        "confidence": round(prediction.confidence, 6),
+        **(told if digits else {}),
+        "top": [[label, round(p, 6)] for label, p in prediction.ranking[: options.top]],
+    }
 
-    def one(self, name: str, prediction: Any) -> None:
-        ranked = "  ".join(f"{d}: {percent(p, 1)}" for d, p in prediction.ranking[: self._top])
-        doubt = "" if prediction.is_digit else f"  {prediction.reason}?"
-        print(one_line(f"{name}: {prediction.label}  ({ranked}){doubt}"))
 
-    def many(self, name: str, pairs: Pairs, target: Path) -> None:
-        for number, text, predictions in _lines(pairs):
-            least = min(predictions, key=lambda p: float(p.confidence))
-            sure = f"(least sure: {least.digit}, {percent(least.confidence, 1)})"
+def _print_text(record: Dict[str, Any]) -> None:
+    name = record["path"]
+    if "error" in record:
+        sys.stdout.flush()
+        print(f"error: {record['error']}", file=sys.stderr, flush=True)
+    elif "lines" in record:
+        for number, text in enumerate(record["lines"], 1):
+            line = [digit for digit in record["digits"] if digit["line"] == number]
+            least = min(line, key=itemgetter("confidence"))
+            sure = f"(least sure: {least['digit']}, {percent(least['confidence'], 1)})"
             print(one_line(f"{name}: line {number}: {text}  {sure}"))
-        print(one_line(f"{name}: boxes drawn in {target}"))
-
-    def error(self, name: str, error: InputError) -> None:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr, flush=True)
-
-
-class _Json:
-    def __init__(self, options: Options, classes: Classes) -> None:
-        self._top = min(options.top, len(classes))
-        self._kind = noun(classes)
-
-    def one(self, name: str, prediction: Any) -> None:
-        self._show(path=name, **self._values(prediction))
-
-    def many(self, name: str, pairs: Pairs, target: Path) -> None:
-        lines = [text for _, text, _ in _lines(pairs)]
-        self._show(path=name, lines=lines, digits=self._digits(pairs), annotated=str(target))
-
-    def error(self, name: str, error: InputError) -> None:
-        known: Dict[str, Any] = {}
-        if isinstance(error, NotOneDigit):
-            known = {"is_digit": False, "reason": error.reason}
-        self._show(path=name, **known, error=str(error))
-
-    def _digits(self, pairs: Pairs) -> List[Dict[str, Any]]:
-        return [
-            {"line": digit.line + 1, "box": list(digit.box), **self._values(prediction)}
-            for digit, prediction in pairs
-        ]
-
-    def _values(self, prediction: Any) -> Dict[str, Any]:
-        told = {
-            "is_digit": prediction.is_digit,
-            "reason": prediction.reason,
-            "doubt": round(prediction.doubt, 6),
-        }
-        return {
-            self._kind: prediction.label,
-            "confidence": round(prediction.confidence, 6),
-            **(told if self._kind == "digit" else {}),
-            "top": [[digit, round(p, 6)] for digit, p in prediction.ranking[: self._top]],
-        }
-
-    def _show(self, **values: Any) -> None:
-        line = json.dumps(values, ensure_ascii=False)
-        try:
-            line.encode(sys.stdout.encoding or "utf-8")
-        except UnicodeEncodeError:
-            # A name in another encoding than the terminal's; escaped, it can be read back.
-            line = json.dumps(values)
-        print(line)
+        print(one_line(f"{name}: boxes drawn in {record['annotated']}"))
+    else:
+        ranked = "  ".join(f"{label}: {percent(p, 1)}" for label, p in record["top"])
+        doubt = f"  {record['reason']}?" if record.get("reason") else ""
+        print(one_line(f"{name}: {record['top'][0][0]}  ({ranked}){doubt}"))
 
 
-class _Csv(_Json):
-    """A row a picture, or with several digits on it a row a digit; the names of columns first."""
+def _print_json(record: Dict[str, Any]) -> None:
+    line = json.dumps(record, ensure_ascii=False)
+    try:
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        # A name in another encoding than the terminal's; escaped, it can be read back.
+        line = json.dumps(record)
+    print(line)
 
-    def __init__(self, options: Options, classes: Classes) -> None:
-        super().__init__(options, classes)
-        place = ["line", "left", "top", "width", "height"] if options.many else []
-        found = [self._kind, "confidence"]
-        others = [f"{what}_{i}" for i in range(2, self._top + 1) for what in found]
-        if are_digits(classes):
-            found, others = [*found, "is_digit"], [*others, "reason", "doubt"]
-        self._columns = ["path", *place, *found, *others, "error"]
-        self._row(self._columns)
 
-    def many(self, name: str, pairs: Pairs, target: Path) -> None:
-        for values in self._digits(pairs):
-            self._show(path=name, **values)
+def _csv_columns(options: Options, classes: Classes) -> List[str]:
+    """The names of the columns, which are printed first."""
+    place = ["line", "left", "top", "width", "height"] if options.many else []
+    found = [noun(classes), "confidence"]
+    top = min(options.top, len(classes))
+    others = [f"{what}_{i}" for i in range(2, top + 1) for what in found]
+    if are_digits(classes):
+        found, others = [*found, "is_digit"], [*others, "reason", "doubt"]
+    columns = ["path", *place, *found, *others, "error"]
+    _print_row(columns)
+    return columns
 
-    def _show(self, **values: Any) -> None:
-        ranking = values.pop("top", [])
-        for i, (label, confidence) in enumerate(ranking, 1):
-            values.update({f"{self._kind}_{i}": label, f"confidence_{i}": confidence})
+
+def _print_csv(columns: List[str], record: Dict[str, Any]) -> None:
+    """A row a picture, or with several digits on it a row a digit."""
+    for digit in record.get("digits", [record]):
+        values = {"path": record["path"], **digit}
+        for i, (label, confidence) in enumerate(values.pop("top", []), 1):
+            kind = "digit" if "digit" in values else "class"
+            values.update({f"{kind}_{i}": label, f"confidence_{i}": confidence})
         values.update(zip(("left", "top", "width", "height"), values.get("box", ())))
-        self._row([_cell(values.get(column, "")) for column in self._columns])
+        _print_row([_cell(values.get(column, "")) for column in columns])
 
-    def _row(self, cells: List[str]) -> None:
-        row = io.StringIO()
-        # A line break of either kind has to be quoted, so both are in the terminator.
-        csv.writer(row, lineterminator="\r\n").writerow(cells)
-        print(row.getvalue()[:-2])
+
+def _print_row(cells: List[str]) -> None:
+    row = io.StringIO()
+    # A line break of either kind has to be quoted, so both are in the terminator.
+    csv.writer(row, lineterminator="\r\n").writerow(cells)
+    print(row.getvalue()[:-2])
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6f}"
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-_WRITERS: Dict[str, Any] = {"text": _Text, "json": _Json, "csv": _Csv}
-
-
-def _lines(pairs: Pairs) -> Iterator[Tuple[int, str, List[Any]]]:
-    """Each line of writing: its number, its text, a ? for what is no digit, its predictions."""
-    for line, members in groupby(pairs, lambda pair: int(pair[0].line)):
-        found = [prediction for _, prediction in members]
-        yield line + 1, "".join(str(p.digit) if p.is_digit else "?" for p in found), found

@@ -1,7 +1,7 @@
 """A data set of classes of your own: pictures in a folder per class, or a file of the course's."""
 
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional
 
 import numpy as np
 
@@ -11,10 +11,9 @@ from mnist.base.errors import InputError
 from mnist.config import classes as naming
 from mnist.config.classes import Classes
 from mnist.data import course_json, obtain
-from mnist.data.digits import SPLIT_NAMES, Samples
+from mnist.data.digits import SPLIT_NAMES
+from mnist.data.obtain import Found
 from mnist.pictures import files, plain
-
-Found = Tuple[Sequence[Samples], Classes]
 
 
 def is_own(source: Path) -> bool:
@@ -40,9 +39,7 @@ def read(source: Path, classes: Optional[Classes]) -> Found:
 
 
 def _folders_in(folder: Path) -> List[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    return sorted(path.name for path in folder.glob("[!.]*") if path.is_dir())
 
 
 def _read_folders(source: Path, names: Optional[Classes]) -> Found:
@@ -54,12 +51,11 @@ def _read_folders(source: Path, names: Optional[Classes]) -> Found:
         parts = [[_read_class(source / split / name) for split in SPLIT_NAMES] for name in classes]
     else:
         parts = [_divide(_read_class(source / name), source / name) for name in classes]
-    return [_labelled(of_split) for of_split in zip(*parts)], classes
-
-
-def _labelled(by_class: Sequence[Array]) -> Samples:
-    labels = np.repeat(np.arange(len(by_class), dtype=np.int64), list(map(len, by_class)))
-    return np.concatenate(by_class), labels
+    splits = []
+    for by_class in zip(*parts):
+        labels = np.repeat(np.arange(len(classes), dtype=np.int64), list(map(len, by_class)))
+        splits.append((np.concatenate(by_class), labels))
+    return splits, classes
 
 
 def _read_class(folder: Path) -> Array:

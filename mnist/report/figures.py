@@ -9,6 +9,7 @@ colour blindness and stand out from the paper; tests/report/test_figures.py meas
 import io
 import re
 from html import escape
+from pathlib import Path
 from typing import Any, Dict, Tuple
 
 import matplotlib
@@ -41,37 +42,14 @@ SERIES: Tuple[Dict[str, str], ...] = tuple(
     for name, marker in _HUES
 )
 
+# How text shows the same: a sign and the CSS variable of its colour.
+MARKS = tuple(zip("●■▲◆○□△◇", [name for name, _ in _HUES] * 2))
+
 # Inches; narrow, so that the type stays readable where a phone shows a figure 360 pixels wide.
 _WIDTH = 4.8
 
 # Once and for all: nothing else draws in a process that imports this module.
-matplotlib.rcParams.update(
-    {
-        "font.family": ["DejaVu Sans"],  # comes with matplotlib, so sizes are the same everywhere
-        "font.size": 10,
-        "legend.frameon": False,
-        "legend.handlelength": 2.2,
-        "legend.borderaxespad": 0.1,
-        **dict.fromkeys(("text.color", "axes.labelcolor"), LIGHT["ink"]),
-        **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), LIGHT["ink"]),
-        **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), LIGHT["muted"]),
-        "axes.facecolor": "none",
-        "figure.facecolor": LIGHT["paper"],
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": LIGHT["grid"],
-        "axes.prop_cycle": matplotlib.cycler(color=[style["color"] for style in SERIES[:4]]),
-        "grid.linewidth": 0.8,
-        "lines.linewidth": 1.6,
-        "lines.markersize": 4.5,
-        "axes.formatter.use_mathtext": False,
-        "axes.formatter.useoffset": False,
-        # Text stays text: it is found, read aloud, and takes the page's own face.
-        "svg.fonttype": "none",
-    }
-)
+matplotlib.rc_file(Path(__file__).parent / "templates" / "figures.mplstyle")
 
 
 def new_figure(height: float = 3.1, **subplots: Any) -> Tuple[Figure, Any]:
@@ -96,6 +74,7 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
     come again in the next one; ``label`` is what a screen reader says. What only a file of its own
     may have is left out: metadata, and a style sheet, which would hold for the whole page.
     """
+    name = re.sub(r"\W+", "-", name)
     buffer = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context({"svg.hashsalt": name}):

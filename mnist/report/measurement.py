@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from mnist.base import seeding
 from mnist.base.arrays import Array
 from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Dataset, Split
-from mnist.fluid import environment
 from mnist.fluid.door import fluid
 from mnist.model import calibration
 from mnist.model.architectures import Model
@@ -30,29 +29,12 @@ _SECONDS_PER_SPEED = 1.5
 _MIN_CALLS = 5
 
 
-class Mistake(NamedTuple):
-    """A digit that was read wrongly: its number in its split, from 0, and its picture."""
+class Step(NamedTuple):
+    """A change at one strength: accuracy on the sample, and a digit of it, uint8 ``[28,28]``."""
 
-    number: int
-    image: Array
-    label: int
-    guess: int
-    confidence: float
-
-
-class ChangeResult(NamedTuple):
-    """Accuracy on the sample against the strength of one change.
-
-    ``example`` is one digit at each strength, uint8 ``[S,28,28]``.
-    """
-
-    change: Change
-    accuracies: List[float]
+    strength: str
+    accuracy: float
     example: Array
-
-    def steps(self) -> Iterator[Tuple[str, float, Array]]:
-        """The strength (for people), accuracy and example of each step."""
-        return zip(map(self.change.show, self.change.strengths), self.accuracies, self.example)
 
 
 class Speed(NamedTuple):
@@ -68,22 +50,22 @@ class Speed(NamedTuple):
 class Measures:
     """Everything measured on one split of a data set.
 
-    ``tempered`` is there if the checkpoint has a temperature; then the mistakes' confidences
-    are with it.
+    ``evaluation`` is of the model itself, ``shown`` at the checkpoint's temperature, if it has one;
+    ``tempered`` is that one's reliability. ``mistakes`` are the pictures of the worst, by their
+    number in the split, from 0. ``changes`` are those of ``CHANGES``, on ``sample`` digits.
     """
 
     split: str
     data_path: str
     data_sha256: str
     evaluation: Evaluation
-    interval: Tuple[float, float]
+    shown: Evaluation
     reliability: Reliability
     tempered: Optional[Reliability]
-    mistakes: List[Mistake]
+    mistakes: Dict[int, Array]
     sample: int
-    changes: List[ChangeResult]
+    changes: List[List[Step]]
     speeds: List[Speed]
-    threads: str
 
 
 @dataclass(frozen=True)
@@ -102,6 +84,11 @@ class Entry:
         return chr(ord("A") + self.place)
 
 
+def measured(entries: Sequence[Entry]) -> List[Tuple[Entry, Measures]]:
+    """Those of the runs on a page that were measured."""
+    return [(entry, entry.measures) for entry in entries if entry.measures]
+
+
 def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]) -> Measures:
     """Measure a run's model on a split; ``say`` is told what takes time."""
     place = fluid.CPUPlace()
@@ -115,32 +102,22 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
         changes = [_change(model, sample, change, place) for change in perturbations.CHANGES]
         say(f"measuring the speed of {run.name}")
         speeds = [_speed(model, split.images, batch) for batch in BATCHES]
-    shown, tempered = result, None
     temperature = calibration.temperature_of(run.source)
-    if temperature is not None:
-        shown = replace(result, probabilities=calibration.at(result.probabilities, temperature))
-        tempered = intervals.reliability(shown.probabilities, result.labels)
+    mended = calibration.at(result.probabilities, temperature or 1.0)
+    shown = replace(result, probabilities=mended)
     return Measures(
         split=split_name,
         data_path=str(data.source),
         data_sha256=data.sha256,
         evaluation=result,
-        interval=intervals.wilson_interval(result.count - result.wrong, result.count),
+        shown=shown,
         reliability=intervals.reliability(result.probabilities, result.labels),
-        tempered=tempered,
-        mistakes=_worst_mistakes(shown, split),
+        tempered=intervals.reliability(mended, result.labels) if temperature else None,
+        mistakes={number: split.images[number] for number in shown.worst_mistakes(MISTAKES)},
         sample=len(sample),
         changes=changes,
         speeds=speeds,
-        threads=environment.threads_now(),
     )
-
-
-def _worst_mistakes(result: Evaluation, split: Split) -> List[Mistake]:
-    worst = result.worst_mistakes(MISTAKES)
-    columns = (result.labels, result.digits, result.confidences)
-    rows = zip(*(column[worst].tolist() for column in columns))
-    return [Mistake(int(n), split.images[n], *row) for n, row in zip(worst, rows)]
 
 
 def sample_of(split: Split, size: int = SAMPLE) -> Split:
@@ -149,14 +126,13 @@ def sample_of(split: Split, size: int = SAMPLE) -> Split:
     return Split(split.images[chosen], split.labels[chosen])
 
 
-def _change(model: Model, sample: Split, change: Change, place: Any) -> ChangeResult:
-    accuracies, pictures = [], []
+def _change(model: Model, sample: Split, change: Change, place: Any) -> List[Step]:
+    steps = []
     for strength in change.strengths:
         changed = change.apply(sample.images, strength)
         found = evaluate(model, Split(changed, sample.labels), place, LoaderConfig())
-        accuracies.append(found.accuracy)
-        pictures.append(changed[0])
-    return ChangeResult(change, accuracies, np.stack(pictures))
+        steps.append(Step(change.show(strength), found.accuracy, changed[0]))
+    return steps
 
 
 def _speed(model: Model, images: Array, batch: int) -> Speed:

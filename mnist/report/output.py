@@ -4,14 +4,12 @@ Everything that can be refused is looked at before anything is measured, which t
 """
 
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 from mnist.base.console import make_console
 from mnist.base.errors import InputError
 from mnist.base.files import atomic_write, open_input
 from mnist.data import obtain
-from mnist.data.dataset import Dataset
-from mnist.data.digits import SPLIT_NAMES
 from mnist.report import html, measurement, past_run
 from mnist.report.figures import SERIES
 from mnist.report.measurement import Entry
@@ -29,11 +27,12 @@ def write(
     assume: Sequence[str] = (),
 ) -> None:
     """Write the report on a run, or on several side by side, to the file ``output``."""
-    _check_count(runs, compare)
+    if compare and not 2 <= len(runs) <= MAX_RUNS:
+        raise InputError(f"--compare: name 2 to {MAX_RUNS} runs, not {len(runs)}")
+    if not compare and len(runs) > 1:
+        raise InputError(f"{' '.join(runs)}: a report is on one run; add --compare for several")
     _check_output(Path(output))
     found = [past_run.read(name, assume) for name in runs or (None,)]
-    if split not in SPLIT_NAMES:
-        raise InputError(f"--split {split}: must be one of {', '.join(SPLIT_NAMES)}")
     if len({tuple(run.source.classes) for run in found}) > 1:
         raise InputError("--compare: the runs tell apart different classes")
     say = make_console().print
@@ -43,13 +42,6 @@ def write(
     with atomic_write(output) as file:
         file.write(content)
     say(f"report  {output} ({len(content) / 1000:,.0f} kB; open it in a browser)")
-
-
-def _check_count(names: Sequence[str], compare: bool) -> None:
-    if compare and not 2 <= len(names) <= MAX_RUNS:
-        raise InputError(f"--compare: name 2 to {MAX_RUNS} runs, not {len(names)}")
-    if not compare and len(names) > 1:
-        raise InputError(f"{' '.join(names)}: a report is on one run; add --compare for several")
 
 
 def _check_output(path: Path) -> None:
@@ -73,13 +65,8 @@ def _entry(
             raise
         say(f"note    {run.name} is not measured: {error}")
         return Entry(place, run, unmeasured=str(error))
+    changed = obtain.has_changed(run.source, data)
+    if changed and data_path is not None:
+        changed = f"{data.source} is not the data set that {run.source.path} was trained on"
     measures = measurement.measure(run, data, split, say)
-    return Entry(place, run, measures, warnings=_warnings(run, data, data_path))
-
-
-def _warnings(run: Run, data: Dataset, data_path: Optional[str]) -> List[str]:
-    if obtain.was_trained_on(run.source, data):
-        return []
-    if data_path is None:
-        return [obtain.has_changed(run.source, data)]
-    return [f"{data.source} is not the data set that {run.source.path} was trained on"]
+    return Entry(place, run, measures, warnings=[changed] if changed else [])

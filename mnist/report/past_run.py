@@ -2,8 +2,8 @@
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from pydantic import BaseModel, ValidationError
@@ -88,41 +88,18 @@ def read(name: Optional[str], assume: Sequence[str] = ()) -> Run:
     shown = name or str(source.named)
     if source.state is None:
         return Run(shown, source, [], {}, None)
-    result = _result_of(source.path.resolve().parent, source.state)
-    history = _longest_history(source, result)
-    curves = _curves_of(source.state, history)
-    return Run(shown, source, history, curves, result.eval if result else None)
-
-
-def _longest_history(source: Checkpoint, result: Optional[_Result]) -> List[EpochRecord]:
-    """The checkpoint's own history, or one beside it that goes on from there."""
-    assert source.state is not None
-    own = source.state.history
-    latest = _latest_history(source.path)
-    candidates = [own, latest if _goes_on(own, latest) else [], result.history if result else []]
-    return [record for record in max(candidates, key=len) if _is_usable(record)]
-
-
-def _goes_on(own: List[EpochRecord], other: List[EpochRecord]) -> bool:
-    return bool(own) and other[: len(own)] == own
-
-
-def _latest_history(path: Path) -> List[EpochRecord]:
-    """The history in the checkpoint ``latest`` of the same folder."""
-    try:
-        return reading.read_state(path.resolve().parent / "latest").history
-    except InputError:
-        return []
-
-
-def _result_of(folder: Path, state: RunState) -> Optional[_Result]:
-    """The ``result.json`` beside a checkpoint, if it is of the same run."""
-    try:
+    folder, own = source.path.resolve().parent, source.state.history
+    history, trained = own, None
+    # What lies beside the checkpoint may be another run's, or not be there yet.
+    with suppress(InputError):
+        latest = reading.read_state(folder / "latest").history
+        history = latest if own and latest[: len(own)] == own else own
+    with suppress(InputError, ValidationError):
         content = read_input(folder / records.RESULT, records.MAX_JSON_BYTES)
         result = _Result.model_validate_json(content)
-    except (InputError, ValidationError):
-        return None  # not there yet, or none of ours: the checkpoint has its own history
-    return result if _goes_on(state.history, result.history) else None
+        trained = result.eval if own and result.history[: len(own)] == own else None
+    usable = [record for record in history if _is_usable(record)]
+    return Run(shown, source, usable, _curves_of(source.state, usable), trained)
 
 
 def _is_usable(record: EpochRecord) -> bool:
@@ -132,16 +109,23 @@ def _is_usable(record: EpochRecord) -> bool:
 
 
 def _curves_of(state: RunState, history: List[EpochRecord]) -> Dict[str, Points]:
-    """The curves of the run's event files, against epochs."""
-    folder = _log_folder(state)
-    if folder is None or not history:
+    """The curves of the run's event files, against epochs.
+
+    The folder in the config may hold another run's by now: in its own is every epoch's loss on
+    valid, to float32.
+    """
+    log = state.config.get("log")
+    folder = log.get("dir") if isinstance(log, dict) else None
+    if not history or not isinstance(folder, str):
         return {}
     try:
-        curves = reader.curves_in(folder)
-    except (InputError, OSError):
+        curves = reader.curves_in(find_input(folder))
+    except (InputError, OSError, ValueError):  # the last for a path that cannot be one
         return {}
-    if not _belong_together(curves.get("valid/loss", []), history):
-        return {}
+    losses = dict(curves.get("valid/loss", []))
+    for record in history:
+        if not math.isclose(losses.get(record.step, math.nan), record.valid_loss, rel_tol=1e-5):
+            return {}
     steps_per_epoch = history[0].step / history[0].epoch
     last = history[-1].step
     return {
@@ -149,21 +133,3 @@ def _curves_of(state: RunState, history: List[EpochRecord]) -> Dict[str, Points]
                if step <= last and math.isfinite(value)]
         for name, points in curves.items()
     }  # fmt: skip
-
-
-def _log_folder(state: RunState) -> Optional[Path]:
-    log = state.config.get("log")
-    folder = log.get("dir") if isinstance(log, dict) else None
-    return find_input(folder) if isinstance(folder, str) and "\0" not in folder else None
-
-
-def _belong_together(points: List[Tuple[int, float]], history: List[EpochRecord]) -> bool:
-    """Whether event files are this run's: every epoch's loss on valid is in them, to float32.
-
-    The folder in the config may hold another run's by now.
-    """
-    values = dict(points)
-    return all(
-        math.isclose(values.get(record.step, math.nan), record.valid_loss, rel_tol=1e-5)
-        for record in history
-    )

@@ -4,7 +4,7 @@ from mnist.base import preflight
 
 preflight.check_or_exit()
 
-from typing import Optional, Tuple
+from typing import Any
 
 import click
 
@@ -37,10 +37,7 @@ from mnist.base import command, streams
     "--queue", default=256, show_default=True, type=click.IntRange(1, 10_000),
     help="Images under way at once; more are told to come again (503).",
 )  # fmt: skip
-def main(
-    host: str, port: int, checkpoint: Optional[str], assume: Tuple[str, ...], doubt: float,
-    max_mib: int, max_megapixels: int, timeout: float, queue: int,
-) -> None:  # fmt: skip
+def main(max_mib: int, max_megapixels: int, timeout: float, queue: int, **options: Any) -> None:
     """A page to draw digits on, and an HTTP interface."""
     streams.outlive_output()
     from mnist.fluid import environment
@@ -53,7 +50,7 @@ def main(
     from mnist.serve.api import Limits
 
     limits = Limits(max_mib << 20, max_megapixels * 1_000_000, timeout, queue)
-    server.serve(host, port, checkpoint, assume, doubt, limits)
+    server.serve(**options, limits=limits)
 
 
 if __name__ == "__main__":

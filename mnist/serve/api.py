@@ -5,10 +5,12 @@ import time
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, Iterator, List, TypeVar
+from typing import Any, Awaitable, Dict, Iterator, List, TypeVar
 
 import swagger_ui_bundle  # type: ignore[import-untyped]
+import yaml
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -21,14 +23,13 @@ import mnist
 from mnist.pictures.normalize import Grey
 from mnist.serve import requests
 from mnist.serve.batching import Batcher
-from mnist.serve.explanation import Answer, Question
+from mnist.serve.explanation import Answer
 from mnist.serve.middleware import HEADERS, Metrics, Middleware
 
 ASSETS = Path(__file__).parent / "web"
 
-DESCRIPTION = """\
-Reads handwritten digits. Pictures may have any size, colour or polarity; they are brought into
-MNIST's form as `python -m mnist.predict` does it. Errors are JSON with one line, `error`."""
+DOCUMENTED = yaml.safe_load(Path(__file__).with_name("openapi.yaml").read_text("utf-8"))
+DOCUMENTED["body"]["content"][requests.JSON] = {"schema": requests.Pictures.model_json_schema()}
 
 EXPLAIN = "Add the 28×28 image and the first feature maps, 0–255."
 
@@ -89,36 +90,6 @@ class Readings(TypedDict):
     predictions: List[Reading]
 
 
-REFUSALS: Dict[int, str] = {
-    400: "The body is empty, not JSON or multipart as announced, or a form of other than files",
-    408: "The body did not arrive in time",
-    413: "The body is too large, or has too many pictures, or one has too many pixels",
-    415: "The body is none of the types below",
-    422: "A picture cannot be read, or has no ink or several digits, or a field is wrong",
-    503: "Too much is under way; try again after Retry-After seconds",
-    504: "It took too long",
-}
-
-_BINARY_FILE = {"type": "string", "format": "binary"}
-BODY = {
-    "required": True,
-    "description": "One picture as it is, or several as files of a form, or JSON.",
-    "content": {
-        "image/png": {"schema": _BINARY_FILE},
-        "image/jpeg": {"schema": _BINARY_FILE},
-        requests.BINARY: {"schema": _BINARY_FILE},
-        requests.MULTIPART: {
-            "schema": {
-                "type": "object",
-                "properties": {"file": {"type": "array", "items": _BINARY_FILE, "minItems": 1}},
-                "required": ["file"],
-            }
-        },
-        requests.JSON: {"schema": requests.Pictures.model_json_schema()},
-    },
-}
-
-
 @dataclass
 class Predictions:
     """Carries a request's pictures through decoding and the model, within the limits.
@@ -126,7 +97,7 @@ class Predictions:
     For the event loop only. ``under_way`` counts images that have a place and no answer yet.
     """
 
-    batcher: "Batcher[Question, Answer]"
+    batcher: "Batcher[Grey, Answer]"
     decoders: Executor
     limits: Limits
     under_way: int = 0
@@ -155,17 +126,15 @@ class Predictions:
         except (asyncio.TimeoutError, TimeoutError):
             raise HTTPException(status, f"{what} within {self.limits.timeout:g} s") from None
 
-    def _on_thread(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
-        return asyncio.get_running_loop().run_in_executor(self.decoders, function, *arguments)
-
-    async def _answer(self, body: requests.Body, explain: bool) -> List[Reading]:
+    async def _answer(self, body: Any, explain: bool) -> List[Reading]:
         deadline = time.monotonic() + self.limits.timeout
-        pictures = await self._on_thread(requests.pictures, body, self.limits.images)
+        on_thread = partial(asyncio.get_running_loop().run_in_executor, self.decoders)
+        pictures = await on_thread(requests.pictures, body, self.limits.images)
         with self._places(len(pictures) - 1):
             most = self.limits.max_pixels
-            images = await self._on_thread(requests.digits, pictures, most, deadline)
-            futures = [self.batcher.submit(Question(image, explain)) for image in images]
-            answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
+            images = await on_thread(requests.digits, pictures, most, deadline)
+            futures = map(asyncio.wrap_future, map(self.batcher.submit, images))
+            answers = await asyncio.gather(*futures)
         return [_reading(image, answer, explain) for image, answer in zip(images, answers)]
 
 
@@ -181,13 +150,12 @@ def _reading(image: Grey, answer: Answer, explain: bool) -> Reading:
     )
     if explain:
         reading["image"] = image.tolist()
-        maps = answer.feature_maps
-        reading["feature_maps"] = [] if maps is None else maps.tolist()
+        reading["feature_maps"] = answer.feature_maps()
     return reading
 
 
 def build(
-    batcher: "Batcher[Question, Answer]", decoders: Executor, model: str, limits: Limits,
+    batcher: "Batcher[Grey, Answer]", decoders: Executor, model: str, limits: Limits,
     metrics: Metrics,
 ) -> FastAPI:  # fmt: skip
     """The application. ``decoders`` does the work on pictures, ``batcher`` that of the model."""
@@ -195,8 +163,8 @@ def build(
     metrics.waiting.set_function(lambda: len(batcher))
     metrics.under_way.set_function(lambda: predictions.under_way)
     app = FastAPI(
-        title="Handwritten digits", description=DESCRIPTION, version=mnist.__version__,
-        docs_url=None, redoc_url=None,
+        title="Handwritten digits", description=DOCUMENTED["description"],
+        version=mnist.__version__, docs_url=None, redoc_url=None,
     )  # fmt: skip
     # Swagger's pages of the bundle know OpenAPI 3.0.
     app.openapi_version = "3.0.3"
@@ -204,6 +172,8 @@ def build(
     app.add_exception_handler(HTTPException, _refusal)
     app.add_exception_handler(RequestValidationError, _wrong_parameter)
     _add_pages(app)
+
+    refusals: Dict[int, str] = DOCUMENTED["refusals"]
 
     @app.get("/healthz", summary="Whether the server is up")
     async def healthz() -> Health:
@@ -221,9 +191,9 @@ def build(
         "/predict", summary="Read the digits on pictures", response_model=None,
         responses={
             200: {"model": Readings},
-            **{code: {"model": Error, "description": why} for code, why in REFUSALS.items()},
+            **{code: {"model": Error, "description": why} for code, why in refusals.items()},
         },
-        openapi_extra={"requestBody": BODY},
+        openapi_extra={"requestBody": DOCUMENTED["body"]},
     )  # fmt: skip
     async def predict(
         request: Request, explain: bool = Query(False, description=EXPLAIN)

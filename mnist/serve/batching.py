@@ -4,78 +4,55 @@ Paddle's models are not made for several threads at once, and a batch of 64 imag
 little longer than four single ones.
 """
 
-import queue
-import threading
-import time
-from concurrent.futures import Future
-from typing import Callable, Generic, List, Optional, Sequence, Tuple, TypeVar
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Callable, Deque, Generic, List, Sequence, Tuple, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Entry = Tuple[Item, "Future[Result]"]
 
 
 class Batcher(Generic[Item, Result]):
     """Hands what is submitted to ``work``, in order, several items at a time, on one thread.
 
-    A batch is closed when it has ``max_batch`` items or its first one has waited for
-    ``max_wait`` seconds. ``work`` returns one result an item; if it raises, every item of
-    the batch gets the exception. ``on_batch`` is told the size of each batch.
+    A batch is what waits when the one before is done, ``max_batch`` items at most. ``work``
+    returns one result an item; if it raises, every item of the batch gets the exception.
+    ``on_batch`` is told the size of each batch.
     """
 
     def __init__(
-        self, work: Callable[[List[Item]], Sequence[Result]], max_batch: int, max_wait: float,
+        self, work: Callable[[List[Item]], Sequence[Result]], max_batch: int,
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> None:  # fmt: skip
         self._work = work
         self._max_batch = max_batch
-        self._max_wait = max_wait
         self._on_batch = on_batch
-        # None, the last entry, ends the thread.
-        self._waiting: queue.SimpleQueue[Optional[Entry[Item, Result]]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
-        self._thread.start()
+        self._waiting: Deque[Tuple[Item, Future[Result]]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batcher")
 
     def __len__(self) -> int:
         """How many items wait for their batch."""
-        return self._waiting.qsize()
+        return len(self._waiting)
 
     def submit(self, item: Item) -> "Future[Result]":
         """Queue an item. A future that is cancelled before its batch is left out of it."""
         future: Future[Result] = Future()
-        self._waiting.put((item, future))
+        self._waiting.append((item, future))
+        # Once for each item, so that none is forgotten; most find that a batch had theirs already.
+        self._thread.submit(self._do_next)
         return future
 
     def close(self) -> None:
         """Finish what was submitted, and end the thread."""
-        self._waiting.put(None)
-        self._thread.join()
+        self._thread.shutdown()
 
-    def _run(self) -> None:
-        last = False
-        while not last:
-            entries, last = self._next_entries()
-            # From here on a future can no longer be cancelled.
-            batch = [entry for entry in entries if entry[1].set_running_or_notify_cancel()]
-            if batch:
-                self._do(batch)
-
-    def _next_entries(self) -> "Tuple[List[Entry[Item, Result]], bool]":
-        """The next batch, and whether it is the last one."""
-        entry = self._waiting.get()
-        closing_time = time.monotonic() + self._max_wait
-        entries = []
-        while entry is not None:
-            entries.append(entry)
-            if len(entries) == self._max_batch:
-                return entries, False
-            try:
-                entry = self._waiting.get(timeout=max(0.0, closing_time - time.monotonic()))
-            except queue.Empty:
-                return entries, False
-        return entries, True
-
-    def _do(self, batch: "List[Entry[Item, Result]]") -> None:
+    def _do_next(self) -> None:
+        count = min(len(self._waiting), self._max_batch)
+        entries = [self._waiting.popleft() for _ in range(count)]
+        # From here on a future can no longer be cancelled.
+        batch = [entry for entry in entries if entry[1].set_running_or_notify_cancel()]
+        if not batch:
+            return
         self._on_batch(len(batch))
         try:
             results = self._work([item for item, _ in batch])

@@ -1,6 +1,5 @@
 """Connections that ask for nothing are closed, and there are never more than descriptors."""
 
-import asyncio
 import resource
 from typing import Any, Optional, Tuple, Type
 
@@ -34,8 +33,6 @@ def protocol(seconds: float, most: int) -> Type[H11Protocol]:
     told = False
 
     class Bounded(H11Protocol):
-        _alarm: Optional[asyncio.TimerHandle] = None
-
         def connection_made(self, transport: Any) -> None:
             nonlocal told
             super().connection_made(transport)
@@ -45,7 +42,7 @@ def protocol(seconds: float, most: int) -> Type[H11Protocol]:
                     notes.warn(f"{most} connections; more are turned away until some end")
                 transport.write(BUSY)
                 transport.close()
-            self._watch()
+            self._alarm = self.loop.call_later(seconds, transport.abort)
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
@@ -56,19 +53,14 @@ def protocol(seconds: float, most: int) -> Type[H11Protocol]:
             self._watch()
 
         def connection_lost(self, exc: Optional[Exception]) -> None:
-            self._rest()
+            self._alarm.cancel()
             super().connection_lost(exc)
 
         def _watch(self) -> None:
             """Let the time run while no request is under way, whatever bytes drip in."""
             if self.cycle is not None and not self.cycle.response_complete:
-                self._rest()
-            elif self._alarm is None:
-                self._alarm = self.loop.call_later(seconds, self.transport.abort)
-
-        def _rest(self) -> None:
-            if self._alarm is not None:
                 self._alarm.cancel()
-                self._alarm = None
+            elif self._alarm.cancelled():
+                self._alarm = self.loop.call_later(seconds, self.transport.abort)
 
     return Bounded

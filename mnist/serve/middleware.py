@@ -1,6 +1,7 @@
 """What is so for every answer: its headers, its place in the figures, no traceback in it."""
 
 import time
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -30,23 +31,18 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
         self.requests = Counter(
             "mnist_requests", "Requests answered", ("route", "status"), registry=self.registry
         )
-        self.seconds = Histogram(
+        self.seconds = histogram(
             "mnist_request_seconds", "From the request's head to its answer's end", ("route",),
-            buckets=LATENCIES, registry=self.registry,
+            buckets=LATENCIES,
         )  # fmt: skip
-        self.batches = Histogram(
-            "mnist_batch_size", "Images predicted together", buckets=BATCHES, registry=self.registry
-        )
-        self.waiting = Gauge(
-            "mnist_queue_depth", "Images that wait for the model", registry=self.registry
-        )
-        self.under_way = Gauge(
-            "mnist_images_under_way", "Images of requests that are not answered yet",
-            registry=self.registry,
-        )  # fmt: skip
+        self.batches = histogram("mnist_batch_size", "Images predicted together", buckets=BATCHES)
+        self.waiting = gauge("mnist_queue_depth", "Images that wait for the model")
+        self.under_way = gauge("mnist_images_under_way", "Images of requests not answered yet")
 
 
 class Middleware:

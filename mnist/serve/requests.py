@@ -7,7 +7,7 @@ take processor time and are plain functions, for a thread.
 
 import base64
 import time
-from typing import Any, List, NamedTuple, Union
+from typing import Any, List, Sequence, Union
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
@@ -30,13 +30,6 @@ BINARY = "application/octet-stream"
 
 Picture = Union[bytes, Grey]
 """A picture's bytes, or pixels that have MNIST's form already."""
-
-
-class Body(NamedTuple):
-    """What was sent: JSON, or the bytes of pictures."""
-
-    is_json: bool
-    parts: List[bytes]
 
 
 Pixel = Annotated[int, Field(ge=0, le=255, strict=True)]
@@ -66,36 +59,34 @@ class Pictures(BaseModel):
     )
 
 
-async def read(request: Request, max_bytes: int, max_images: int) -> Body:
-    """Read a request's body; no more than ``max_bytes`` of it are ever held."""
+async def read(request: Request, max_bytes: int, max_images: int) -> Union[bytes, List[bytes]]:
+    """Read a request's body, JSON or a list of pictures; never holds more than ``max_bytes``."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (MULTIPART, JSON, BINARY) and not kind.startswith("image/"):
         raise HTTPException(
             415, f"content-type {kind[:80] or 'missing'}: send image/*, {MULTIPART} or {JSON}"
         )
-    too_large = HTTPException(413, f"the body is larger than {max_bytes >> 20} MiB")
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > max_bytes:
-        raise too_large
-    bounded = Request(request.scope, _bounded(request, max_bytes, too_large))
+    bounded = _bounded(request, max_bytes)
     if kind == MULTIPART:
-        return Body(False, await _read_files(bounded, max_images))
+        return await _read_files(bounded, max_images)
     body = await bounded.body()
     if not body:
         raise HTTPException(400, "the body is empty")
-    return Body(kind == JSON, [body])
+    return body if kind == JSON else [body]
 
 
-def _bounded(request: Request, left: int, too_large: HTTPException) -> Any:
+def _bounded(request: Request, max_bytes: int) -> Request:
+    left = max_bytes
+
     async def receive() -> Message:
         nonlocal left
         message = await request.receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            raise too_large
+            raise HTTPException(413, f"the body is larger than {max_bytes >> 20} MiB")
         return message
 
-    return receive
+    return Request(request.scope, receive)
 
 
 async def _read_files(request: Request, max_images: int) -> List[bytes]:
@@ -103,24 +94,22 @@ async def _read_files(request: Request, max_images: int) -> List[bytes]:
         async with request.form(max_files=max_images, max_fields=0) as form:
             files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
             parts = [await file.read() for file in files]
-    except HTTPException as error:
-        if error.status_code != 400:
+        if not parts:
+            raise HTTPException(400, "there is no file in it")
+    except (HTTPException, FormParserError) as error:
+        if getattr(error, "status_code", 400) != 400:
             raise
         what = f"{MULTIPART} of 1 to {max_images} files and nothing else"
-        raise HTTPException(400, f"{what}: {error.detail}") from error
-    except FormParserError as error:
-        raise HTTPException(400, f"{MULTIPART}: malformed ({error})") from error
-    if not parts:
-        raise HTTPException(400, f"{MULTIPART}: there is no file in it")
+        raise HTTPException(400, f"{what}: {getattr(error, 'detail', error)}") from error
     return parts
 
 
-def pictures(body: Body, max_images: int) -> List[Picture]:
+def pictures(body: Union[bytes, List[bytes]], max_images: int) -> Sequence[Picture]:
     """The pictures in a body, not yet decoded."""
-    if not body.is_json:
-        return list(body.parts)
+    if isinstance(body, list):
+        return body
     try:
-        sent = Pictures.model_validate_json(body.parts[0])
+        sent = Pictures.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "JSON"
@@ -142,7 +131,7 @@ def _picture(number: int, item: Union[str, List[List[int]]]) -> Picture:
         raise HTTPException(422, f"images.{number}: not base64 ({error})") from error
 
 
-def digits(sent: List[Picture], max_pixels: int, deadline: float) -> List[Grey]:
+def digits(sent: Sequence[Picture], max_pixels: int, deadline: float) -> List[Grey]:
     """Decode pictures of up to ``max_pixels`` as ``mnist.predict`` does: uint8 ``[28,28]`` each.
 
     Stops at ``deadline`` (of ``time.monotonic``), when nobody waits for them any more.

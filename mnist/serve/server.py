@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from mnist.base import notes, processors, signals
-from mnist.base.errors import Failure, InputError, Interrupted
+from mnist.base.errors import InputError, Interrupted, failing_as
 from mnist.model import opening
 from mnist.pictures import reading
 from mnist.serve import api
@@ -23,7 +23,6 @@ from mnist.serve.explanation import ExplainingPredictor
 from mnist.serve.middleware import Metrics
 
 MAX_BATCH = 64
-MAX_WAIT = 0.002
 
 # glibc's option M_MMAP_THRESHOLD, and what it is set to.
 M_MMAP_THRESHOLD = -3
@@ -43,11 +42,13 @@ def serve(
         model = ExplainingPredictor(path, assume, doubt)
         reading.reader()
         metrics = Metrics()
-        batcher = Batcher(model.answer, MAX_BATCH, MAX_WAIT, metrics.batches.observe)
+        batcher = Batcher(model.answer, MAX_BATCH, metrics.batches.observe)
         with ThreadPoolExecutor(processors.count(), thread_name_prefix="decoder") as decoders:
             app = api.build(batcher, decoders, model.model_name, limits, metrics)
-            greeting = f"{model.model_name} of {path} reads digits at {_url(listener)}"
-            server = _Server(_config(app, limits), greeting)
+            host, port = listener.getsockname()[:2]
+            url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+            greeting = f"{model.model_name} of {path} reads digits at {url}"
+            server = _Server(app, limits.timeout, greeting)
             signals.listen(server.handle_exit)
             server.run([listener])
         batcher.close()
@@ -57,17 +58,6 @@ def serve(
             f" {server.server_state.total_requests} requests answered",
             server.stop_signal,
         )
-
-
-def _config(app: FastAPI, limits: api.Limits) -> uvicorn.Config:
-    most, backlog = bounds()
-    return uvicorn.Config(
-        app, http=protocol(limits.timeout, most), backlog=backlog,
-        ws="none", loop="asyncio", lifespan="off",
-        log_config=None, access_log=False, server_header=False,
-        # A request's body and its answer have their time, and then it is over.
-        timeout_graceful_shutdown=round(2 * limits.timeout) + 1,
-    )  # fmt: skip
 
 
 def _give_memory_back() -> None:
@@ -84,7 +74,15 @@ def _give_memory_back() -> None:
 class _Server(uvicorn.Server):
     """Says where it is, and stops as the other verbs do: a second signal exits at once."""
 
-    def __init__(self, config: uvicorn.Config, greeting: str) -> None:
+    def __init__(self, app: FastAPI, timeout: float, greeting: str) -> None:
+        most, backlog = bounds()
+        config = uvicorn.Config(
+            app, http=protocol(timeout, most), backlog=backlog,
+            ws="none", loop="asyncio", lifespan="off",
+            log_config=None, access_log=False, server_header=False,
+            # A request's body and its answer have their time, and then it is over.
+            timeout_graceful_shutdown=round(2 * timeout) + 1,
+        )  # fmt: skip
         super().__init__(config)
         self.stop_signal: Optional[int] = None
         self._greeting = greeting
@@ -116,21 +114,11 @@ def listening_socket(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
+    with failing_as(f"--host {host} --port {port}: cannot be used; choose another --port"):
         listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise Failure(
-            f"--host {host} --port {port}: cannot be used ({error.strerror}); choose another --port"
-        ) from error
     if not ipaddress.ip_address(address[0]).is_loopback:
         notes.warn(
             f"--host {host}: whoever reaches this machine over a network can use the page; there"
             " is no password and no encryption (the default, 127.0.0.1, is for this machine only)"
         )
     return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -38,7 +38,7 @@ def tiles(
     ``images``: uint8 ``[N,H,W]``, drawn ``scale`` times as large; no image at all makes an
     empty picture of the same width. ``inverted``: which captions are white on dark.
     """
-    large = _enlarged(images, scale)
+    large = images.repeat(scale, axis=1).repeat(scale, axis=2)
     _, height, width = large.shape
     canvases = np.pad(large, ((0, 0), (0, _CAPTION), (0, 0)), constant_values=255)
     for tile, caption, dark in zip(canvases, captions, inverted or repeat(False)):
@@ -72,26 +72,32 @@ def short(classes: Classes) -> Classes:
     return [name if name.isascii() and len(name) < 4 else str(label) for label, name in names]
 
 
-def confusion(matrix: Array, names: Classes = DIGITS) -> Array:
+def confusion(matrix: Array, names: Sequence[str] = DIGITS) -> Array:
     """A table of int counts ``[C,C]``: row = label, column = guess, under their short ``names``.
 
     What is right is blue by the share of its row; mistakes are red by their own largest
-    count, or else a good model's would all look like nothing.
+    count, or else a good model's would all look like nothing. A count of zero stays blank.
     """
     classes = len(matrix)
-    side = _MARGIN + classes * _CELL + 4
-    canvas = np.full((side, side, 3), 255, np.uint8)
-    _write(canvas, "columns: what it was read as", (side // 2 + 20, 11), _GREY, 0.4)
-    _write(canvas, "label", (24, 34), _GREY, 0.4)
     is_right = np.eye(classes, dtype=bool)
     worst = max(matrix[~is_right].max(initial=0), 1)
     totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    strengths = np.where(is_right, matrix / totals, np.sqrt(matrix / worst))
-    for row in range(classes):
-        _write(canvas, names[row], (_MARGIN // 2, _centre(row)), _INK, 0.45)
-        _write(canvas, names[row], (_centre(row), _MARGIN - 14), _INK, 0.45)
-        for column in range(classes):
-            _cell(canvas, row, column, int(matrix[row, column]), 0.8 * strengths[row, column])
+    strengths = 0.8 * np.where(is_right, matrix / totals, np.sqrt(matrix / worst))
+    colours = np.where(is_right[..., np.newaxis], _BLUE, _RED)
+    # A trace of grey, so that empty cells are seen.
+    mixed = np.rint(248 + strengths[..., np.newaxis] * (colours - 248)).astype(np.uint8)
+    cells = mixed.reshape(-1, 1, 1, 3).repeat(_CELL - 1, axis=1).repeat(_CELL - 1, axis=2)
+    table = _mosaic(cells, classes, _WHITE, gap=1)
+    canvas = np.pad(table, ((_MARGIN, 3), (_MARGIN, 3), (0, 0)), constant_values=255)
+    _write(canvas, "columns: what it was read as", (len(canvas) // 2 + 20, 11), _GREY, 0.4)
+    _write(canvas, "label", (24, 34), _GREY, 0.4)
+    centres = range(_MARGIN + _CELL // 2, _MARGIN + classes * _CELL, _CELL)
+    for name, centre in zip(names, centres):
+        _write(canvas, name, (_MARGIN // 2, centre), _INK, 0.45)
+        _write(canvas, name, (centre, _MARGIN - 14), _INK, 0.45)
+    for row, column in np.argwhere(matrix):
+        ink = _WHITE if strengths[row, column] > 0.6 else _INK
+        _write(canvas, str(matrix[row, column]), (centres[column], centres[row]), ink, 0.4)
     # Fewer shades at the edges of the figures, and a third less to pack and to write.
     return canvas & 0xF8
 
@@ -101,10 +107,12 @@ def filters(weights: Array) -> Array:
 
     One scale for all of them, so that their strengths can be compared.
     """
-    weights = np.nan_to_num(weights.astype(np.float32))
-    largest = max(float(np.abs(weights).max()), 1e-12)
-    large = _enlarged(weights / largest, max(_FILTER // weights.shape[1], 1))
-    return _mosaic(_diverging(large), min(len(weights), 10), _GREY)
+    weights = np.nan_to_num(weights.astype(np.float32))[..., np.newaxis]
+    strengths = np.abs(weights) / max(float(np.abs(weights).max()), 1e-12)
+    colours = 255 + strengths * (np.where(weights < 0, _BLUE, _RED) - 255.0)
+    scale = max(_FILTER // weights.shape[1], 1)
+    large = colours.astype(np.uint8).repeat(scale, axis=1).repeat(scale, axis=2)
+    return _mosaic(large, min(len(weights), 10), _GREY)
 
 
 def sprites(images: Array) -> Array:
@@ -113,10 +121,6 @@ def sprites(images: Array) -> Array:
     cells = np.zeros((side * side, *images.shape[1:]), np.uint8)
     cells[: len(images)] = images
     return _mosaic(cells, side, (0,), gap=0)
-
-
-def _enlarged(images: Array, scale: int) -> Array:
-    return np.repeat(np.repeat(images, scale, axis=1), scale, axis=2)
 
 
 def _mosaic(tiles: Array, columns: int, ground: Colour, gap: int = _GAP) -> Array:
@@ -136,26 +140,3 @@ def _write(canvas: Array, text: str, centre: Tuple[int, int], colour: Colour, si
     (width, height), _ = cv2.getTextSize(text, font, size, 1)
     origin = (centre[0] - width // 2, centre[1] + height // 2)
     cv2.putText(canvas, text, origin, font, size, colour, 1, cv2.LINE_AA)
-
-
-def _centre(index: int) -> int:
-    return _MARGIN + index * _CELL + _CELL // 2
-
-
-def _cell(canvas: Array, row: int, column: int, count: int, strength: float) -> None:
-    """One cell of a confusion matrix; a count of zero stays blank."""
-    top, left = _MARGIN + row * _CELL, _MARGIN + column * _CELL
-    colour = np.array(_BLUE if row == column else _RED)
-    # A trace of grey, so that empty cells are seen.
-    mixed = np.rint(248 + strength * (colour - 248))
-    canvas[top + 1 : top + _CELL, left + 1 : left + _CELL] = mixed
-    if count:
-        ink = _WHITE if strength > 0.6 else _INK
-        _write(canvas, str(count), (_centre(column), _centre(row)), ink, 0.4)
-
-
-def _diverging(values: Array) -> Array:
-    """Floats in −1…1, of any shape → blue, white, red, on a last axis of 3."""
-    strength = np.abs(values)[..., np.newaxis]
-    colour = np.where((values < 0)[..., np.newaxis], _BLUE, _RED)
-    return np.asarray(255 + strength * (colour - 255.0), np.uint8)

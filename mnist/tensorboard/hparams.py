@@ -5,17 +5,15 @@ takes its columns from whichever run it finds first, so every run declares the k
 every model, optimizer and schedule.
 """
 
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Type, Union
-
-from pydantic import BaseModel
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from mnist import config as configs
 from mnist.config import Config
-from mnist.config.schema import sections_in
 
 Value = Union[bool, float, str]
 # The type of a key's values, or the words that it may be.
 Column = Union[type, List[str]]
+Schema = Dict[str, Any]
 
 # The curves of which the table of runs shows the last points.
 METRICS = tuple(
@@ -45,8 +43,8 @@ def values(config: Config) -> Dict[str, Value]:
 def columns() -> Dict[str, Column]:
     """Every key that some config can have, the most telling first."""
     found: Dict[str, Column] = dict.fromkeys(_FIRST, str)
-    schemas = Config.model_json_schema()["$defs"]
-    for key, schema in _keys(Config, "", schemas):
+    whole = Config.model_json_schema()
+    for key, schema in _keys(whole, whole["$defs"]):
         if _counts(key):
             found[key] = _column(schema, found.get(key))
     return found
@@ -55,25 +53,23 @@ def columns() -> Dict[str, Column]:
 def _counts(key: str) -> bool:
     if key.startswith("model.options"):  # They have no columns that all runs could share.
         return False
-    free = any(key == name or key.startswith(name + ".") for name in configs.FREE_ON_RESUME)
+    free = f"{key}.".startswith(tuple(f"{name}." for name in configs.FREE_ON_RESUME))
     compared = key.partition(".")[0] in _SECTIONS and not free
     return compared or key in ("data.path", "train.teachers")
 
 
-def _keys(
-    section: Type[BaseModel], path: str, schemas: Dict[str, Any]
-) -> Iterator[Tuple[str, Dict[str, Any]]]:
+def _keys(section: Schema, sections: Schema, path: str = "") -> Iterator[Tuple[str, Schema]]:
     """Every key with its JSON schema; one that several choices have comes several times."""
-    for name, field in section.model_fields.items():
-        key = f"{path}.{name}" if path else name
-        kinds = sections_in(field)
-        for kind in kinds:
-            yield from _keys(kind, key, schemas)
-        if not kinds:
-            yield key, schemas[section.__name__]["properties"][name]
+    for name, schema in section["properties"].items():
+        references = [kind["$ref"] for kind in schema.get("oneOf", [schema]) if "$ref" in kind]
+        for reference in references:
+            kind = sections[reference.rpartition("/")[2]]
+            yield from _keys(kind, sections, f"{path}{name}.")
+        if not references:
+            yield path + name, schema
 
 
-def _column(schema: Dict[str, Any], so_far: Optional[Column]) -> Column:
+def _column(schema: Schema, so_far: Optional[Column]) -> Column:
     """What a key's JSON schema allows, added to what that of other choices did."""
     words = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
     if words:

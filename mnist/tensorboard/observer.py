@@ -7,7 +7,7 @@ cadences is drawn. Nothing here changes a number of the training.
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Iterator, Optional
 
 import numpy as np
 
@@ -28,13 +28,6 @@ _INPUT_COLUMNS = 10
 _MISTAKES = 20
 _FILTERS = 20
 
-_CHARTS = {
-    "train and valid": {
-        "loss": ["Multiline", ["train/loss", "valid/loss"]],
-        "accuracy": ["Multiline", ["train/accuracy", "valid/accuracy"]],
-    },
-}
-
 
 @dataclass
 class Observer:
@@ -49,15 +42,22 @@ class Observer:
 
     def begin(self) -> None:
         """Before the first step: hyperparameters, graph, charts, the parameters as drawn."""
-        kind, classes = noun(self.data.classes), self.data.classes
+        kind = noun(self.data.classes)
         # TensorBoard takes the names of curves for patterns.
-        each = [f"valid_accuracy_of_{kind}/{re.escape(name)}" for name in classes]
-        chart = {"accuracy": ["Multiline", each]}
-        self.tracker.charts({**_CHARTS, f"valid, {kind} by {kind}": chart})
+        each = [f"valid_accuracy_of_{kind}/{re.escape(name)}" for name in self.data.classes]
+        charts = {
+            name: ["Multiline", [f"train/{name}", f"valid/{name}"]] for name in ("loss", "accuracy")
+        }
+        by_class = {"accuracy": ["Multiline", each]}
+        self.tracker.charts({"train and valid": charts, f"valid, {kind} by {kind}": by_class})
         if self.config.log.hparams:
             self.tracker.hyperparameters(hparams.values(self.config))
         if self.config.log.graph:
-            self._draw_graph()
+            try:
+                self.tracker.graph(inside.trace(self.model))
+            except Exception as error:  # A model of the user's may do anything.
+                why = f"Paddle cannot trace this model ({type(error).__name__})"
+                notes.warn(f"{why}: no graph is drawn (log.graph)")
         self._draw_model(0, self.state.step)
 
     @contextmanager
@@ -76,12 +76,17 @@ class Observer:
         if norms:
             self._draw_norms(before, step)
         if self.state.step_in_epoch + 1 == self.steps_per_epoch:
-            self._after_last_step(self.state.epoch + 1, step)
+            self._draw_model(self.state.epoch + 1, step)
+            if _due(self.state.epoch + 1, self.config.log.histograms_every_epochs):
+                self.tracker.histograms(self._gradients("gradients/"), step)
 
     def after_valid(self, result: Evaluation) -> None:
         """After an epoch's evaluation; ``state`` counts the epoch as finished."""
         epoch, step = self.state.epoch, self.state.step
-        self.tracker.scalars(_accuracy_by_class(result), step)
+        kind = noun(result.classes)
+        rows = [row for row in result.per_class() if row["recall"] is not None]
+        recalls = {f"valid_accuracy_of_{kind}/{row[kind]}": row["recall"] for row in rows}
+        self.tracker.scalars(recalls, step)
         if _due(epoch, self.config.log.pictures_every_epochs):
             self._draw_answers("valid", result, self.data.valid, step)
 
@@ -91,21 +96,12 @@ class Observer:
         if self.config.log.pictures_every_epochs:
             self._draw_answers("eval", result, self.data.eval, step)
         if self.config.log.projector_points:
-            self._draw_vectors(result, self.config.log.projector_points)
+            points = self.config.log.projector_points
+            digits = projector.digit_vectors(self.model, self.data.eval, result, points)
+            rows = projector.table_vectors(self.model)
+            self.tracker.vectors([vectors for vectors in (digits, rows) if vectors is not None])
         if self.config.log.hparams:
             self.tracker.finished(step)
-
-    def _after_last_step(self, epoch: int, step: int) -> None:
-        self._draw_model(epoch, step)
-        if _due(epoch, self.config.log.histograms_every_epochs):
-            self._draw_histograms("gradients", self._gradients(), step)
-
-    def _draw_graph(self) -> None:
-        try:
-            self.tracker.graph(inside.trace(self.model))
-        except Exception as error:  # A model of the user's may do anything.
-            reason = f"({type(error).__name__})"
-            notes.warn(f"Paddle cannot trace this model {reason}: no graph is drawn (log.graph)")
 
     def _draw_inputs(self, images: Array, labels: Array, step: int) -> None:
         """The first images of a batch, just as they go into the model, and their labels."""
@@ -129,51 +125,36 @@ class Observer:
             values[f"update_ratio/{name}"] = updates[name] / max(_norm(before[name]), 1e-12)
         self.tracker.scalars(values, step)
 
-    def _draw_histograms(self, group: str, arrays: Arrays, step: int) -> None:
-        named = {f"{group}/{name}": array for name, array in arrays.items()}
-        self.tracker.histograms(named, step)
-
     def _draw_model(self, epoch: int, step: int) -> None:
         """The parameters, and the first layer as pictures, after so many epochs."""
         if _due(epoch, self.config.log.histograms_every_epochs):
-            self._draw_histograms("weights", self._parameters(), step)
+            self.tracker.histograms(self._parameters("weights/"), step)
         if _due(epoch, self.config.log.pictures_every_epochs):
             filters = inside.first_filters(self.model)
             if filters is not None:
                 self.tracker.image("train/first_layer", drawing.filters(filters[:_FILTERS]), step)
 
     def _draw_answers(self, split: str, result: Evaluation, data: Split, step: int) -> None:
-        picture = drawing.confusion(result.confusion, drawing.short(result.classes))
-        self.tracker.image(f"{split}/confusion_matrix", picture, step)
-        self._draw_mistakes(split, result, data, step)
-        self._draw_precision_recall(split, result, step)
-
-    def _draw_mistakes(self, split: str, result: Evaluation, data: Split, step: int) -> None:
-        """The wrong answers that the model was surest of."""
-        worst = result.worst_mistakes(_MISTAKES)
-        names = np.array(drawing.short(result.classes))
+        """The confusion matrix, the wrong answers that the model was surest of, the curves."""
+        short = drawing.short(result.classes)
+        matrix = drawing.confusion(result.confusion, short)
+        self.tracker.image(f"{split}/confusion_matrix", matrix, step)
+        worst, names = result.worst_mistakes(_MISTAKES), np.array(short)
         answers = (names[result.labels], names[result.digits], result.confidences)
         picture = drawing.mistakes(data.images[worst], *(column[worst] for column in answers))
         self.tracker.image(f"{split}/worst_mistakes", picture, step)
-
-    def _draw_precision_recall(self, split: str, result: Evaluation, step: int) -> None:
         scores = np.nan_to_num(result.probabilities)
         for label, name in enumerate(result.classes):
             curve = f"{split}_precision_recall/{name}"
             self.tracker.precision_recall(curve, result.labels == label, scores[:, label], step)
 
-    def _draw_vectors(self, result: Evaluation, points: int) -> None:
-        digits = projector.digit_vectors(self.model, self.data.eval, result, points)
-        rows = projector.table_vectors(self.model)
-        self.tracker.vectors([vectors for vectors in (digits, rows) if vectors is not None])
+    def _parameters(self, prefix: str = "") -> Arrays:
+        return {prefix + name: p.numpy() for name, p in self.model.named_parameters()}
 
-    def _parameters(self) -> Arrays:
-        return {name: p.numpy() for name, p in self.model.named_parameters()}
-
-    def _gradients(self) -> Arrays:
+    def _gradients(self, prefix: str = "") -> Arrays:
         """Of the parameters that have any: a running statistic, say, has none."""
         trained = [(n, p) for n, p in self.model.named_parameters() if not p.stop_gradient]
-        found = {name: parameter.gradient() for name, parameter in trained}
+        found = {prefix + name: parameter.gradient() for name, parameter in trained}
         return {name: gradient for name, gradient in found.items() if gradient is not None}
 
 
@@ -184,12 +165,3 @@ def _due(number: int, every: Optional[int]) -> bool:
 def _norm(numbers: Any) -> float:
     """The L2 norm of all numbers of an array or a list, whatever its shape."""
     return float(np.linalg.norm(numbers))
-
-
-def _accuracy_by_class(result: Evaluation) -> Dict[str, float]:
-    kind = noun(result.classes)
-    return {
-        f"valid_accuracy_of_{kind}/{row[kind]}": row["recall"]
-        for row in result.per_class()
-        if row["recall"] is not None
-    }

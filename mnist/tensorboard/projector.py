@@ -60,9 +60,8 @@ def remove(folder: Path) -> None:
     Raises Failure if that is not permitted.
     """
     with failing_as(f"{folder / _FOLDER}: cannot be removed"):
-        (folder / _LIST).unlink(missing_ok=True)
-        if (folder / _FOLDER).exists():
-            shutil.rmtree(folder / _FOLDER)
+        for path in files_in(folder):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def files_in(folder: Path) -> List[Path]:

@@ -9,7 +9,8 @@ go straight into its file here, without its thread, and are purged.
 import os
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from textwrap import indent
+from typing import Any, Callable, Dict, List, Sequence
 
 import cv2
 import numpy as np
@@ -66,8 +67,7 @@ class Tracker:
         """Add how the finite numbers of each named array are spread; none without any."""
         values: List[Any] = []
         for name, array in arrays.items():
-            is_finite = np.isfinite(array)
-            numbers = array if is_finite.all() else array[is_finite]
+            numbers = array[np.isfinite(array)]
             if numbers.size:
                 values += summary.histogram(name, numbers, _BINS).value
         self._add(values, step)
@@ -99,7 +99,10 @@ class Tracker:
 
     def hyperparameters(self, values: Dict[str, hparams.Value]) -> None:
         """Make the run a row of TensorBoard's table of runs, called as its curves are."""
-        columns = [HParam(key, _domain(column)) for key, column in hparams.columns().items()]
+        columns = [
+            HParam(key, Discrete([], column) if isinstance(column, type) else Discrete(column, str))
+            for key, column in hparams.columns().items()
+        ]
         metrics = [Metric(tag) for tag in hparams.METRICS]
         self._add(hparams_summary.hparams_config_pb(columns, metrics).value, 0)
         # Runs with one name for their group would be averaged; without, each is its own.
@@ -118,8 +121,7 @@ class Tracker:
 
     def text(self, name: str, content: str, step: int) -> None:
         """Add a text, shown as preformatted."""
-        indented = "\n".join("    " + line for line in content.splitlines())
-        self._add(summary.text(name, indented).value, step)
+        self._add(summary.text(name, indent(content, "    ")).value, step)
 
     def close(self) -> None:
         """Flush and close; every point is on disk afterwards."""
@@ -144,10 +146,6 @@ class Tracker:
             self._ended = True
             reason = getattr(error, "strerror", None) or error
             notes.warn(f"{self._folder}: curves are not written any more ({reason})")
-
-
-def _domain(column: hparams.Column) -> Any:
-    return Discrete([], column) if isinstance(column, type) else Discrete(column, str)
 
 
 def set_aside(folder: Path, name: str) -> bool:
@@ -177,17 +175,13 @@ def purge_after(folder: Path, step: int, epoch_finished: bool) -> None:
     again = _OF_THE_END if epoch_finished else _OF_THE_END + _OF_VALID
     with failing_as(f"{folder}: curves cannot be gone on with"):
         for path in reader.event_files(folder):
-            _purge_file(path, step, again)
-
-
-def _purge_file(path: Path, step: int, again: Tuple[str, ...]) -> None:
-    with open_input(path) as file:
-        content = file.read()
-    kept = []
-    for record, event in reader.records(content):
-        repeated = any(value.tag.startswith(again) for value in event.summary.value)
-        if event.step < step or (event.step == step and not repeated):
-            kept.append(record)
-    if sum(map(len, kept)) < len(content):
-        with atomic_write(path) as target:
-            target.writelines(kept)
+            with open_input(path) as file:
+                content = file.read()
+            kept = []
+            for record, event in reader.records(content):
+                repeated = any(value.tag.startswith(again) for value in event.summary.value)
+                if event.step < step or (event.step == step and not repeated):
+                    kept.append(record)
+            if sum(map(len, kept)) < len(content):
+                with atomic_write(path) as target:
+                    target.writelines(kept)

@@ -174,6 +174,16 @@ def test_several_gzip_members_and_zero_padding_are_one_file(tmp_path):
     assert_same(read_bytes(tmp_path, content), splits)
 
 
+def test_names_of_classes_may_hold_brackets_and_spaces(tmp_path):
+    names = ["a]", "[b", "c  d"]
+    splits = [(images, labels % 3) for images, labels in digits(2, 1, 1)]
+    for block_size in (1, 1000, 1 << 18):
+        packed_names = course_json.pack(splits, classes=names)
+        content = read_bytes(tmp_path, packed_names, block_size=block_size)
+        assert content.classes == names
+        assert_same(content, splits)
+
+
 def test_json_load_agrees_with_ours(tmp_path):
     """What the course's own line reads from our file is what we read from it."""
     path = tmp_path / "digits.json.gz"
@@ -252,17 +262,17 @@ MIDDLE = len(WHOLE) // 2
 
 GZIP_FAULTS = [
     (b"", "is empty"),
-    (gzip.decompress(WHOLE), "is not a gzip file"),
-    (b"PK\x03\x04", "is not a gzip file"),
-    (WHOLE[:1], "is not a gzip file"),
-    (WHOLE[:5], "cut short"),
-    (WHOLE[:MIDDLE], "cut short"),
-    (WHOLE[:-1], "cut short"),
+    (gzip.decompress(WHOLE), "is not a whole gzip file (Not a gzipped file"),
+    (b"PK\x03\x04", "is not a whole gzip file (Not a gzipped file"),
+    (WHOLE[:1], "is not a whole gzip file (Not a gzipped file"),
+    (WHOLE[:5], "file ended before the end"),
+    (WHOLE[:MIDDLE], "file ended before the end"),
+    (WHOLE[:-1], "file ended before the end"),
     (WHOLE[:-8] + bytes(4) + WHOLE[-4:], "CRC check failed"),
     (WHOLE[:-4] + struct.pack("<I", 5), "Incorrect length of data"),
-    (WHOLE[:2] + b"\x07" + WHOLE[3:], "damaged"),
-    (WHOLE[:20] + bytes(100) + WHOLE[120:], "damaged"),
-    (WHOLE + b"garbage", "something that is not gzip follows"),
+    (WHOLE[:2] + b"\x07" + WHOLE[3:], "is not a whole gzip file ("),
+    (WHOLE[:20] + bytes(100) + WHOLE[120:], "is not a whole gzip file ("),
+    (WHOLE + b"garbage", "is not a whole gzip file (Not a gzipped file (b'ga'))"),
 ]
 
 
@@ -275,7 +285,7 @@ def test_gzip_bombs(tmp_path):
     blank_image = b"[" + b",".join([b"0"] * 784) + b"]"
     images = b"[[[" + b",".join([blank_image] * 60_000)
     assert "gzip bomb" in fault(tmp_path, gzip.compress(images))
-    assert "gzip bomb" in fault(tmp_path, packed(b"[" + b" " * (80 << 20)))
+    assert "train image 0 does not end within" in fault(tmp_path, packed(b"[" + b" " * (80 << 20)))
     # Less than 64 MiB is no bomb, however well it packs.
     text = b"[" + b",".join([b"[[" + blank_image + b"],[0]]"] * 3) + b" " * (1 << 20) + b"]"
     assert len(read_bytes(tmp_path, packed(text)).splits) == 3
@@ -296,26 +306,32 @@ GOOD = f"[{SPLIT},{SPLIT},{SPLIT}]"
 
 
 CONTENT_FAULTS = [
-    ("", "a list of three [images, labels] pairs"),
-    ("{}", "expected '['"),
-    ("\ufeff" + GOOD, "expected '['"),
-    ("[]", "0 splits instead of 3"),
-    (f"[{SPLIT}]", "1 splits instead of 3"),
-    (f"[{SPLIT},{SPLIT}]", "2 splits instead of 3"),
-    (f"[{SPLIT},{SPLIT},{SPLIT},{SPLIT}]", "more than 3 splits"),
-    (GOOD + "x", "more text after the end"),
-    (GOOD + GOOD, "more text after the end"),
-    (GOOD[:-1], "the end of the text"),
-    (GOOD[:10_000], "ends in the middle of valid image 1"),
-    (GOOD[:100], "ends in the middle of train image 0"),
-    (f"[{IMAGE}]", "the list of train images"),
-    (f"[[{IMAGE},[1]]]", "train image 0, a list of 784 numbers"),
-    (cut(GOOD, SPLIT, f"[[{IMAGE}]]"), "train has images but no labels"),
-    (cut(GOOD, SPLIT, "[[],[]]"), "train has no images"),
-    (cut(GOOD, "],[1,2]]", "],[1,2],[3]]"), "train has more than images and labels"),
-    (cut(GOOD, ",[1,2]", ",12"), "the list of train labels"),
-    (cut(GOOD, ",[1,2]", ',{"a":1}'), "the list of train labels"),
-    (cut(GOOD, ",[1,2]", ",[[1],2]"), "train labels holds a list"),
+    ("", "ends before the end of train image 0; the file should be [[images, labels], "),
+    ("{}", "ends before the end of train image 0"),
+    ("\ufeff" + GOOD, "before train image 0: expected '[[[', found "),
+    ("[]", "before train image 0: expected '[[[', found ''"),
+    (f"[{SPLIT}]", "ends before the end of valid image 0"),
+    (f"[{SPLIT},{SPLIT}]", "ends before the end of eval image 0"),
+    (
+        f"[{SPLIT},{SPLIT},{SPLIT},{SPLIT}]",
+        "after the eval labels: expected ']]' or the names of classes ([[",
+    ),
+    (GOOD + "x", "after the eval labels: expected ']]' or the names of classes (Extra data"),
+    (GOOD + GOOD, "after the eval labels: expected ']]' or the names of classes (Extra data"),
+    (GOOD[:-1], "after the eval labels: expected ']]'"),
+    (GOOD[:10_000], "ends before the end of valid image 1"),
+    (GOOD[:100], "ends before the end of train image 0"),
+    (f"[{IMAGE}]", "before train image 0: expected '[[[', found '['"),
+    (f"[[{IMAGE},[1]]]", "before train image 0: expected '[[[', found '[['"),
+    (
+        cut(GOOD, SPLIT, f"[[{IMAGE}]]"),
+        "before train image 1 or the train labels: expected ',' or '],', found ']],[['",
+    ),
+    (cut(GOOD, SPLIT, "[[],[]]"), "before train image 0: expected '[[[', found '[['"),
+    (cut(GOOD, "],[1,2]]", "],[1,2],[3]]"), "train has 2 images but 2 + 1 labels"),
+    (cut(GOOD, ",[1,2]", ",12"), "the train labels: expected ',' or '],', found '],12]"),
+    (cut(GOOD, ",[1,2]", ',{"a":1}'), "the train labels: expected ',' or '],', found '],{"),
+    (cut(GOOD, ",[1,2]", ",[[1],2]"), "the train labels: expected ',' or '],', found '],['"),
     (cut(GOOD, ",[1,2]", ",[1,2,3]"), "train has 2 images but 3 labels"),
     (cut(GOOD, ",[1,2]", ",[]"), "train has 2 images but 0 labels"),
     (cut(GOOD, ",[1,2]", ",[1,10]"), "train label 1 is 10,"),
@@ -323,29 +339,31 @@ CONTENT_FAULTS = [
     (cut(GOOD, ",[1,2]", ",[1.5,2]"), "train label 0 is 1.5,"),
     (cut(GOOD, ",[1,2]", ",[1e300,2]"), "train label 0 is 1e+300,"),
     (cut(GOOD, ",[1,2]", ",[1,NaN]"), "train labels holds NaN"),
-    (cut(GOOD, ",[1,2]", ",[1,null]"), "train labels holds something that is not a number"),
-    (cut(GOOD, ",[1,2]", ",[1,true]"), "train labels holds something that is not a number"),
-    (cut(GOOD, ",[1,2]", ',[1,"2"]'), "train labels holds something that is not a number"),
-    (cut(GOOD, ",[1,2]", ",[1,2"), "train has more than images and labels"),
+    (cut(GOOD, ",[1,2]", ",[1,null]"), "train labels holds null, not a finite number"),
+    (cut(GOOD, ",[1,2]", ",[1,true]"), "train labels holds true, not a finite number"),
+    (cut(GOOD, ",[1,2]", ',[1,"2"]'), 'train labels holds "2", not a finite number'),
+    (cut(GOOD, ",[1,2]", ",[1,2"), "train labels holds a list"),
     (cut(GOOD, "0.5,", ""), "train image 0 has 783 numbers"),
     (cut(GOOD, f",{IMAGE}", f",{IMAGE[:-1]},0.5]"), "train image 1 has 785 numbers"),
     (cut(GOOD, f",{IMAGE}", ",[]"), "train image 1 has 0 numbers"),
     (cut(GOOD, f",{IMAGE}", ",7"), "train image 1 is broken JSON"),
     (cut(GOOD, f",{IMAGE}", ","), "train image 1 is broken JSON"),
-    (cut(GOOD, "0.5,", "[0.5],"), "train image 0 holds a list"),
-    (cut(GOOD, IMAGE, f"[{IMAGE}]"), "train image 0 holds a list"),
+    (cut(GOOD, "0.5,", "[0.5],"), "before train image 0: expected '[[[', found '[[[['"),
+    (cut(GOOD, ",0.5]", ",[0.5]]"), "before train image 0: expected '[[[', found '[[[[0.5,0.5,"),
+    (GOOD[::-1].replace("]5.0,", "]]5.0[,", 1)[::-1], "eval image 1 holds a list"),
+    (cut(GOOD, IMAGE, f"[{IMAGE}]"), "before train image 0: expected '[[[', found '[[[['"),
     (cut(GOOD, "0.5,", "0.5 "), "train image 0 is broken JSON"),
     (cut(GOOD, "0.5,", "0.5,,"), "train image 0 is broken JSON"),
     (cut(GOOD, "0.5,", "0.5.5,"), "train image 0 is broken JSON"),
     (cut(GOOD, "0.5,", ".5,"), "train image 0 is broken JSON"),
-    (cut(GOOD, "0.5,", "1e999,"), "train image 0 is broken JSON"),
-    (cut(GOOD, "0.5,", "NaN,"), "train image 0 holds NaN or infinity"),
-    (cut(GOOD, "0.5,", "-Infinity,"), "train image 0 holds NaN or infinity"),
-    (cut(GOOD, "0.5,", "null,"), "train image 0 holds something that is not a number"),
-    (cut(GOOD, "0.5,", "true,"), "train image 0 holds something that is not a number"),
-    (cut(GOOD, "0.5,", '"0.5",'), "train image 0 holds something that is not a number"),
-    (cut(GOOD, "0.5,", "{},"), "train image 0 holds something that is not a number"),
-    (cut(GOOD, f"{IMAGE},", f"{IMAGE} "), "broken JSON between the train images 0 and 1"),
+    (cut(GOOD, "0.5,", "1e999,"), "train image 0 holds Infinity"),
+    (cut(GOOD, "0.5,", "NaN,"), "train image 0 holds NaN, not a finite number"),
+    (cut(GOOD, "0.5,", "-Infinity,"), "train image 0 holds -Infinity, not a finite number"),
+    (cut(GOOD, "0.5,", "null,"), "train image 0 holds null, not a finite number"),
+    (cut(GOOD, "0.5,", "true,"), "train image 0 holds true, not a finite number"),
+    (cut(GOOD, "0.5,", '"0.5",'), 'train image 0 holds "0.5", not a finite number'),
+    (cut(GOOD, "0.5,", "{},"), "train image 0 holds {}, not a finite number"),
+    (cut(GOOD, f"{IMAGE},", f"{IMAGE} "), "broken JSON between train image 0 and the 1 after it"),
     (cut(GOOD, f"{IMAGE},{IMAGE}", f"{IMAGE},{IMAGE},"), "train image 2"),
     (cut(GOOD, "0.5,", "0.51,"), "train image 0 holds 0.51, neither"),
     (GOOD[::-1].replace("]5.0", "]15.0", 1)[::-1], "eval image 1 holds 0.51, not k/256"),
@@ -361,7 +379,7 @@ CONTENT_FAULTS = [
     (cut(GOOD, "0.5,0.5", "2,1e300"), "train image 0 holds 1e+300, not a whole number"),
     (cut(GOOD, "0.5,0.5", "0.2,-0.2"), "train image 0 holds -0.2, not k/255"),
     (cut(GOOD, "0.5,", " " * 600_000 + "0.5,"), "does not end within"),
-    (cut(GOOD, ",[1,2]", ",[1,2" + " " * 600_000), "does not end within"),
+    (cut(GOOD, ",[1,2]", ",[1,2" + " " * 1_200_000), "does not end within"),
 ]
 
 
@@ -383,6 +401,14 @@ def test_the_image_is_named_in_any_block(tmp_path):
     for block_size in (1000, 1 << 18):
         line = fault(tmp_path, packed(values), block_size=block_size)
         assert "train image 23 holds 256, not a whole number 0 to 255" in line
+
+
+def test_nothing_after_the_end_is_overlooked(tmp_path, monkeypatch):
+    monkeypatch.setattr(course_json, "_MAX_NAMES_TEXT", 10)
+    for spaces in range(7, 11):
+        content = packed(GOOD + " " * spaces + "x")
+        line = fault(tmp_path, content, block_size=1)
+        assert "after the eval labels: expected ']]'" in line
 
 
 def test_too_many_images(tmp_path, monkeypatch):

@@ -97,9 +97,9 @@ def test_another_mode_is_an_error(source):
 def test_a_missing_file_says_how_to_make_one(tmp_path):
     with pytest.raises(InputError, match=r"no such file \(python -m mnist.prepare"):
         dataset.load(tmp_path / "digits.json.gz")
-    with pytest.raises(InputError, match="Not a directory"):
-        (tmp_path / "file").touch()
-        dataset.load(tmp_path / "file" / "digits.json.gz")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(InputError, match="link: cannot be read"):
+        dataset.load(tmp_path / "link")
 
 
 def test_a_changed_source_is_read_anew(source, cache):
@@ -114,19 +114,17 @@ def test_a_changed_source_is_read_anew(source, cache):
 def test_a_damaged_source_is_not_covered_up_by_its_cache(source, cache):
     content = source.read_bytes()
     source.write_bytes(content[:-1])
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match="file ended before the end"):
         dataset.load(source)
     source.write_bytes(content)
     assert_holds(dataset.load(source), ONE)
 
 
-def rewrite(cache, comment=None, **arrays):
+def rewrite(cache, **arrays):
     """Write the cache again with some arrays (or a whole member's bytes) exchanged."""
     with zipfile.ZipFile(cache) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-        comment = archive.comment if comment is None else comment
     with zipfile.ZipFile(cache, "w") as archive:
-        archive.comment = comment
         for name, content in members.items():
             array = arrays.pop(name[: -len(".npy")], content)
             with archive.open(name, "w") as member:
@@ -154,9 +152,7 @@ def flip_a_pixel(cache):
 def compress_members(cache):
     with zipfile.ZipFile(cache) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-        comment = archive.comment
     with zipfile.ZipFile(cache, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.comment = comment
         for name, content in members.items():
             archive.writestr(name, content)
 
@@ -187,11 +183,12 @@ WRONG_CACHES = {
     "truncated": lambda cache: os.truncate(cache, 3000),
     "foreign": swap_with_foreign,
     "a flipped bit": flip_a_pixel,
-    "another version": lambda cache: rewrite(cache, comment=b"mnist-cache-0"),
+    "another version": lambda cache: rewrite(cache, stamp=np.array("mnist-cache-0")),
     "another shape": lambda cache: rewrite(cache, eval_images=ONE[2][0].reshape(2, 784)),
     "another type": lambda cache: rewrite(cache, eval_labels=ONE[2][1].astype(np.uint8)),
     "another order": lambda cache: rewrite(cache, eval_images=np.asfortranarray(ONE[2][0])),
     "other lengths": lambda cache: rewrite(cache, eval_images=ONE[0][0]),
+    "labels of another shape": lambda cache: rewrite(cache, eval_labels=ONE[2][1].reshape(2, 1)),
     "labels out of range": lambda cache: rewrite(cache, eval_labels=np.array([0, 10])),
     "negative labels": lambda cache: rewrite(cache, eval_labels=np.array([0, -1])),
     "no images": lambda cache: rewrite(cache, eval_images=ONE[0][0][:0], eval_labels=ONE[0][1][:0]),

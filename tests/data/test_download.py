@@ -255,10 +255,9 @@ def hang_up(self, content, wanted):
 
 
 BAD_MIRRORS = {
-    "sends something else than one": [send_html, send_other_content],
-    "is damaged": [send_damaged_gzip],
-    "cut short": [send_half],
-    "sends more than the 300,000 bytes": [send_without_end],
+    "sends something else than one": [send_html, send_other_content, send_without_end],
+    "is not a whole gzip file": [send_damaged_gzip],
+    "file ended before the end": [send_half],
     "holds more than 300,000 bytes": [send_a_bomb],
     "HTTP status 404": [fail(404)],
     "HTTP status 500": [fail(500)],

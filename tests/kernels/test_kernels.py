@@ -1,6 +1,7 @@
 """The kernels in C against Paddle's operators, between levels, and where they cannot be used."""
 
 import os
+import runpy
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -18,11 +19,12 @@ from mnist.base import seeding
 from mnist.fluid import gradients
 from mnist.fluid.door import fluid, paddle, to_variable
 from mnist.fluid.layers import Convolution
-from mnist.kernels import build
 from mnist.kernels.engine import Engine
 from mnist.model import optimizers
 
 pytestmark = needs_kernels
+
+BUILD = ["setup.py", "--quiet", "build_ext", "--inplace"]
 
 
 def make(shapes, channels, seed, whole=False):
@@ -255,7 +257,7 @@ def test_a_compiler_that_fails_is_a_note_and_no_error(tmp_path, compiler, said):
     script.write_text(f"#!/bin/sh\n{compiler}\n")
     script.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-m", "mnist.kernels.build"], cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, *BUILD], cwd=ROOT, capture_output=True, text=True,
         env={**os.environ, "CC": str(script)},
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout == ""
@@ -265,7 +267,7 @@ def test_a_compiler_that_fails_is_a_note_and_no_error(tmp_path, compiler, said):
 
 def test_no_compiler_is_a_note(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "mnist.kernels.build"], cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, *BUILD], cwd=ROOT, capture_output=True, text=True,
         env={**os.environ, "CC": "", "PATH": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 0 and "no C compiler (cc, clang, gcc)" in done.stderr
@@ -351,9 +353,10 @@ def test_what_does_not_lie_in_memory_as_it_must_is_an_error():
 def test_the_sanitizers_find_nothing(tmp_path):
     """The tests above once more, with AddressSanitizer and UndefinedBehaviorSanitizer."""
     flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g"]
-    library = build.build(tmp_path, flags)
+    setup = runpy.run_path(str(ROOT / "setup.py"))
+    library = setup["build"](tmp_path, flags)
     runtime = [
-        subprocess.check_output([build.find_compiler(), f"-print-file-name={name}"], text=True)
+        subprocess.check_output([setup["find_compiler"](), f"-print-file-name={name}"], text=True)
         for name in ("libasan.so", "libubsan.so")
     ]
     done = subprocess.run(

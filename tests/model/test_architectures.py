@@ -7,6 +7,7 @@ import pytest
 from helpers import digits, dygraph
 
 from mnist import config as configs
+from mnist.config.schema import OWN
 from mnist.fluid import gradients
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
@@ -46,7 +47,7 @@ def test_parameter_counts_and_output_shapes(overrides, count):
 
 
 def test_the_registry_and_the_config_know_the_same_names():
-    assert set(architectures.MODELS) == set(configs.CHOICES["model"])
+    assert {*architectures.MODELS, OWN} == set(configs.CHOICES["model"])
 
 
 @pytest.mark.parametrize("name", sorted(architectures.MODELS))

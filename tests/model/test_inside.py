@@ -5,6 +5,7 @@ import pytest
 from helpers import digits, dygraph
 
 from mnist import config as configs
+from mnist.config.classes import DIGITS
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.feeding import as_model_input
 from mnist.model import architectures, inside, losses
@@ -64,7 +65,7 @@ def test_a_trace_that_fails_leaves_nothing_switched_on():
             return super().forward(to_variable(np.zeros((1, 1, 28, 28), np.float32)))
 
     with dygraph():
-        model = Deaf(configs.default(["model.name=fc"]).model, 1)
+        model = Deaf(configs.default(["model.name=fc"]).model, 1, DIGITS)
         model.train()
         with pytest.raises(fluid.core.EnforceNotMet):
             inside.trace(model)

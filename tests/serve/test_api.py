@@ -30,9 +30,9 @@ SEVEN = (SAMPLES / "seven.png").read_bytes()
 PNG = {"content-type": "image/png"}
 
 
-def count_ink(questions):
+def count_ink(images):
     """A stand-in for the model: its digit is the number of inked pixels, modulo 10."""
-    return [Answer(prediction_of(question.image), None) for question in questions]
+    return [Answer(prediction_of(image), None) for image in images]
 
 
 def prediction_of(image):
@@ -43,7 +43,7 @@ def prediction_of(image):
 
 @contextmanager
 def application(work=count_ink, **limits):
-    batcher = Batcher(work, max_batch=8, max_wait=0)
+    batcher = Batcher(work, max_batch=8)
     with ThreadPoolExecutor(2) as decoders:
         yield api.build(batcher, decoders, "stand-in", api.Limits(**limits), Metrics())
     batcher.close()
@@ -316,9 +316,9 @@ def test_a_body_that_does_not_arrive_in_time_is_given_up():
 def test_an_answer_that_takes_too_long_is_given_up_and_its_places_are_free_again():
     go = threading.Event()
 
-    def slow(questions):
+    def slow(images):
         go.wait(30)
-        return count_ink(questions)
+        return count_ink(images)
 
     with application(slow, timeout=0.5, images=1) as app:
         error_of(post(app, content=SEVEN, headers=PNG), 504)
@@ -329,9 +329,9 @@ def test_an_answer_that_takes_too_long_is_given_up_and_its_places_are_free_again
 def test_a_full_house_says_when_to_come_again_and_those_inside_are_served():
     go = threading.Event()
 
-    def held(questions):
+    def held(images):
         assert go.wait(30)
-        return count_ink(questions)
+        return count_ink(images)
 
     async def run(app):
         async with client_of(app) as client:
@@ -354,7 +354,7 @@ def test_a_full_house_says_when_to_come_again_and_those_inside_are_served():
 
 
 def test_what_breaks_inside_stays_inside(capsys):
-    def broken(questions):
+    def broken(images):
         raise RuntimeError("secret/path\nof the server")
 
     with application(broken) as app:

@@ -14,16 +14,15 @@ from mnist.serve.batching import Batcher
 @given(
     counts=st.lists(st.integers(0, 40), min_size=1, max_size=5),
     max_batch=st.integers(1, 16),
-    max_wait=st.sampled_from([0.0, 0.001]),
 )
-def test_every_item_of_every_thread_gets_its_own_result_in_batches(counts, max_batch, max_wait):
+def test_every_item_of_every_thread_gets_its_own_result_in_batches(counts, max_batch):
     sizes, seen = [], []
 
     def work(items):
         seen.extend(items)
         return [(item, "done") for item in items]
 
-    batcher = Batcher(work, max_batch, max_wait, sizes.append)
+    batcher = Batcher(work, max_batch, sizes.append)
     futures = {}
 
     def submit(thread, count):
@@ -60,7 +59,7 @@ class Held:
 
 def test_what_queues_up_meanwhile_is_one_batch_and_closing_finishes_it():
     work = Held()
-    batcher = Batcher(work, max_batch=8, max_wait=0)
+    batcher = Batcher(work, max_batch=8)
     futures = [batcher.submit(0)]
     assert work.begun.wait(30)
     futures += [batcher.submit(number) for number in range(1, 11)]
@@ -73,7 +72,7 @@ def test_what_queues_up_meanwhile_is_one_batch_and_closing_finishes_it():
 
 def test_what_nobody_waits_for_is_left_out():
     work = Held()
-    batcher = Batcher(work, max_batch=8, max_wait=0)
+    batcher = Batcher(work, max_batch=8)
     first = batcher.submit(0)
     assert work.begun.wait(30)
     given_up, kept = batcher.submit(1), batcher.submit(2)
@@ -90,7 +89,7 @@ def test_an_error_reaches_all_of_its_batch_and_the_next_one_works():
             raise ValueError("no such thing")
         return items
 
-    batcher = Batcher(work, max_batch=1, max_wait=0)
+    batcher = Batcher(work, max_batch=1)
     bad, good = batcher.submit("bad"), batcher.submit("good")
     with pytest.raises(ValueError, match="no such thing"):
         bad.result(30)

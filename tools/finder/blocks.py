@@ -5,6 +5,7 @@ the graph, its output a leaf, and `Network.backward` carries the gradients throu
 """
 
 import ctypes
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,9 +18,9 @@ from mnist import kernels
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.layers import Convolution
 from mnist.kernels import engine
-from mnist.kernels.build import find_compiler
 
 L = fluid.layers
+COMPILER = os.environ.get("CC", "cc")
 FOLDER = Path(__file__).resolve().parent
 FLAGS = {3: ["-mavx2"], 4: ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq"]}
 
@@ -35,11 +36,9 @@ def build() -> Any:
         for source, contract in sources.items():
             objects.append(f"{folder}/{source.stem}.o")
             options = [*flags, *FLAGS[level], f"-ffp-contract={contract}"]
-            subprocess.run(
-                [find_compiler(), *options, "-c", str(source), "-o", objects[-1]], check=True
-            )
+            subprocess.run([COMPILER, *options, "-c", str(source), "-o", objects[-1]], check=True)
         library = f"{folder}/blocks.so"
-        subprocess.run([find_compiler(), "-shared", *objects, "-lm", "-o", library], check=True)
+        subprocess.run([COMPILER, "-shared", *objects, "-lm", "-o", library], check=True)
         made = ctypes.CDLL(library)
     made.finder_workspace.restype = ctypes.c_long
     return made
