@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from contextlib import contextmanager
+from itertools import product
 from threading import Thread
 from time import sleep
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
@@ -307,31 +308,23 @@ def _make_group() -> Group:
 
 @contextmanager
 def agreed(group: Group) -> Iterator[None]:
-    """An error in here in one process is an error in all, before any of them goes on.
-
-    It names the process, unless all are in one folder, where all find the same.
-    """
+    """An error in here in one process is an error in all, before any of them goes on."""
     own: Optional[MnistError] = None
     try:
         yield
     except (InputError, Failure) as error:
         own = error
-    here = (socket.gethostname(), os.stat(os.curdir).st_ino)
-    found = group.of_all((here, own and (type(own), ranks.member(), str(own))))
-    in_one_place = all(place == here for place, _ in found)
-    if own and in_one_place:
-        raise own
-    for kind, member, text in (error for _, error in found if error):
-        raise kind(text if in_one_place else f"{member}: {text}") from own
+    found = group.of_all(own and type(own)(f"{ranks.member()}: {own}"))
+    for anybodys in filter(None, found):
+        raise own or anybodys
 
 
 def require_same(group: Group, held: Dict[str, str]) -> None:
     """InputError if processes differ in what they hold, by its name."""
     (main, ours), *others = group.of_all((ranks.member(), held))
-    for member, theirs in others:
-        for name, value in ours.items():
-            if theirs.get(name) != value:
-                raise InputError(
-                    f"{name}: {value} for {main}, but {theirs.get(name)} for {member}; processes"
-                    " that train together need the same versions"
-                )
+    for name, (member, theirs) in product(ours, others):
+        if theirs.get(name) != ours[name]:
+            raise InputError(
+                f"{name}: {ours[name]} for {main}, but {theirs.get(name)} for {member}; processes"
+                " that train together need the same versions"
+            )

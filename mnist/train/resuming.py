@@ -2,7 +2,7 @@
 
 import platform
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from mnist.fluid.door import fluid, paddle
 from mnist.fluid.feeding import count_batches
 from mnist.fluid.processes import ALONE, Group
 from mnist.model import distillation, opening
+
+_ON_GPU = "GPU: not bit for bit (cuDNN may choose other algorithms, atomics reorder sums)"
+_ON_CPU = "CPU: bit for bit, for one machine type, number of threads and set of versions"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ def initial_state(
 
     Raises InputError if going on would silently be a different run.
     """
+    # The version of a model that is the user's own is its file's SHA-256, if there is a file.
+    code = own_code.digest(config.model.name) if own_code.is_own(config.model.name) else ""
     fresh = RunState(
         config=config.model_dump(),
         data_path=str(data.source),
@@ -54,10 +59,10 @@ def initial_state(
             "paddle": paddle.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),
-            **_own_code(config.model.name),
+            **({config.model.name: code[:12]} if code else {}),
         },
         device=places.describe_place(place),
-        deterministic=_deterministic_note(place),
+        deterministic=_ON_GPU if isinstance(place, fluid.CUDAPlace) else _ON_CPU,
     )
     if resume is None:
         return fresh
@@ -67,18 +72,6 @@ def initial_state(
     _check_same_run(saved, fresh, config, resume)
     # What was set above is of the process at hand, all else of the checkpoint.
     return saved.model_copy(update=fresh.model_dump(exclude_unset=True))
-
-
-def _own_code(model: str) -> Dict[str, str]:
-    """The version of a model that is the user's own: its file's SHA-256, if there is a file."""
-    digest = own_code.digest(model) if own_code.is_own(model) else ""
-    return {model: digest[:12]} if digest else {}
-
-
-def _deterministic_note(place: Any) -> str:
-    if isinstance(place, fluid.CUDAPlace):
-        return "GPU: not bit for bit (cuDNN may choose other algorithms, atomics reorder sums)"
-    return "CPU: bit for bit, for one machine type, number of threads and set of versions"
 
 
 def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Resumption) -> None:

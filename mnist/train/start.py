@@ -114,16 +114,15 @@ def _of_this_run(config: Config) -> Optional[Checkpoint]:
     try:
         source = reading.load(reading.newest(folder))
         before = configs.from_dict(source.state.config if source.state else {}, str(source.path))
+        changes = configs.changes(before, config)
+        if not changes:
+            return source
+        named = "; ".join(f"{key}: {old} there, {new} now" for key, old, new in changes)
+        why = f"{source.path} is of another run ({named})"
     except InputError as error:
-        print(f"note    --resume auto starts anew: {error}", flush=True)
-        return None
-    changed = [
-        f"{key}: {old} there, {new} now" for key, old, new in configs.changes(before, config)
-    ]
-    if changed:
-        why = f"{source.path} is of another run ({'; '.join(changed)})"
-        print(f"note    --resume auto starts anew: {why}", flush=True)
-    return None if changed else source
+        why = str(error)
+    print(f"note    --resume auto starts anew: {why}", flush=True)
+    return None
 
 
 def read_config(path: Optional[PathLike], overrides: Sequence[str]) -> Config:
