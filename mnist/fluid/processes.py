@@ -315,8 +315,9 @@ def agreed(group: Group) -> Iterator[None]:
     except (InputError, Failure) as error:
         own = error
     found = group.of_all(own and type(own)(f"{ranks.member()}: {own}"))
-    for anybodys in filter(None, found):
-        raise own or anybodys
+    errors = [error for error in found if error]
+    if errors:
+        raise own or errors[0]
 
 
 def require_same(group: Group, held: Dict[str, str]) -> None:

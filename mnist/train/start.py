@@ -96,11 +96,9 @@ def with_checkpoint(
     With neither it is the defaults. ``auto`` is the newest checkpoint of the very run that the
     config says, if there is one in its folder.
     """
-    if resume is None:
-        return given or read_config(None, overrides), None
-    if resume == "auto":
+    if resume is None or resume == "auto":
         config = given or read_config(None, overrides)
-        return config, _of_this_run(config)
+        return config, _of_this_run(config) if resume else None
     if given is None:
         return _from_checkpoint(resume, overrides)
     return given, reading.load(reading.locate(resume, given.checkpoint.dir, prefer="latest"))
