@@ -18,9 +18,9 @@ from .processes import Running
 from .report import Options, Row, Skip, tally
 
 TOGETHER = "mpirun -hosts host1,host2 -n 2 python -m mnist.train --config config.yaml"
-TOGETHER += " --resume auto --set parallel.timeout=5"
+TOGETHER += " --resume auto --set parallel.timeout=10"
 # Beyond the timeout: what the interpreter, MPI and mpirun take to end.
-SECONDS_TO_END = 30
+SECONDS_TO_END = 90
 
 
 def rows(options: Options) -> Iterator[Row]:
