@@ -225,7 +225,7 @@ def test_a_signal_while_writing_leaves_nothing(tmp_path, number, code, words):
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    assert errors.splitlines()[-1] == f"error: {words}"
+    assert errors.splitlines()[-1] == words
     assert os.listdir(tmp_path / "data") == []
 
 
