@@ -138,7 +138,7 @@ def measure(figures: Path) -> None:
     from mnist.data import obtain
     from mnist.train import loop
 
-    data, _ = obtain.obtain(config.data)
+    data = obtain.obtain(config.data)
     # Not at the first run's expense.
     import tb_paddle  # noqa: F401
 

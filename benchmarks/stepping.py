@@ -46,7 +46,7 @@ class Stepper:
     ) -> None:
         self.config = configs.load(file, settings) if file else configs.default(settings)
         self.data, self.place = data, fluid.CPUPlace()
-        state = resuming.initial_state(self.config, data, None, self.place, None)
+        state = resuming.initial_state(self.config, data, self.place, None)
         self._learner = Learner(self.config, self.place, state, len(data.train), group)
         saving, telling = Saving(self._learner, None), Telling(self._learner, data, None)
         self._loop = Loop(self._learner, data, StopRequest(), saving, telling)

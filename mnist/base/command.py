@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from functools import partial
-from typing import Any, Callable, List, NoReturn, Optional, TypeVar
+from typing import Any, Callable, NoReturn, Optional, TypeVar
 
 import click
 
@@ -12,9 +12,6 @@ from mnist.base import own_code, ranks, signals, streams
 from mnist.base.errors import Interrupted, MnistError, one_line
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-# What `on_failure` was given.
-_at_failure: List[Callable[[int], None]] = []
 
 
 class _Path(click.Path):
@@ -37,19 +34,17 @@ _PADDLE_REQUEST = re.compile(
 )
 
 
-class _Verb(click.Command):
-    """A verb: -h is --help, and there is --debug, which ``run`` looks for by itself."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, context_settings={"help_option_names": ["-h", "--help"]})
-        debug, says = ["--debug"], "Show the traceback of an error."
-        self.params.append(click.Option(debug, is_flag=True, expose_value=False, help=says))
+# ``run`` looks for it by itself.
+_debug = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
+)
 
 
 def verb(*examples: str) -> Callable[[_F], click.Command]:
     """Make a function a verb; examples of what follows python -m mnist. close its --help."""
     shown = "\n  python -m mnist.".join(["\b\nExamples:", *examples])
-    return click.command(cls=_Verb, epilog=shown)
+    make = click.command(epilog=shown, context_settings={"help_option_names": ["-h", "--help"]})
+    return lambda function: _debug(make(function))
 
 
 checkpoint_option = path_option(
@@ -75,7 +70,7 @@ def _trust(context: click.Context, option: click.Parameter, name: Optional[str])
 
 model_option = click.option(
     "--model",
-    metavar="FILE:LAYER",
+    metavar="MODULE:LAYER",
     expose_value=False,
     callback=_trust,
     help="Code of your own that may be run, as the checkpoint's model: my_models:Wide is in"
@@ -104,8 +99,7 @@ def data_option(
 
 
 def run(command: click.Command) -> NoReturn:
-    """Run a verb and exit: 0 done, 1 failure, 2 bad input, 128+n after signal n,
-    75 after SIGUSR1.
+    """Run a verb and exit: 0 done, 1 failure, 2 bad input, 128+n after signal n, 75 after SIGUSR1.
 
     A command may return its exit code. Errors are one line on standard error; with
     ``--debug`` the traceback comes first.
@@ -134,16 +128,8 @@ def run(command: click.Command) -> NoReturn:
     except Exception as error:
         code = _report(f"{_summary(error)} (add --debug for the traceback)", 1, debug)
     if code:
-        ranks.let_mpirun_read()
-        for call in _at_failure:
-            call(code)
         ranks.end_all(code)
     sys.exit(code or 0)
-
-
-def on_failure(call: Callable[[int], None]) -> None:
-    """Have ``call`` called with the exit code, after the error's line, if the verb fails."""
-    _at_failure.append(call)
 
 
 def _summary(error: Exception) -> str:

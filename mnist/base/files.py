@@ -52,6 +52,14 @@ def open_input(path: PathLike) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def may_be_written(path: PathLike, mark: str) -> bool:
+    """Whether nothing is there, or a file of ours, which has ``mark`` near its beginning."""
+    if not os.path.lexists(path):
+        return True
+    with open_input(path) as file:
+        return mark.encode() in file.read(256)
+
+
 def read_input(path: PathLike, max_bytes: int) -> bytes:
     """The whole content of a regular file; raises as ``open_input``, and for a larger file."""
     with failing_as(f"{path}: cannot be read", InputError), open_input(path) as file:
@@ -67,20 +75,16 @@ def read_input(path: PathLike, max_bytes: int) -> bytes:
 def atomic_write(path: PathLike, make_parents: bool = True) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces ``path`` only when all of it is on disk.
 
-    The bytes go to a temporary file in the same folder, which is flushed, fsynced and
-    renamed at the end of the ``with`` block; after an exception it is removed and
-    ``path`` is as it was. What killed processes left of such files is removed, too.
-    Raises Failure (naming ``path``) for what the disk refuses, and without ``make_parents``
-    for a folder that is not there.
+    The bytes go to a file in a hidden folder beside ``path``, which is fsynced and renamed at the
+    end of the ``with`` block; after an exception ``path`` is as it was. What killed processes left
+    of such folders is removed, too. Raises Failure (naming ``path``) for what the disk refuses,
+    and without ``make_parents`` for a folder that is not there.
     """
-    place = _taking_the_place_of(path, make_parents)
-    with place as (temporary, target), open(temporary, "xb") as file:
-        _lock(file)
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-        # While it is locked, or else it could be taken for a leftover.
-        os.replace(temporary, target)
+    with _staging(path, make_parents) as (staged, target):
+        with open(staged, "xb") as file:
+            yield file
+        fsync(staged)
+        os.replace(staged, target)
 
 
 @contextmanager
@@ -89,82 +93,66 @@ def staged_folder(
 ) -> Iterator[Path]:
     """Make a folder that is there as ``path`` only when all of it is on disk.
 
-    What is written into the folder yielded, a hidden one beside ``path``, is fsynced, and the
-    folder renamed, at the end of the ``with`` block; after an exception it is removed and
-    ``path`` is as it was. What killed processes left of such folders is removed, too. A folder
-    with files in it that is there already is an error unless ``replace``; then it is moved
-    out of the way and removed when the new one is in place. Raises Failure (naming ``path``)
-    for what the disk refuses.
+    The same for the folder yielded and what is written into it. A folder with files in it that is
+    there already is an error unless ``replace``; then it is moved out of the way and removed when
+    the new one is in place.
     """
-    with _taking_the_place_of(path, make_parents) as (staging, target):
-        staging.mkdir()
-        descriptor = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            _lock(descriptor)
-            yield staging
-            for parent, _, names in os.walk(staging):
-                for name in (*names, os.curdir):
-                    fsync(Path(parent, name))
-            old = _hidden(target, "replaced")
-            if replace and target.exists():
-                target.rename(old)  # A kill before the next line leaves both, under hidden names.
-            staging.rename(target)
-            _remove(old)
-        finally:
-            os.close(descriptor)
+    with _staging(path, make_parents) as (staged, target):
+        staged.mkdir()
+        yield staged
+        for parent, _, names in os.walk(staged):
+            for name in (*names, os.curdir):
+                fsync(Path(parent, name))
+        old = _hidden(target, "replaced")  # It outlives what may end this between two lines.
+        if replace and target.exists():
+            target.rename(old)
+        staged.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
-def _taking_the_place_of(path: PathLike, make_parents: bool = True) -> Iterator[Tuple[Path, Path]]:
-    """The temporary name of what will be at ``path``, and that as a path."""
+def _staging(path: PathLike, make_parents: bool) -> Iterator[Tuple[Path, Path]]:
+    """Where to make what will be at ``path``, in a folder that is locked meanwhile; ``path``."""
     target = Path(os.path.abspath(path))
-    temporary = _hidden(target)
+    folder = _hidden(target, "tmp")
     with failing_as(f"{path}: cannot be written"):
+        if make_parents:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target)
+        folder.mkdir()
+        descriptor = os.open(folder, os.O_DIRECTORY)
         try:
-            if make_parents:
-                target.parent.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers(target)
-            yield temporary, target
+            with suppress(OSError):  # Not every disk has locks.
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield folder / "staged", target
             fsync(target.parent)
         finally:
-            _remove(temporary)  # Nothing is there any more unless the writing has failed.
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove the hidden folders of writers of ``target`` that were killed: nobody locks them."""
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        with suppress(OSError):
+            descriptor = os.open(leftover, os.O_DIRECTORY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(leftover, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def remove_folder(folder: Path) -> None:
     """Remove a folder; a kill leaves the whole of it, or what has a hidden name."""
     hidden = _hidden(folder, "removed")
     folder.rename(hidden)
-    _remove(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _hidden(target: Path, ending: str = "tmp") -> Path:
+def _hidden(target: Path, ending: str) -> Path:
     unique = f"{os.getpid()}.{secrets.token_hex(4)}"
     return target.parent / f".{target.name}.{unique}.{ending}"
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Remove the temporary files and folders of writers of ``target`` that were killed."""
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-        with suppress(OSError):
-            descriptor = os.open(leftover, os.O_RDONLY | os.O_NONBLOCK)
-            if _lock(descriptor):
-                _remove(leftover)
-            os.close(descriptor)
-
-
-def _lock(file: Union[BinaryIO, int]) -> bool:
-    """Lock a temporary file or folder while its writer lives; whether that was possible."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def fsync(path: Path) -> None:

@@ -71,7 +71,6 @@ def check_or_exit() -> None:
         ranks.wait_for_the_main_one()
         who = f"{ranks.member()}: " if ranks.size() > 1 else ""
         print(f"error: {who}{error}", file=sys.stderr, flush=True)
-        ranks.let_mpirun_read()
         ranks.end_all(error.exit_code)
         sys.exit(error.exit_code)
     finally:

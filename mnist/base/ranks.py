@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import time
+from typing import Callable, List
 
 # How MPICH and Open MPI, and Paddle's launcher, tell a process how many there are, and its rank.
 MPI = (("PMI_SIZE", "PMI_RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"))
@@ -15,6 +16,9 @@ _ALL = (*MPI, ("PADDLE_TRAINERS_NUM", "PADDLE_TRAINER_ID"))
 # tells it, before it tells it itself.
 _SECONDS_FOR_THE_MAIN_ONE = 5.0
 _SECONDS_TO_READ = 1.0
+
+# What ends the others, with an exit code, once MPI is loaded.
+aborts: List[Callable[[int], None]] = []
 
 
 def size() -> int:
@@ -43,18 +47,16 @@ def wait_for_the_main_one() -> None:
         time.sleep(_SECONDS_FOR_THE_MAIN_ONE)
 
 
-def let_mpirun_read() -> None:
-    """Between an error's line and the end of all: mpirun drops what it has not read by then."""
-    if size() > 1:
-        time.sleep(_SECONDS_TO_READ)
-
-
 def end_all(exit_code: int) -> None:
-    """Have mpirun end the others, too, if this process ends before MPI is loaded.
+    """Have mpirun end the others, too, once it has read this one's error.
 
-    Open MPI's does so by itself. MPICH's lets them wait in ``MPI_Init`` for ever, unless it is
-    asked to in the words of its protocol (PMI-1).
+    Before MPI is loaded, Open MPI's does so by itself. MPICH's lets them wait in ``MPI_Init`` for
+    ever, unless it is asked to in the words of its protocol (PMI-1).
     """
+    if size() > 1:
+        time.sleep(_SECONDS_TO_READ)  # What it has not read by then it drops.
+    for abort in aborts:
+        abort(exit_code)
     to_mpirun = _number("PMI_FD")
     try:
         # A child of one of the processes has the variable, too, but not the socket.

@@ -39,46 +39,35 @@ class StopRequest:
 
     The training loop looks at it between steps: a KeyboardInterrupt inside Paddle's
     ``minimize`` leaves half of the parameters updated. A second signal exits at once, or in a
-    notebook, whose process has more to lose, raises KeyboardInterrupt.
-    Enter it after Paddle's import, which installs handlers of its own. Of several processes
-    one ``announces`` that it has heard.
+    notebook, whose process has more to lose, raises KeyboardInterrupt. ``what_comes`` is said
+    when the first is heard; of several processes one does. Enter it after Paddle's import, which
+    installs handlers of its own.
     """
 
-    def __init__(self, announces: bool = True, exits: bool = True) -> None:
-        self._announces = announces
+    def __init__(self, what_comes: str = "", exits: bool = True) -> None:
+        self._what_comes = what_comes
         self._exits = exits
         self.signal_number: Optional[int] = None
         self._former: Dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        self._former = listen(self._handle, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+        self._former = listen(self.handle, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
         return self
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._former.items():
             signal.signal(number, handler)
 
-    def _handle(self, number: int, frame: Optional[FrameType]) -> None:
-        if is_repeated(self.signal_number, number):
+    def handle(self, number: int, frame: Optional[FrameType]) -> None:
+        """A signal has come."""
+        # A terminal that ends says so twice, as its shell and as the system, and a batch system to
+        # each process that it knows of: no one insists.
+        if self.signal_number and not {self.signal_number, number} & _NOT_INSISTING:
             if not self._exits:
                 raise KeyboardInterrupt
             os._exit(Interrupted("", number).exit_code)
         if self.signal_number is None or self.signal_number in _NOT_INSISTING:
             self.signal_number = number
-        if self._announces:
-            announce(number, "finishing this step, then saving")
-
-
-def is_repeated(first: Optional[int], number: int) -> bool:
-    """Whether somebody has asked for a second time.
-
-    A terminal that ends says so twice, as its shell and as the system, and a batch system to each
-    process that it knows of: no one insists.
-    """
-    return first is not None and not {first, number} & _NOT_INSISTING
-
-
-def announce(number: int, what_comes: str) -> None:
-    """Say, from inside a handler, that a signal was heard."""
-    name = signal.Signals(number).name
-    streams.tell(f"\n{name}: {what_comes} (once more: exit at once)\n")
+        if self._what_comes:
+            name = signal.Signals(number).name
+            streams.tell(f"\n{name}: {self._what_comes} (once more: exit at once)\n")

@@ -28,9 +28,9 @@ def prepare() -> None:
     sys.stdin = sys.stdin or io.TextIOWrapper(io.FileIO(0))
     # A notebook, or a test, has put something of its own there, which stays.
     if sys.stdout is sys.__stdout__:
-        sys.stdout = _text(_Output(1), sys.stdout)
+        sys.stdout = _text(1, sys.stdout)
     if sys.stderr is sys.__stderr__:
-        sys.stderr = _text(_Output(2), sys.stderr)
+        sys.stderr = _text(2, sys.stderr)
 
 
 def outlive_output() -> None:
@@ -45,10 +45,10 @@ def tell(message: str) -> None:
         os.write(2, message.encode())
 
 
-def _text(output: "_Output", former: Optional[TextIO]) -> TextIO:
-    of_lines = output.isatty() or output.fileno() == 2
+def _text(descriptor: int, former: Optional[TextIO]) -> TextIO:
+    of_lines = os.isatty(descriptor) or descriptor == 2
     return io.TextIOWrapper(
-        io.BufferedWriter(output),
+        io.BufferedWriter(_Output(descriptor, "w", closefd=False)),
         encoding=former.encoding if former else None,
         errors="backslashreplace",
         line_buffering=of_lines or bool(getattr(former, "write_through", False)),
@@ -57,9 +57,6 @@ def _text(output: "_Output", former: Optional[TextIO]) -> TextIO:
 
 class _Output(io.FileIO):
     """A descriptor that is written to, and replaced by nothing when it cannot be any more."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(descriptor, "w", closefd=False)
 
     def write(self, data: Any) -> int:
         try:

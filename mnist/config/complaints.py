@@ -79,20 +79,9 @@ def _of_item(item: Dict[str, Any], valid: List[str], source: str, overrides: Seq
 
 def _of_unknown_key(key: str, last: str, value: Any, valid: List[str]) -> str:
     if "." in last:
-        nested = f"{value!r:.60}"
-        for part in reversed(key.split(".")):
-            nested = f"{{{part}: {nested}}}"
-        return f"{key}: only --set has keys with dots; in YAML write {nested[1:-1]}"
+        nested = f"{key.replace('.', ': {')}: {value!r:.60}{'}' * key.count('.')}"
+        return f"{key}: only --set has keys with dots; in YAML write {nested}"
     return f"{key}: there is no such key{_nearest(key, valid)}{full_width(key)}"
-
-
-# Texts where a number is due, and how to write it; YAML 1.1 takes the first two for other numbers.
-_NO_NUMBERS = (
-    (r"[-+]?0+(\d.*)", r" (a leading 0 means octal to some; write \1)"),
-    (r"[-+]?\d+(:\d+)+(\.\d*)?", " (colons mean base 60 to some; write one number)"),
-    (r"0o[0-7]+", " (write a decimal number)"),
-    (r"[-+]?[\d.,_]+(e[-+]?\d+)?", " (write it without quotes, commas and underscores)"),
-)
 
 
 def _hint(kind: str, value: Any) -> str:
@@ -102,15 +91,16 @@ def _hint(kind: str, value: Any) -> str:
     if not isinstance(value, (str, int, float)):
         return ""
     text = str(value)
-    if _FULL_WIDTH.search(text):
-        return full_width(text)
+    mistyped = full_width(text)
+    if mistyped:
+        return mistyped
     if kind == "list_type":
         return f" (write [{text}])"
     if kind == "string_type":
         return " (put quotes around a text)"
-    if kind in ("int_type", "float_type"):
-        matches = ((re.fullmatch(pattern, text, re.I), advice) for pattern, advice in _NO_NUMBERS)
-        return next((match.expand(advice) for match, advice in matches if match), "")
+    # To YAML 1.1, and so to some readers, 0123 is 83 and 1:30 is 90.
+    if kind in ("int_type", "float_type") and re.match(r"[-+]?[\d.,]", text):
+        return " (write a decimal number without quotes, leading zeros, colons, commas and _)"
     return " (a space must follow the colon)" if re.fullmatch(r"\w+:\S.*", text) else ""
 
 
@@ -149,9 +139,7 @@ def _nearest(key: str, valid: List[str]) -> str:
     by_initials = {"".join(word[0] for word in name.split("_")): by_last[name] for name in by_last}
     by_siblings = {name.rpartition(".")[2]: name for name in siblings}
     hint = nearest(last, {**by_initials, **by_last, **by_siblings})
-    if hint:
-        return hint
-    if siblings and section:
-        return f" (there are: {', '.join(siblings)})"
-    sections = list(dict.fromkeys(name.partition(".")[0] for name in valid))
-    return nearest(key.partition(".")[0], sections) or f" (sections: {', '.join(sections)})"
+    if not hint and not siblings:
+        siblings = list(dict.fromkeys(name.partition(".")[0] for name in valid))
+        hint = nearest(key.partition(".")[0], siblings)
+    return hint or f" (there are: {', '.join(siblings)})"

@@ -147,7 +147,7 @@ class EmbeddingConfig(_Model):
 
 
 # How a config, and a complaint about one, spells the name of a model in a file of the user's.
-OWN = "FILE:LAYER"
+OWN = "MODULE:LAYER"
 
 
 class OwnConfig(Section):

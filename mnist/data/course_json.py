@@ -95,7 +95,7 @@ def read(
             train, valid, evaluation = zip(pixels.finished(), labels)
         except _Fault as fault:
             raise InputError(f"{path}: {fault}") from fault
-    return Content((train, valid, evaluation), source.sha256(), names)
+    return Content((train, valid, evaluation), source.digest.hexdigest(), names)
 
 
 class _Text:
@@ -150,20 +150,16 @@ class _Text:
 
 def _fault_in(lists: bytes, what: str, first: int) -> _Fault:
     """Look at lists with a fault among them one by one."""
-    pieces = lists.split(b"]")[:-1]
-    for index, piece in enumerate(pieces, first):
-        name = what.format(index)
-        text = piece.lstrip(_SPACE + b",") + b"]"
-        if text.rfind(b"[") > 0:
-            return _Fault(f"{name} holds a list where a number should be")
+    for index, piece in enumerate(lists.split(b"]")[:-1], first):
         try:
-            numbers = json.loads(text)
+            numbers = json.loads(piece.lstrip(_SPACE + b",") + b"]")
         except (ValueError, RecursionError) as error:
-            return _Fault(f"{name} is broken JSON ({error})")
+            return _Fault(f"{what.format(index)} is no list of numbers ({error})")
         for number in numbers:
             if type(number) not in (int, float) or not abs(number) < 2**63:
-                return _Fault(f"{name} holds {json.dumps(number):.40}, not a finite number")
-    return _Fault(f"broken JSON between {what.format(first)} and the {len(pieces) - 1} after it")
+                value = f"{json.dumps(number):.40}"
+                return _Fault(f"{what.format(index)} holds {value}, not a finite number")
+    return _Fault(f"broken JSON between {what.format(first)} and {what.format(index)}")
 
 
 def _read_split(text: _Text, split: str, pixels: "_Pixels") -> Array:
@@ -272,19 +268,12 @@ def _levels(values: Array, scale: int) -> Tuple[Array, Array]:
 def write(
     path: PathLike, splits: Sequence[Samples], pixels: str = "floats", classes: Classes = DIGITS
 ) -> None:
-    """Write what ``pack`` makes; the file appears whole or not at all (else Failure)."""
-    content = pack(splits, pixels, classes)
-    with atomic_write(path) as file:
-        file.write(content)
-
-
-def pack(splits: Sequence[Samples], pixels: str = "floats", classes: Classes = DIGITS) -> bytes:
-    """The bytes of a file that holds the splits train, valid, eval in the course's format.
+    """Write the splits train, valid, eval in the course's format, whole or not at all.
 
     ``classes`` are the names of the labels, which are written if they are no digits.
     ``pixels`` is "floats" (0–1, equal to k/255 in float32) or "integers" (0–255). The same
     splits always give the same bytes. Raises InputError for images of nothing but 0 and 1 as
-    integers, which read back as floats.
+    integers, which read back as floats, and Failure for what the disk refuses.
     """
     if pixels not in ("floats", "integers"):
         raise InputError(f"pixels: {pixels!r} must be floats or integers")
@@ -293,10 +282,9 @@ def pack(splits: Sequence[Samples], pixels: str = "floats", classes: Classes = D
     texts = [str(level).encode() for level in levels]
     if pixels == "integers" and max(int(images.max()) for images, _ in splits) == 1:
         raise InputError("images of only 0 and 1 cannot be told from floats; use pixels=floats")
-    packed = io.BytesIO()
     # Neither a name nor a time goes into the gzip header. Level 5 makes a file 3% larger
     # than the default 6 in two thirds of the time.
-    with gzip.GzipFile("", "wb", fileobj=packed, compresslevel=5, mtime=0) as out:
+    with atomic_write(path) as file, gzip.GzipFile("", "wb", 5, file, mtime=0) as out:
         for index, (images, labels) in enumerate(splits):
             before = b",[[" if index else b"[[["
             for image in images:
@@ -306,4 +294,3 @@ def pack(splits: Sequence[Samples], pixels: str = "floats", classes: Classes = D
         if not naming.are_digits(classes):
             out.write(f",{json.dumps(list(classes))}".encode())
         out.write(b"]")
-    return packed.getvalue()

@@ -47,7 +47,8 @@ class Split:
 class Dataset:
     """The splits train, valid and eval, and the file and content they came from.
 
-    ``classes`` are the names of the labels 0, 1, …: those of the digits, or others.
+    ``classes`` are the names of the labels 0, 1, …: those of the digits, or others. ``fallback``
+    says why it is not the data set that a config names first, if it is not.
     """
 
     train: Split
@@ -56,6 +57,7 @@ class Dataset:
     source: Path
     sha256: str
     classes: Classes = DIGITS
+    fallback: Optional[str] = None
 
     def split(self, mode: str) -> Split:
         """The split called ``mode``; InputError for any other name."""

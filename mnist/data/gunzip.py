@@ -3,7 +3,8 @@
 import gzip
 import hashlib
 import zlib
-from typing import Any, BinaryIO, NamedTuple
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 from mnist.base.errors import InputError, failing_as
 from mnist.base.files import PathLike
@@ -20,7 +21,7 @@ MAGIC = b"\x1f\x8b"
 
 
 class GunzipReader(gzip._GzipReader):
-    """The decompressed bytes of an open gzip file, a raw stream.
+    """The decompressed bytes of an open gzip file, a raw stream; ``digest`` is of the packed ones.
 
     Every fault of the file is an InputError naming ``path``: not gzip, cut short, a wrong
     checksum, more than ``max_bytes`` of content, or a compression ratio that only a gzip bomb
@@ -30,10 +31,16 @@ class GunzipReader(gzip._GzipReader):
     def __init__(self, path: PathLike, file: BinaryIO, max_bytes: int) -> None:
         self._path = path
         self._file = file
-        self._digest = hashlib.sha256()
         self._max_bytes = max_bytes
         self._members = 0
-        hashed: Any = _HashedFile(file, self._digest)
+        self.digest = digest = hashlib.sha256()
+
+        def read_hashed(size: int) -> bytes:
+            data = file.read(size)
+            digest.update(data)
+            return data
+
+        hashed: Any = SimpleNamespace(read=read_hashed)
         super().__init__(hashed)
 
     def read(self, size: int = -1) -> bytes:
@@ -53,10 +60,6 @@ class GunzipReader(gzip._GzipReader):
             )
         return data
 
-    def sha256(self) -> str:
-        """The SHA-256 of the compressed file's bytes, as far as they have been read."""
-        return self._digest.hexdigest()
-
     def _read_gzip_header(self) -> bool:
         is_one = bool(super()._read_gzip_header())  # type: ignore[misc]
         self._members += is_one
@@ -68,15 +71,3 @@ class GunzipReader(gzip._GzipReader):
 
     def _fault(self, what: str) -> InputError:
         return InputError(f"{self._path}: {what}")
-
-
-class _HashedFile(NamedTuple):
-    """A file whose bytes are hashed when they are read."""
-
-    file: BinaryIO
-    digest: Any
-
-    def read(self, size: int) -> bytes:
-        data = self.file.read(size)
-        self.digest.update(data)
-        return data

@@ -46,11 +46,8 @@ TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = OFFICIAL_FILES = (
 )  # fmt: skip
 
 
-class Values(NamedTuple):
-    """What a file holds, and the SHA-256 of its bytes, uncompressed."""
-
-    array: Array
-    sha256: str
+# What a file holds, and the SHA-256 of its bytes, uncompressed.
+Values = Tuple[Array, str]
 
 
 def find(folder: PathLike, name: str) -> Path:
@@ -80,7 +77,7 @@ def read_labels(path: PathLike) -> Values:
     wrong = np.flatnonzero(values >= CLASSES)
     if len(wrong):
         raise InputError(f"{path}: label {wrong[0]} is {values[wrong[0]]}, not one of 0 to 9")
-    return Values(values.astype(np.int64), sha256)
+    return values.astype(np.int64), sha256
 
 
 def payload(path: PathLike, max_bytes: int = _MAX_BYTES) -> bytes:
@@ -109,4 +106,4 @@ def _read(path: PathLike, kind: str, item: Tuple[int, ...]) -> Values:
     if found != length:
         raise InputError(f"{path}: {found:,} bytes of values instead of {length:,}")
     array = np.frombuffer(content, np.uint8, offset=start).reshape(count, *item)
-    return Values(array, hashlib.sha256(content).hexdigest())
+    return array, hashlib.sha256(content).hexdigest()

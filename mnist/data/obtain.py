@@ -3,6 +3,7 @@
 import os
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator, Optional, Sequence, Tuple
@@ -29,8 +30,8 @@ Found = Tuple[Sequence[Samples], Classes]
 say = partial(print, flush=True)
 
 
-def obtain(config: "DataConfig") -> Tuple[dataset.Dataset, Optional[str]]:
-    """The data set a config names, and why it is the fallback (None if it is not).
+def obtain(config: "DataConfig") -> dataset.Dataset:
+    """The data set a config names, or its fallback, which then says why it is that.
 
     A missing ``mnist.json.gz`` is made first if the config says so. Only where it stays missing is
     the config's fallback used, with a warning; without a fallback that is an error (InputError, or
@@ -39,14 +40,15 @@ def obtain(config: "DataConfig") -> Tuple[dataset.Dataset, Optional[str]]:
     path = find_input(config.path)
     reason = None if os.path.lexists(path) else _make(config, path)
     if reason is None:
-        return dataset.load(config.path, config.cache), None
+        return dataset.load(config.path, config.cache)
     if config.fallback is None:
         raise InputError(
             f"data.path: {config.path} {reason}; or set data.fallback={BUNDLED_DIGITS} to train"
             " on the bundled digits"
         )
     warn(f"NOT TRAINING ON {config.path}, which {reason}, BUT ON {config.fallback} (data.fallback)")
-    return dataset.load(config.fallback, config.cache), f"{config.path} {reason}"
+    found = dataset.load(config.fallback, config.cache)
+    return replace(found, fallback=f"{config.path} {reason}")
 
 
 def data_set_of(source: "Checkpoint", path: Optional[PathLike]) -> dataset.Dataset:

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
 
 import numpy as np
 
-from mnist.base import command, notes, preflight, ranks, streams
+from mnist.base import notes, preflight, ranks, streams
 from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError, Interrupted, MnistError
 
@@ -220,7 +220,7 @@ class MpiGroup(Group):
             " (parallel.timeout): a host is gone, or its network; what was saved is whole, and"
             " --resume latest goes on, with fewer hosts if need be\n"
         )
-        ranks.let_mpirun_read()
+        ranks.aborts.clear()  # MPI is waiting, and would not come to it.
         ranks.end_all(1)
         os._exit(1)
 
@@ -281,7 +281,7 @@ def join() -> Iterator[Group]:
     """
     try:
         group = _make_group()
-        command.on_failure(group.abort)
+        ranks.aborts.append(group.abort)
         if not group.is_main:
             notes.be_silent()
         yield group

@@ -46,7 +46,7 @@ def load_data(path: Optional[PathLike] = None) -> Dataset:
     """
     if path is not None:
         return dataset.load(path)
-    return obtain.obtain(configs.default([f"data.fallback={obtain.BUNDLED_DIGITS}"]).data)[0]
+    return obtain.obtain(configs.default([f"data.fallback={obtain.BUNDLED_DIGITS}"]).data)
 
 
 def load_config(path: Optional[PathLike] = None, *settings: str) -> Config:
@@ -83,8 +83,7 @@ def fit(
     ``resume`` is a checkpoint, or ``"latest"``; without a config its own is used. Interrupted, it
     saves and raises ``Interrupted``.
     """
-    config, data, fallback, resumption = _plan(config, data, resume)
-    return loop.train(config, data, fallback, resumption, exits=False)
+    return loop.train(*_plan(config, data, resume), exits=False)
 
 
 class Trainer:
@@ -101,9 +100,9 @@ class Trainer:
         data: Optional[Dataset] = None,
         resume: Optional[PathLike] = None,
     ) -> None:
-        self.config, self.data, fallback, resumption = _plan(config, data, resume)
+        self.config, self.data, resumption = _plan(config, data, resume)
         place = places.choose_place(self.config.device)
-        state = resuming.initial_state(self.config, self.data, fallback, place, resumption)
+        state = resuming.initial_state(self.config, self.data, place, resumption)
         _enter_dygraph(place)
         with fluid.unique_name.guard():
             self._learner = Learner(self.config, place, state, len(self.data.train), ALONE)
@@ -129,7 +128,7 @@ class Trainer:
     def train_step(self, images: Any, labels: Any) -> Tuple[float, float]:
         """Train on a batch; its loss and accuracy. Ctrl-C waits for the end of the step."""
         # In Paddle's ``minimize`` an exception would leave half of the parameters updated.
-        with StopRequest(announces=False, exits=False) as stop:
+        with StopRequest(exits=False) as stop:
             result = self._loop.step(images, labels)
         if stop.signal_number is not None:
             raise KeyboardInterrupt
@@ -186,15 +185,15 @@ def load_model(checkpoint: Optional[PathLike] = None, model: Any = None) -> Pred
 
 def _plan(
     given: ConfigLike, data: Optional[Dataset], resume: Optional[PathLike]
-) -> Tuple[Config, Dataset, Optional[str], Optional[Resumption]]:
+) -> Tuple[Config, Dataset, Optional[Resumption]]:
     """What to train by, on and from; InputError for what takes processes."""
     config = given if isinstance(given, Config) or given is None else load_config(given)
     config, source = start.with_checkpoint(config, resume)
     if config.parallel.workers > 1:
         raise InputError("parallel.workers: several processes need python -m mnist.train")
     environment.prepare(config.device.threads)
-    found, fallback = (data, None) if data else obtain.obtain(config.data)
-    return config, found, fallback, Resumption(source) if source else None
+    found = data or obtain.obtain(config.data)
+    return config, found, Resumption(source) if source else None
 
 
 def _enter_dygraph(place: Any) -> None:

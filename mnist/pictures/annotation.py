@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from mnist.base.files import atomic_write, open_input
+from mnist.base.files import atomic_write
 from mnist.pictures.decode import Pixels
 from mnist.pictures.normalize import FoundDigit
 
@@ -15,16 +15,8 @@ from mnist.pictures.normalize import FoundDigit
 SURE, UNSURE, NONE = (0, 140, 60), (214, 120, 0), (130, 130, 130)
 SURE_FROM = 0.9
 MAX_SIDE = 2000
-# Near a file's beginning: it was written here, and may be written over.
+# What was written here, and may be written over.
 MARK = "mnist.predict --many"
-
-
-def may_be_written(path: Path) -> bool:
-    """Whether nothing is there, or a picture that was annotated here."""
-    if not path.exists():
-        return True
-    with open_input(path) as file:
-        return MARK.encode() in file.read(256)
 
 
 def write(path: Path, pixels: Pixels, pairs: Sequence[Tuple[FoundDigit, Any]]) -> None:

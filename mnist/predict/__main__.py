@@ -4,7 +4,7 @@ from mnist.base import preflight
 
 preflight.check_or_exit()
 
-from typing import Any, Optional, Tuple
+from typing import Any, Optional
 
 import click
 
@@ -39,9 +39,8 @@ from mnist.base import command
     help="Pictures predicted and printed together.",
 )  # fmt: skip
 def main(
-    paths: Tuple[str, ...], format_: Optional[str], as_json: bool, annotate: Optional[str],
-    many: bool, **others: Any,
-) -> int:  # fmt: skip
+    format_: Optional[str], as_json: bool, annotate: Optional[str], many: bool, **others: Any
+) -> int:
     """Read the digits in pictures.
 
     A line for each: the digit, how sure that is, the likeliest ones; what is doubted is marked:
@@ -55,13 +54,9 @@ def main(
     environment.prepare()
     from mnist.predict import output
 
-    options = output.Options(
-        format="json" if as_json else format_ or "text",
-        many=many or annotate is not None,
-        annotate=annotate,
-        **others,
-    )
-    return output.print_predictions(paths, options)
+    form = "json" if as_json else format_ or "text"
+    many = many or annotate is not None
+    return output.print_predictions(form=form, many=many, annotate=annotate, **others)
 
 
 if __name__ == "__main__":

@@ -4,23 +4,23 @@ Paddle is imported only after the first pictures are on their way to the workers
 """
 
 import csv
-import io
 import json
 import os
 import sys
-from dataclasses import dataclass
+from collections import defaultdict
 from functools import partial
-from itertools import count, groupby, islice
+from itertools import count, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from types import SimpleNamespace
+from typing import Any, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mnist.base.console import make_console, make_progress, percent
 from mnist.base.errors import InputError, one_line
-from mnist.base.files import find_input
+from mnist.base.files import find_input, may_be_written
 from mnist.checkpoints.reading import classes_of
 from mnist.config.classes import Classes, are_digits, noun
 from mnist.pictures import annotation, files, plain
@@ -31,45 +31,37 @@ from mnist.pictures.normalize import NotOneDigit
 LONG = 100
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to read and print; ``annotate`` is where the annotated picture goes."""
+def print_predictions(
+    paths: Sequence[str], recursive: bool, checkpoint: Optional[str], assume: Sequence[str],
+    doubt: float, many: bool, annotate: Optional[str], form: str, top: int, batch_size: int,
+) -> int:  # fmt: skip
+    """Predict every picture and return the exit code: 2 if any could not be read.
 
-    checkpoint: Optional[str] = None
-    assume: Sequence[str] = ()
-    format: str = "text"
-    top: int = 3
-    batch_size: int = 256
-    doubt: float = 0.5
-    recursive: bool = False
-    many: bool = False
-    annotate: Optional[str] = None
-
-
-def print_predictions(paths: Sequence[str], options: Options) -> int:
-    """Predict every picture and return the exit code: 2 if any could not be read."""
-    names = files.find(paths, options.recursive)
-    targets = _targets(names, options) if options.many else {}
-    classes = classes_of(options.checkpoint, find_input("checkpoints"))
+    ``form`` is text, json or csv; ``annotate`` is where the annotated picture goes.
+    """
+    names = files.find(paths, recursive)
+    targets = _targets(names, annotate) if many else {}
+    classes = classes_of(checkpoint, find_input("checkpoints"))
     digits = are_digits(classes)
-    if options.many and not digits:
+    if many and not digits:
         raise InputError(f"--many finds digits; the model tells apart {', '.join(classes)}")
-    with files.reading(names, partial(read, options.many) if digits else plain.read) as results:
+    with files.reading(names, partial(read, many) if digits else plain.read) as results:
         from mnist.model.predictor import Predictor
         from mnist.pictures import reading
 
-        model = Predictor(options.checkpoint, options.assume, options.doubt)
+        model = Predictor(checkpoint, assume, doubt)
         # What is missing is said once, and not of every picture.
         if digits:
             reading.reader()
-        show = {"text": _print_text, "json": _print_json}.get(options.format)
-        show = show or partial(_print_csv, _csv_columns(options, model.classes))
+        show = {"text": _print_text, "json": _print_json}.get(form) or partial(
+            _print_csv, _csv_writer(many, top, model.classes)
+        )
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
         takes_time = len(names) >= LONG
         code = 0
         with make_progress(make_console(stderr=True), *columns, wanted=takes_time) as bar:
             counted = iter(bar.track(results, total=len(names)))
-            for record in _records(counted, model, options, targets):
+            for record in _records(counted, model, top, 1 if many else batch_size, targets):
                 show(record)
                 code = 2 if "error" in record else code
         return code
@@ -85,18 +77,18 @@ def read(many: bool, source: Source) -> Any:
     return reading.read_digits(source) if many else reading.read_digit(source)
 
 
-def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
+def _targets(names: Sequence[str], annotate: Optional[str]) -> Dict[str, Path]:
     """Where the annotated picture of each input goes; never onto what was not made here."""
-    if options.annotate is not None and len(names) > 1:
-        raise InputError(f"--annotate {options.annotate}: one file for {len(names)} pictures")
+    if annotate is not None and len(names) > 1:
+        raise InputError(f"--annotate {annotate}: one file for {len(names)} pictures")
     taken = {os.path.realpath(name) for name in names}
     targets: Dict[str, Path] = {}
     for name in names:
         stem = "stdin" if name == files.STDIN else Path(name).stem
-        target = Path(options.annotate or f"{stem}-digits.png")
+        target = Path(annotate or f"{stem}-digits.png")
         numbered = (Path(f"{stem}-digits-{number}.png") for number in count(2))
-        while os.path.realpath(target) in taken or not annotation.may_be_written(target):
-            if options.annotate is not None:
+        while os.path.realpath(target) in taken or not may_be_written(target, annotation.MARK):
+            if annotate is not None:
                 what = "the picture itself" if target.samefile(name) else "there already"
                 raise InputError(f"--annotate {target}: is {what}; name another file")
             target = next(numbered)
@@ -106,13 +98,12 @@ def _targets(names: Sequence[str], options: Options) -> Dict[str, Path]:
 
 
 def _records(
-    results: Iterator[Read], model: Any, options: Options, targets: Dict[str, Path]
+    results: Iterator[Read], model: Any, top: int, size: int, targets: Dict[str, Path]
 ) -> Iterator[Dict[str, Any]]:
-    """What is said of each picture: the objects of ``--format json``."""
-    size = 1 if options.many else options.batch_size
+    """What is said of each picture: the objects of ``--format json``; ``size`` at a time."""
     for group in iter(lambda: list(islice(results, size)), []):
         good = [found for _, found in group if not isinstance(found, InputError)]
-        digits = [digit.image for _, found in good for digit in found] if options.many else good
+        digits = [digit.image for _, found in good for digit in found] if targets else good
         predictions = iter(model.predict(np.stack(digits)) if digits else [])
         for name, found in group:
             record: Dict[str, Any] = {"path": name}
@@ -120,40 +111,33 @@ def _records(
                 record.update(is_digit=False, reason=found.reason)
             if isinstance(found, InputError):
                 record["error"] = str(found)
-            elif options.many:
+            elif targets:
                 pixels, places = found
                 pairs = list(zip(places, predictions))
                 annotation.write(targets[name], pixels, pairs)
                 rows = [
-                    {"line": place.line + 1, "box": list(place.box), **_values(prediction, options)}
+                    {"line": place.line + 1, "box": list(place.box), **_values(prediction, top)}
                     for place, prediction in pairs
                 ]
-                lines = [list(line) for _, line in groupby(rows, itemgetter("line"))]
-                record["lines"] = ["".join(map(_as_written, line)) for line in lines]
-                record.update(digits=rows, annotated=str(targets[name]))
+                texts: Dict[int, str] = defaultdict(str)
+                for row in rows:
+                    texts[row["line"]] += str(row["digit"]) if row["is_digit"] else "?"
+                record.update(lines=[*texts.values()], digits=rows, annotated=str(targets[name]))
             else:
-                record.update(_values(next(predictions), options))
+                record.update(_values(next(predictions), top))
             yield record
         sys.stdout.flush()
 
 
-def _as_written(digit: Dict[str, Any]) -> str:
-    return str(digit["digit"]) if digit["is_digit"] else "?"
-
-
-def _values(prediction: Any, options: Options) -> Dict[str, Any]:
+def _values(prediction: Any, top: int) -> Dict[str, Any]:
     digits = isinstance(prediction.label, int)
-    told = {
-        "is_digit": prediction.is_digit,
-        "reason": prediction.reason,
-        "doubt": round(prediction.doubt, 6),
-    }
-    return {
-        "digit" if digits else "class": prediction.label,
-        "confidence": round(prediction.confidence, 6),
-        **(told if digits else {}),
-        "top": [[label, round(p, 6)] for label, p in prediction.ranking[: options.top]],
-    }
+    values: Dict[str, Any] = {"digit" if digits else "class": prediction.label}
+    values["confidence"] = round(prediction.confidence, 6)
+    if digits:
+        values.update(is_digit=prediction.is_digit, reason=prediction.reason)
+        values["doubt"] = round(prediction.doubt, 6)
+    values["top"] = [[label, round(p, 6)] for label, p in prediction.ranking[:top]]
+    return values
 
 
 def _print_text(record: Dict[str, Any]) -> None:
@@ -175,29 +159,26 @@ def _print_text(record: Dict[str, Any]) -> None:
 
 
 def _print_json(record: Dict[str, Any]) -> None:
-    line = json.dumps(record, ensure_ascii=False)
-    try:
-        line.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        # A name in another encoding than the terminal's; escaped, it can be read back.
-        line = json.dumps(record)
-    print(line)
+    # Where the encoding does not know all letters, they are escaped, and can be read back.
+    print(json.dumps(record, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
 
 
-def _csv_columns(options: Options, classes: Classes) -> List[str]:
-    """The names of the columns, which are printed first."""
-    place = ["line", "left", "top", "width", "height"] if options.many else []
+def _csv_writer(many: bool, top: int, classes: Classes) -> "csv.DictWriter[str]":
+    """A writer of rows to standard output, where the names of their columns are by then."""
+    place = ["line", "left", "top", "width", "height"] if many else []
     found = [noun(classes), "confidence"]
-    top = min(options.top, len(classes))
-    others = [f"{what}_{i}" for i in range(2, top + 1) for what in found]
+    others = [f"{what}_{i}" for i in range(2, min(top, len(classes)) + 1) for what in found]
     if are_digits(classes):
         found, others = [*found, "is_digit"], [*others, "reason", "doubt"]
     columns = ["path", *place, *found, *others, "error"]
-    _print_row(columns)
-    return columns
+    # A line break of either kind has to be quoted, so both are in the terminator.
+    lines: Any = SimpleNamespace(write=lambda row: print(row[:-2]))
+    writer = csv.DictWriter(lines, columns, extrasaction="ignore", lineterminator="\r\n")
+    writer.writeheader()
+    return writer
 
 
-def _print_csv(columns: List[str], record: Dict[str, Any]) -> None:
+def _print_csv(writer: "csv.DictWriter[str]", record: Dict[str, Any]) -> None:
     """A row a picture, or with several digits on it a row a digit."""
     for digit in record.get("digits", [record]):
         values = {"path": record["path"], **digit}
@@ -205,14 +186,7 @@ def _print_csv(columns: List[str], record: Dict[str, Any]) -> None:
             kind = "digit" if "digit" in values else "class"
             values.update({f"{kind}_{i}": label, f"confidence_{i}": confidence})
         values.update(zip(("left", "top", "width", "height"), values.get("box", ())))
-        _print_row([_cell(values.get(column, "")) for column in columns])
-
-
-def _print_row(cells: List[str]) -> None:
-    row = io.StringIO()
-    # A line break of either kind has to be quoted, so both are in the terminator.
-    csv.writer(row, lineterminator="\r\n").writerow(cells)
-    print(row.getvalue()[:-2])
+        writer.writerow({key: _cell(value) for key, value in values.items()})
 
 
 def _cell(value: Any) -> str:

@@ -41,10 +41,10 @@ def main(
     source: Optional[str], output: Optional[str], classes: Optional[str], pixels: str, force: bool,
     mirrors: Tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Make data/mnist.json.gz of the official MNIST files, or a data set of your own pictures.
+    """Make data/mnist.json.gz, or a data set of pictures of your own.
 
-    The first 50,000 training images become the split "train", the other 10,000 "valid",
-    and the 10,000 test images "eval".
+    Of the official MNIST files, the first 50,000 training images become "train", 10,000 "valid",
+    and the 10,000 test images "eval"; pictures lie in a folder for each class (--source).
     """
     streams.outlive_output()
     # Imported here to keep --help quick.
@@ -53,11 +53,11 @@ def main(
     if source is not None:
         from mnist.prepare import own
 
-    if source is not None and own.is_own(Path(source)):
-        target = Path(output or f"data/{Path(source).resolve().name.split('.')[0]}.json.gz")
-        read = partial(own.read, Path(source), classes and classes.split(","))
-        obtain.make(target, read, pixels, force)
-        return
+        if own.is_own(Path(source)):
+            target = Path(output or f"data/{Path(source).resolve().name.split('.')[0]}.json.gz")
+            read = partial(own.read, Path(source), classes and classes.split(","))
+            obtain.make(target, read, pixels, force)
+            return
     if classes:
         raise click.UsageError("--classes is for pictures or a file of your own (--source)")
     obtain.prepare(output or f"data/{obtain.MADE}", source, pixels, force, mirrors)

@@ -3,12 +3,11 @@
 Everything that can be refused is looked at before anything is measured, which takes a while.
 """
 
-from pathlib import Path
 from typing import Callable, Optional, Sequence
 
 from mnist.base.console import make_console
 from mnist.base.errors import InputError
-from mnist.base.files import atomic_write, open_input
+from mnist.base.files import atomic_write, may_be_written
 from mnist.data import obtain
 from mnist.report import html, measurement, past_run
 from mnist.report.figures import SERIES
@@ -31,7 +30,8 @@ def write(
         raise InputError(f"--compare: name 2 to {MAX_RUNS} runs, not {len(runs)}")
     if not compare and len(runs) > 1:
         raise InputError(f"{' '.join(runs)}: a report is on one run; add --compare for several")
-    _check_output(Path(output))
+    if not may_be_written(output, html.MARK):
+        raise InputError(f"{output}: is there and is no report; name another file with --output")
     found = [past_run.read(name, assume) for name in runs or (None,)]
     if len({tuple(run.source.classes) for run in found}) > 1:
         raise InputError("--compare: the runs tell apart different classes")
@@ -42,16 +42,6 @@ def write(
     with atomic_write(output) as file:
         file.write(content)
     say(f"report  {output} ({len(content) / 1000:,.0f} kB; open it in a browser)")
-
-
-def _check_output(path: Path) -> None:
-    """Refuse to write over what is no report."""
-    if not path.exists() and not path.is_symlink():
-        return
-    with open_input(path) as file:
-        start = file.read(len(html.MARK))
-    if start != html.MARK.encode():
-        raise InputError(f"{path}: is there and is no report; name another file with --output")
 
 
 def _entry(

@@ -2,7 +2,6 @@
 
 import ctypes
 import ipaddress
-import os
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -52,12 +51,10 @@ def serve(
             signals.listen(server.handle_exit)
             server.run([listener])
         batcher.close()
-    if server.stop_signal is not None:
-        raise Interrupted(
-            f"stopped by {signal.Signals(server.stop_signal).name};"
-            f" {server.server_state.total_requests} requests answered",
-            server.stop_signal,
-        )
+    number = server.stop.signal_number
+    if number is not None:
+        answered = f"{server.server_state.total_requests} requests answered"
+        raise Interrupted(f"stopped by {signal.Signals(number).name}; {answered}", number)
 
 
 def _give_memory_back() -> None:
@@ -84,7 +81,7 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=round(2 * timeout) + 1,
         )  # fmt: skip
         super().__init__(config)
-        self.stop_signal: Optional[int] = None
+        self.stop = signals.StopRequest("finishing what is under way")
         self._greeting = greeting
 
     async def startup(self, sockets: Optional[List[socket.socket]] = None) -> None:
@@ -95,10 +92,8 @@ class _Server(uvicorn.Server):
         print(f"{self._greeting} (its interface: /docs; Ctrl-C stops)", flush=True)
 
     def handle_exit(self, sig: int, frame: Optional[FrameType]) -> None:
-        if signals.is_repeated(self.stop_signal, sig):
-            os._exit(128 + sig)
-        self.should_exit, self.stop_signal = True, sig
-        signals.announce(sig, "finishing what is under way")
+        self.stop.handle(sig, frame)
+        self.should_exit = True
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

@@ -5,7 +5,6 @@ where they can be, which takes half as long to pack and to write; or uint8 ``[H,
 first. Each takes a few milliseconds.
 """
 
-from itertools import repeat
 from typing import Sequence, Tuple
 
 import cv2
@@ -27,25 +26,19 @@ _CAPTION = 22  # the height of a caption under a tile
 _CELL = 36  # the side of a confusion matrix's cell
 _MARGIN = 48  # what its headings take
 _FILTER = 50  # about how large a filter is drawn
-_SURE = 0.9  # the confidence from which on a mistake stands out
 
 
-def tiles(
-    images: Array, captions: Sequence[str], columns: int, scale: int, inverted: Sequence[bool] = ()
-) -> Array:
+def tiles(images: Array, captions: Sequence[str], columns: int, scale: int) -> Array:
     """Grey images in rows, each with its caption underneath; a grey picture.
 
     ``images``: uint8 ``[N,H,W]``, drawn ``scale`` times as large; no image at all makes an
-    empty picture of the same width. ``inverted``: which captions are white on dark.
+    empty picture of the same width.
     """
     large = images.repeat(scale, axis=1).repeat(scale, axis=2)
     _, height, width = large.shape
     canvases = np.pad(large, ((0, 0), (0, _CAPTION), (0, 0)), constant_values=255)
-    for tile, caption, dark in zip(canvases, captions, inverted or repeat(False)):
-        if dark:
-            tile[height:] = _INK[:1]
-        centre = (width // 2, height + _CAPTION // 2)
-        _write(tile, caption, centre, (_WHITE if dark else _INK)[:1], 0.4)
+    for tile, caption in zip(canvases, captions):
+        _write(tile, caption, (width // 2, height + _CAPTION // 2), _INK[:1], 0.4)
     return _mosaic(canvases, columns, _WHITE[:1])
 
 
@@ -53,13 +46,13 @@ def mistakes(images: Array, labels: Array, guesses: Array, confidences: Array) -
     """Wrongly read digits, each with what it is, what it was read as, and how surely.
 
     ``images``: uint8 ``[N,28,28]``; ``labels`` and ``guesses``: ``[N]``, as they are
-    written; ``confidences``: float ``[N]`` in 0–1, of which those of 0.9 and more stand out.
+    written; ``confidences``: float ``[N]`` in 0–1.
     """
     captions = [
         f"{label} as {guess} {100 * confidence:.0f}%"
         for label, guess, confidence in zip(labels, guesses, confidences)
     ]
-    picture = tiles(images, captions, 5, 3, [confidence >= _SURE for confidence in confidences])
+    picture = tiles(images, captions, columns=5, scale=3)
     if not len(images):
         height, width = picture.shape
         _write(picture, "no mistakes", (width // 2, height // 2), _INK[:1], 0.6)

@@ -5,14 +5,12 @@ takes its columns from whichever run it finds first, so every run declares the k
 every model, optimizer and schedule.
 """
 
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, Tuple, Union
 
 from mnist import config as configs
 from mnist.config import Config
 
 Value = Union[bool, float, str]
-# The type of a key's values, or the words that it may be.
-Column = Union[type, List[str]]
 Schema = Dict[str, Any]
 
 # The curves of which the table of runs shows the last points.
@@ -40,14 +38,12 @@ def values(config: Config) -> Dict[str, Value]:
     }
 
 
-def columns() -> Dict[str, Column]:
-    """Every key that some config can have, the most telling first."""
-    found: Dict[str, Column] = dict.fromkeys(_FIRST, str)
+def columns() -> Dict[str, type]:
+    """The type of every key that some config can have, the most telling first."""
     whole = Config.model_json_schema()
-    for key, schema in _keys(whole, whole["$defs"]):
-        if _counts(key):
-            found[key] = _column(schema, found.get(key))
-    return found
+    keys = _keys(whole, whole["$defs"])
+    types = {key: _type_of(schema) for key, schema in keys if _counts(key)}
+    return {key: types[key] for key in (*_FIRST, *types)}
 
 
 def _counts(key: str) -> bool:
@@ -69,12 +65,7 @@ def _keys(section: Schema, sections: Schema, path: str = "") -> Iterator[Tuple[s
             yield path + name, schema
 
 
-def _column(schema: Schema, so_far: Optional[Column]) -> Column:
-    """What a key's JSON schema allows, added to what that of other choices did."""
-    words = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
-    if words:
-        known = so_far if isinstance(so_far, list) else []
-        return known + [word for word in words if word not in known]
+def _type_of(schema: Schema) -> type:
     names = {option.get("type") for option in [schema, *schema.get("anyOf", [])]}
     if "boolean" in names:
         return bool

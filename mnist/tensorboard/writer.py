@@ -99,10 +99,7 @@ class Tracker:
 
     def hyperparameters(self, values: Dict[str, hparams.Value]) -> None:
         """Make the run a row of TensorBoard's table of runs, called as its curves are."""
-        columns = [
-            HParam(key, Discrete([], column) if isinstance(column, type) else Discrete(column, str))
-            for key, column in hparams.columns().items()
-        ]
+        columns = [HParam(key, Discrete([], kind)) for key, kind in hparams.columns().items()]
         metrics = [Metric(tag) for tag in hparams.METRICS]
         self._add(hparams_summary.hparams_config_pb(columns, metrics).value, 0)
         # Runs with one name for their group would be averaged; without, each is its own.

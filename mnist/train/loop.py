@@ -39,7 +39,6 @@ from mnist.train.saving import Saving
 def train(
     config: Config,
     data: Dataset,
-    fallback: Optional[str] = None,
     resume: Optional[Resumption] = None,
     group: Group = ALONE,
     exits: bool = True,
@@ -47,10 +46,9 @@ def train(
 ) -> Dict[str, Any]:
     """Train as ``config`` says, evaluate the best model on eval, return ``result.json``'s content.
 
-    ``fallback`` says why ``data`` is not the data set that the config names first; ``group``
-    are the processes that train together, each of which calls this; ``exits`` is whether a second
-    signal ends the process (see ``StopRequest``); ``told`` hears of each epoch once it is saved,
-    and what it raises ends the run.
+    ``group`` are the processes that train together, each of which calls this; ``exits`` is whether
+    a second signal ends the process (see ``StopRequest``); ``told`` hears of each epoch once it is
+    saved, and what it raises ends the run.
     Raises InputError before anything is written if the run cannot be what was asked for,
     Failure if it breaks, Interrupted (after saving) if a signal stopped it.
     """
@@ -58,7 +56,7 @@ def train(
     with ExitStack() as stack:
         with processes.agreed(group):
             place = places.choose_place(config.device)
-            state = resuming.initial_state(config, data, fallback, place, resume, group)
+            state = resuming.initial_state(config, data, place, resume, group)
             # Paddle's generated names start anew in it.
             stack.enter_context(fluid.dygraph.guard(place))
             learner = Learner(config, place, state, len(data.train), group)
@@ -72,8 +70,8 @@ def train(
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
-        stop = StopRequest(group.is_main, exits)
-        return _train(learner, data, resume, stop, told, stack)
+        what_comes = "finishing this step, then saving" if group.is_main else ""
+        return _train(learner, data, resume, StopRequest(what_comes, exits), told, stack)
 
 
 def _train(

@@ -36,7 +36,6 @@ class Resumption:
 def initial_state(
     config: Config,
     data: Dataset,
-    fallback: Optional[str],
     place: Any,
     resume: Optional[Resumption],
     group: Group = ALONE,
@@ -51,7 +50,7 @@ def initial_state(
         config=config.model_dump(),
         data_path=str(data.source),
         data_sha256=data.sha256,
-        data_fallback=fallback,
+        data_fallback=data.fallback,
         classes=list(data.classes),
         teachers=group.from_main(lambda: distillation.digests(config, data.classes)),
         versions={

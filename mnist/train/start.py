@@ -49,33 +49,33 @@ def start(
         config = config.model_copy(update={"parallel": section})
         # Only now is it known how many threads Paddle may take when it is imported.
         environment.prepare(config.device.threads)
-        data, fallback = obtain_together(config.data, group)
+        data = obtain_together(config.data, group)
         from mnist.train import loop
         from mnist.train.resuming import Resumption
 
         resumption = Resumption(source, allow_changes) if source else None
-        return loop.train(config, data, fallback, resumption, group)
+        return loop.train(config, data, resumption, group)
 
 
-def obtain_together(config: DataConfig, group: Group) -> Tuple[Dataset, Optional[str]]:
+def obtain_together(config: DataConfig, group: Group) -> Dataset:
     """What ``obtain`` finds in the main process, in every process.
 
     Who has the very same file uses it, the others are sent the arrays.
     """
-    found: List[Tuple[Dataset, Optional[str]]] = []
+    found: List[Dataset] = []
 
     def obtain_it() -> Tuple[Any, ...]:
-        found.append(obtain.obtain(config))
-        data, fallback = found[0]
-        return data.source, data.sha256, data.classes, fallback
+        data = obtain.obtain(config)
+        found.append(data)
+        return data.source, data.sha256, data.classes, data.fallback
 
     source, sha256, classes, fallback = group.from_main(obtain_it)
-    own = found[0][0] if found else _copy_of(sha256, config)
+    own = found[0] if found else _copy_of(sha256, config)
     splits = [own.split(name) for name in SPLIT_NAMES] if own else []
     arrays = [array for split in splits for array in (split.images, split.labels)]
     arrays = group.spread(arrays, wanted=own is None)
     train, valid, evaluation = (Split(*pair) for pair in zip(arrays[::2], arrays[1::2]))
-    return Dataset(train, valid, evaluation, source, sha256, classes), fallback
+    return Dataset(train, valid, evaluation, source, sha256, classes, fallback)
 
 
 def _copy_of(sha256: str, config: DataConfig) -> Optional[Dataset]:

@@ -125,6 +125,23 @@ def test_a_folder_with_files_is_replaced_only_when_told(tmp_path):
     assert names_in(tmp_path) == ["folder"] and names_in(target) == ["third"]
 
 
+def test_what_was_there_outlives_a_new_folder_that_cannot_take_its_place(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "before").write_text("")
+    rename = files.Path.rename
+
+    def interrupted(path, target):
+        if path.name == "staged":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(files.Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), files.staged_folder(tmp_path / "folder", replace=True):
+        pass
+    (kept,) = tmp_path.iterdir()
+    assert names_in(kept) == ["before"]
+
+
 def test_what_a_killed_writer_left_is_removed_and_a_living_ones_is_not(tmp_path):
     left = tmp_path / ".folder.123.abc.tmp"
     left.mkdir()

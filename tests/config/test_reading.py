@@ -64,16 +64,21 @@ def test_so_are_whole_ones(tmp_path, text, number):
 @pytest.mark.parametrize(
     "text, way_out",
     [
-        ("0123", "write 123"),
-        ("0100", "write 100"),
-        ("08", "write 8"),
-        ("00", "write 0"),
-        ("1:30", "write one number"),
-        ("1:30:00", "write one number"),
-        ("0o17", "write a decimal number"),
-        ("1_0", "without quotes, commas and underscores"),
-        ("1,000", "without quotes, commas and underscores"),
-        ("'3'", "without quotes, commas and underscores"),
+        *(
+            (text, "write a decimal number without quotes, leading zeros, colons, commas and _")
+            for text in (
+                "0123",
+                "0100",
+                "08",
+                "00",
+                "1:30",
+                "1:30:00",
+                "0o17",
+                "1_0",
+                "1,000",
+                "'3'",
+            )
+        ),
         ("yes", "yes, no, on and off are true and false"),
         ("off", "yes, no, on and off are true and false"),
         ("None", "write null"),

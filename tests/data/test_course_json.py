@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import struct
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +43,14 @@ def packed(value):
     return gzip.compress(text.encode() if isinstance(text, str) else text, 1, mtime=0)
 
 
+def pack(splits, pixels="floats", **options):
+    """The bytes of a file that holds these splits."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "digits.json.gz"
+        course_json.write(path, splits, pixels, **options)
+        return path.read_bytes()
+
+
 def read_bytes(folder, content, **options):
     path = folder / "digits.json.gz"
     path.write_bytes(content)
@@ -72,7 +82,7 @@ def assert_same(content, splits):
 @pytest.mark.parametrize("pixels", ["floats", "integers"])
 def test_round_trip(tmp_path, pixels):
     splits = digits(7, 3, 2)
-    content = read_bytes(tmp_path, course_json.pack(splits, pixels))
+    content = read_bytes(tmp_path, pack(splits, pixels))
     assert_same(content, splits)
     whole = (tmp_path / "digits.json.gz").read_bytes()
     assert content.sha256 == hashlib.sha256(whole).hexdigest()
@@ -99,7 +109,7 @@ def test_any_splits_round_trip_whatever_the_blocks(
     splits = [(split, np.arange(len(split), dtype=np.int64) % 10) for split in images]
     if max(split.max() for split in images) == 1:
         pixels = "floats"
-    content = course_json.pack(splits, pixels)
+    content = pack(splits, pixels)
     if indent is not None:
         text = json.dumps(json.loads(gzip.decompress(content)), indent=indent)
         content = packed(text)
@@ -109,7 +119,7 @@ def test_any_splits_round_trip_whatever_the_blocks(
 
 def test_block_boundaries_at_every_byte_of_the_places_that_matter(tmp_path):
     splits = digits(2, 1, 1)
-    text = gzip.decompress(course_json.pack(splits, "integers"))
+    text = gzip.decompress(pack(splits, "integers"))
     spaced = text.replace(b"]", b" ] ").replace(b"[", b" [ ").replace(b",", b" , ")
     for content in (packed(text), packed(spaced)):
         for block_size in range(len(spaced) // 3, len(spaced) // 3 + 40):
@@ -169,7 +179,7 @@ def test_a_whole_number_written_as_a_float_is_a_label(tmp_path):
 
 def test_several_gzip_members_and_zero_padding_are_one_file(tmp_path):
     splits = digits(2, 1, 1)
-    text = gzip.decompress(course_json.pack(splits))
+    text = gzip.decompress(pack(splits))
     content = gzip.compress(text[:5000]) + gzip.compress(text[5000:]) + bytes(100)
     assert_same(read_bytes(tmp_path, content), splits)
 
@@ -178,7 +188,7 @@ def test_names_of_classes_may_hold_brackets_and_spaces(tmp_path):
     names = ["a]", "[b", "c  d"]
     splits = [(images, labels % 3) for images, labels in digits(2, 1, 1)]
     for block_size in (1, 1000, 1 << 18):
-        packed_names = course_json.pack(splits, classes=names)
+        packed_names = pack(splits, classes=names)
         content = read_bytes(tmp_path, packed_names, block_size=block_size)
         assert content.classes == names
         assert_same(content, splits)
@@ -204,19 +214,19 @@ def test_json_load_agrees_with_ours(tmp_path):
 def test_the_same_splits_give_the_same_bytes(tmp_path):
     splits = digits(3, 2, 1)
     course_json.write(tmp_path / "one.json.gz", splits)
-    assert (tmp_path / "one.json.gz").read_bytes() == course_json.pack(splits)
+    assert (tmp_path / "one.json.gz").read_bytes() == pack(splits)
 
 
 def test_ones_as_integers_are_refused(tmp_path):
     splits = [(np.ones((1, 28, 28), np.uint8), np.array([1]))] * 3
     with pytest.raises(InputError, match="only 0 and 1"):
-        course_json.pack(splits, "integers")
-    assert_same(read_bytes(tmp_path, course_json.pack(splits)), splits)
+        pack(splits, "integers")
+    assert_same(read_bytes(tmp_path, pack(splits)), splits)
 
 
 def test_an_unknown_form_of_pixels_is_refused():
     with pytest.raises(InputError, match="'bytes' must be floats or integers"):
-        course_json.pack(digits(1, 1, 1), "bytes")
+        pack(digits(1, 1, 1), "bytes")
 
 
 def test_what_the_disk_refuses_leaves_nothing(tmp_path):
@@ -244,7 +254,7 @@ def test_faults_of_the_file(tmp_path):
 
 def test_no_permission(tmp_path):
     path = tmp_path / "digits.json.gz"
-    path.write_bytes(course_json.pack(digits(1, 1, 1)))
+    path.write_bytes(pack(digits(1, 1, 1)))
     path.chmod(0)
     user = os.geteuid()
     if user == 0:
@@ -256,7 +266,7 @@ def test_no_permission(tmp_path):
         os.seteuid(user)
 
 
-WHOLE = course_json.pack(digits(4, 2, 2))
+WHOLE = pack(digits(4, 2, 2))
 MIDDLE = len(WHOLE) // 2
 
 
@@ -342,20 +352,20 @@ CONTENT_FAULTS = [
     (cut(GOOD, ",[1,2]", ",[1,null]"), "train labels holds null, not a finite number"),
     (cut(GOOD, ",[1,2]", ",[1,true]"), "train labels holds true, not a finite number"),
     (cut(GOOD, ",[1,2]", ',[1,"2"]'), 'train labels holds "2", not a finite number'),
-    (cut(GOOD, ",[1,2]", ",[1,2"), "train labels holds a list"),
+    (cut(GOOD, ",[1,2]", ",[1,2"), "train labels is no list of numbers"),
     (cut(GOOD, "0.5,", ""), "train image 0 has 783 numbers"),
     (cut(GOOD, f",{IMAGE}", f",{IMAGE[:-1]},0.5]"), "train image 1 has 785 numbers"),
     (cut(GOOD, f",{IMAGE}", ",[]"), "train image 1 has 0 numbers"),
-    (cut(GOOD, f",{IMAGE}", ",7"), "train image 1 is broken JSON"),
-    (cut(GOOD, f",{IMAGE}", ","), "train image 1 is broken JSON"),
+    (cut(GOOD, f",{IMAGE}", ",7"), "train image 1 is no list of numbers"),
+    (cut(GOOD, f",{IMAGE}", ","), "train image 1 is no list of numbers"),
     (cut(GOOD, "0.5,", "[0.5],"), "before train image 0: expected '[[[', found '[[[['"),
     (cut(GOOD, ",0.5]", ",[0.5]]"), "before train image 0: expected '[[[', found '[[[[0.5,0.5,"),
-    (GOOD[::-1].replace("]5.0,", "]]5.0[,", 1)[::-1], "eval image 1 holds a list"),
+    (GOOD[::-1].replace("]5.0,", "]]5.0[,", 1)[::-1], "eval image 1 is no list of numbers"),
     (cut(GOOD, IMAGE, f"[{IMAGE}]"), "before train image 0: expected '[[[', found '[[[['"),
-    (cut(GOOD, "0.5,", "0.5 "), "train image 0 is broken JSON"),
-    (cut(GOOD, "0.5,", "0.5,,"), "train image 0 is broken JSON"),
-    (cut(GOOD, "0.5,", "0.5.5,"), "train image 0 is broken JSON"),
-    (cut(GOOD, "0.5,", ".5,"), "train image 0 is broken JSON"),
+    (cut(GOOD, "0.5,", "0.5 "), "train image 0 is no list of numbers"),
+    (cut(GOOD, "0.5,", "0.5,,"), "train image 0 is no list of numbers"),
+    (cut(GOOD, "0.5,", "0.5.5,"), "train image 0 is no list of numbers"),
+    (cut(GOOD, "0.5,", ".5,"), "train image 0 is no list of numbers"),
     (cut(GOOD, "0.5,", "1e999,"), "train image 0 holds Infinity"),
     (cut(GOOD, "0.5,", "NaN,"), "train image 0 holds NaN, not a finite number"),
     (cut(GOOD, "0.5,", "-Infinity,"), "train image 0 holds -Infinity, not a finite number"),
@@ -363,7 +373,7 @@ CONTENT_FAULTS = [
     (cut(GOOD, "0.5,", "true,"), "train image 0 holds true, not a finite number"),
     (cut(GOOD, "0.5,", '"0.5",'), 'train image 0 holds "0.5", not a finite number'),
     (cut(GOOD, "0.5,", "{},"), "train image 0 holds {}, not a finite number"),
-    (cut(GOOD, f"{IMAGE},", f"{IMAGE} "), "broken JSON between train image 0 and the 1 after it"),
+    (cut(GOOD, f"{IMAGE},", f"{IMAGE} "), "broken JSON between train image 0 and train image 1"),
     (cut(GOOD, f"{IMAGE},{IMAGE}", f"{IMAGE},{IMAGE},"), "train image 2"),
     (cut(GOOD, "0.5,", "0.51,"), "train image 0 holds 0.51, neither"),
     (GOOD[::-1].replace("]5.0", "]15.0", 1)[::-1], "eval image 1 holds 0.51, not k/256"),
@@ -417,7 +427,7 @@ def test_too_many_images(tmp_path, monkeypatch):
 
 
 SMALL = digits(1, 1, 1)
-SMALL_BYTES = {"floats": course_json.pack(SMALL), "integers": course_json.pack(SMALL, "integers")}
+SMALL_BYTES = {"floats": pack(SMALL), "integers": pack(SMALL, "integers")}
 SMALL_TEXT = {name: gzip.decompress(content) for name, content in SMALL_BYTES.items()}
 
 

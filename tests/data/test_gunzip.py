@@ -30,7 +30,7 @@ def test_members_and_padding_are_read_as_gzip_does(members, padding, size):
     content = b"".join(gzip.compress(member) for member in members) + bytes(padding)
     text, reader = read_all(content, size)
     assert text == gzip.decompress(content) == b"".join(members)
-    assert reader.sha256() == hashlib.sha256(content).hexdigest()
+    assert reader.digest.hexdigest() == hashlib.sha256(content).hexdigest()
     assert reader.read(size) == b""
 
 
@@ -40,7 +40,7 @@ def test_members_that_end_at_the_end_of_a_block_of_input(monkeypatch):
         monkeypatch.setattr("io.DEFAULT_BUFFER_SIZE", size)
         text, reader = read_all(content, 100)
         assert text == b"onetwo"
-        assert reader.sha256() == hashlib.sha256(content).hexdigest()
+        assert reader.digest.hexdigest() == hashlib.sha256(content).hexdigest()
 
 
 def test_more_than_the_limit_is_an_error():

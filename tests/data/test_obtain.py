@@ -25,17 +25,17 @@ def small(tmp_path):
 
 
 def test_obtains_the_file_that_is_there(small, capsys):
-    data, fallback = obtain.obtain(DataConfig(path=str(small), fallback="other"))
-    assert (len(data.train), data.source, fallback) == (2, small, None)
+    data = obtain.obtain(DataConfig(path=str(small), fallback="other"))
+    assert (len(data.train), data.source, data.fallback) == (2, small, None)
     assert capsys.readouterr() == ("", "")
 
 
 def test_falls_back_loudly_when_nothing_can_be_downloaded(tmp_path, small, no_mirrors, capsys):
     missing = str(tmp_path / "mnist.json.gz")
-    data, fallback = obtain.obtain(DataConfig(path=missing, fallback=str(small)))
+    data = obtain.obtain(DataConfig(path=missing, fallback=str(small)))
     assert data.source == small
     reason = "does not exist and cannot be made (no mirror of MNIST"
-    assert fallback.startswith(f"{missing} {reason}")
+    assert data.fallback.startswith(f"{missing} {reason}")
     warning = capsys.readouterr().err
     assert warning.startswith(f"WARNING: NOT TRAINING ON {missing}, which {reason}")
     assert str(small) in warning and warning.count("\n") == 1
@@ -44,9 +44,9 @@ def test_falls_back_loudly_when_nothing_can_be_downloaded(tmp_path, small, no_mi
 def test_falls_back_at_once_if_nothing_is_to_be_prepared(tmp_path, small, capsys):
     missing = str(tmp_path / "mnist.json.gz")
     config = DataConfig(path=missing, fallback=str(small), prepare=False)
-    data, fallback = obtain.obtain(config)
+    data = obtain.obtain(config)
     assert data.source == small
-    assert fallback == f"{missing} does not exist (python -m mnist.prepare makes it)"
+    assert data.fallback == f"{missing} does not exist (python -m mnist.prepare makes it)"
     assert capsys.readouterr().out == ""
 
 

@@ -118,10 +118,10 @@ class CourseJson(Reader):
     def __init__(self, folder: Path, place: Path) -> None:
         super().__init__(folder, place)
         self.texts = []
-        for pixels in ("floats", "integers"):
-            packed = course_json.pack(small_splits(2, 1, 1), pixels)
-            self.texts.append(gzip.decompress(packed))
         self.path = place / "mnist.json.gz"
+        for pixels in ("floats", "integers"):
+            course_json.write(self.path, small_splits(2, 1, 1), pixels)
+            self.texts.append(gzip.decompress(self.path.read_bytes()))
 
     def mutated(self, rng: random.Random) -> bytes:
         text = rng.choice(self.texts)
@@ -196,7 +196,7 @@ class Idx(Reader):
         refusals = []
         for reader, item in ((idx.read_images, (28, 28)), (idx.read_labels, ())):
             try:
-                found = reader(self.path).array
+                found = reader(self.path)[0]
             except MnistError as error:
                 refusals.append(error)
                 continue

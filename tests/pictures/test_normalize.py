@@ -37,7 +37,7 @@ def test_strokes_are_as_wide_as_mnists(pen):
 
 
 def test_real_mnist_has_the_form_and_what_is_moved_or_inverted_has_not(real_mnist):
-    digits = idx.read_images(real_mnist / "t10k-images-idx3-ubyte.gz").array[:2000]
+    digits = idx.read_images(real_mnist / "t10k-images-idx3-ubyte.gz")[0][:2000]
     assert all(normalize.is_mnist_form(digit) for digit in digits)
     assert not any(normalize.is_mnist_form(255 - digit) for digit in digits)
     assert not any(normalize.is_mnist_form(np.roll(digit, 5, 1)) for digit in digits)

@@ -321,11 +321,8 @@ def test_every_run_declares_the_columns_of_every_other():
                 overrides += [f"{section}.boundaries=[1]", f"{section}.factors=[1, 0.1]"]
             for key, value in hparams.values(configs.default(overrides)).items():
                 column = columns[key]
-                if isinstance(column, list):
-                    assert value in column, key
-                else:
-                    assert isinstance(value, (column, int) if column is float else column), key
-    assert columns["optimizer.name"] == list(configs.CHOICES["optimizer"])
+                assert isinstance(value, (column, int) if column is float else column), key
+    assert columns["optimizer.name"] is str and columns["model.input_range"] is str
     assert not any(key.startswith(("log.", "checkpoint.", "device.")) for key in columns)
 
 

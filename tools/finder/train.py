@@ -43,8 +43,8 @@ TRAIN, VALID = slice(0, 50_000), slice(50_000, 60_000)
 
 
 def load_digits(folder: str, part: slice, traced: int) -> scenes.Digits:
-    images = idx.read_images(idx.find(folder, idx.TRAIN_IMAGES.name)).array[part]
-    labels = idx.read_labels(idx.find(folder, idx.TRAIN_LABELS.name)).array[part]
+    images = idx.read_images(idx.find(folder, idx.TRAIN_IMAGES.name))[0][part]
+    labels = idx.read_labels(idx.find(folder, idx.TRAIN_LABELS.name))[0][part]
     return scenes.Digits.of(images, labels, traced)
 
 
