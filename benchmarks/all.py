@@ -32,6 +32,7 @@ class Section(NamedTuple):
 SECTIONS = [
     Section("speed.py", "Training speed, against PyTorch, JAX and Paddle as it comes"),
     Section("overheads.py --rounds 3", "Feeding, logging, evaluating, starting"),
+    Section("hosts.py", "Several hosts, over slower and slower networks"),
     Section("accuracy.py", "Accuracy"),
     Section("time_to_99.py", "Seconds to 99 %"),
     Section("optimizers.py", "The four optimizers"),

@@ -49,7 +49,7 @@ def time_run(
     # A group of its own: it remembers the buffer of the model whose gradients it exchanges.
     stepper = Stepper(wanted["settings"], data, type(group)(), file)
     with without_collector():
-        timed = time_steps(stepper.steps(), seconds, group.from_main)
+        timed = time_steps(stepper.steps(), seconds, lambda n: group.from_main(lambda: n))
         timed["cpu"] = group.total(timed["cpu"])
         evaluated = time_evaluation(stepper, group) if wanted["evaluate"] else None
     return {

@@ -184,7 +184,7 @@ data = mnist.load_data("{DIGITS}")
 def test_an_interrupted_cell_saves_and_the_kernel_lives(kernel):
     assert kernel.run(FIRST_CELL)[1] is None
     _, error = kernel.run("mnist.fit(config, data)", until="step 2/")
-    assert error is not None and error.startswith("Interrupted: stopped by signal 2"), error
+    assert error is not None and error.startswith("Interrupted: stopped by SIGINT"), error
     text, error = kernel.run("result = mnist.fit(config, data, resume='latest')")
     assert error is None and "resumed from checkpoints/step" in text
     assert "\x1b" not in text

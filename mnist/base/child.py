@@ -6,6 +6,7 @@ up; a SIGTERM it passes on.
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from mnist.base import signals
 # prctl's option to be sent a signal when the parent dies.
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
+# What mpiexec says of a Ctrl-C, of which the processes themselves say enough.
+_OF_MPIEXEC = re.compile(rb"^\[mpiexec@.*Ctrl-C.*\n", re.MULTILINE)
 
 
 def end_with_parent() -> None:
@@ -39,7 +42,7 @@ def run(command: List[str]) -> int:
     def pass_on(number: int, frame: Optional[FrameType]) -> None:
         process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
 
-    signals.listen(pass_on, signal.SIGINT, signal.SIGTERM)
+    signals.listen(pass_on, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     pipes = ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
     threads = [Thread(target=_relay, args=pipe) for pipe in pipes]
     for thread in threads:
@@ -52,5 +55,5 @@ def run(command: List[str]) -> int:
 
 def _relay(source: IO[bytes], target: TextIO) -> None:
     for data in iter(lambda: os.read(source.fileno(), 1 << 16), b""):
-        target.buffer.write(data)
+        target.buffer.write(_OF_MPIEXEC.sub(b"", data))
         target.flush()

@@ -9,7 +9,7 @@ from typing import Any, Callable, NoReturn, Optional, TypeVar
 import click
 
 from mnist.base import own_code, ranks, signals, streams
-from mnist.base.errors import MnistError, one_line
+from mnist.base.errors import Interrupted, MnistError, one_line
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -99,7 +99,7 @@ def data_option(
 
 
 def run(command: click.Command) -> NoReturn:
-    """Run a verb and exit: 0 done, 1 failure, 2 bad input, 128+n after signal n.
+    """Run a verb and exit: 0 done, 1 failure, 2 bad input, 128+n after signal n, 75 after SIGUSR1.
 
     A command may return its exit code. Errors are one line on standard error; with
     ``--debug`` the traceback comes first.
@@ -110,6 +110,10 @@ def run(command: click.Command) -> NoReturn:
     try:
         code = command.main(standalone_mode=False)
         sys.stdout.flush()
+    except Interrupted as error:
+        code = _report(str(error), error.exit_code, debug, "")
+        if error.by_all:
+            sys.exit(code)
     except MnistError as error:
         code = _report(str(error), error.exit_code, debug)
     except click.ClickException as error:
@@ -117,7 +121,7 @@ def run(command: click.Command) -> NoReturn:
         hint = f" (see: {context.command_path} --help)" if context else ""
         code = _report(error.format_message() + hint, 2, debug)
     except (KeyboardInterrupt, click.Abort):
-        code = _report("interrupted", 130, debug)
+        code = _report("interrupted", 130, debug, "")
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone; there is nobody to tell.
         code = 1
@@ -134,8 +138,8 @@ def _summary(error: Exception) -> str:
     return one_line(f"{type(error).__name__}: {' '.join(text.split())[:_LONGEST_SUMMARY]}")
 
 
-def _report(message: str, code: int, debug: bool) -> int:
+def _report(message: str, code: int, debug: bool, kind: str = "error: ") -> int:
     if debug:
         sys.excepthook(*sys.exc_info())
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"{kind}{message}", file=sys.stderr, flush=True)
     return code

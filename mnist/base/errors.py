@@ -1,5 +1,6 @@
 """Errors meant for people: one line naming what is wrong, where, and the way out."""
 
+import signal
 from contextlib import contextmanager
 from typing import Iterable, Iterator, Type
 
@@ -45,11 +46,16 @@ class Failure(MnistError):
 
 
 class Interrupted(MnistError):
-    """SIGINT or SIGTERM ended the work in good order; exit code 128 + the signal."""
+    """A signal ended the work in good order; exit code 128 + the signal, for SIGUSR1 75.
 
-    def __init__(self, message: str, signal_number: int) -> None:
+    That is EX_TEMPFAIL of ``sysexits.h``: a batch system's script starts the same again on it.
+    ``by_all`` says that all processes of a run end so, and none need end the others.
+    """
+
+    def __init__(self, message: str, signal_number: int, by_all: bool = False) -> None:
         super().__init__(message)
-        self.exit_code = 128 + signal_number
+        self.by_all = by_all
+        self.exit_code = 75 if signal_number == signal.SIGUSR1 else 128 + signal_number
 
 
 @contextmanager

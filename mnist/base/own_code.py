@@ -13,7 +13,7 @@ from mnist.base.errors import InputError
 from mnist.base.files import PathLike, sha256_of
 
 # Where the module of each name that the user has given may lie, besides where Python looks.
-_folders: Dict[str, Tuple[str, ...]] = {}
+folders: Dict[str, Tuple[str, ...]] = {}
 
 
 def is_own(name: str) -> bool:
@@ -25,7 +25,7 @@ def trust(name: str, folder: PathLike = os.curdir) -> None:
     """The user has named ``module:Name``, in ``folder`` or in the working directory; it may run."""
     if not is_own(name):
         raise InputError(f"{name}: write code of your own as module:Name, like my_models:Wide")
-    _folders[name] = (str(Path(folder).absolute()), os.getcwd())
+    folders[name] = (str(Path(folder).absolute()), os.getcwd())
 
 
 def name_of(kind: Any) -> str:
@@ -37,18 +37,18 @@ def name_of(kind: Any) -> str:
 
 def load(name: str) -> Any:
     """What ``name`` names; InputError if the user has not named it, or it cannot be imported."""
-    if name not in _folders:
+    if name not in folders:
         raise InputError(
             f"{name} is code of your own, which no checkpoint has run by naming it; if you trust"
             f" it, add --model {name} (in Python: mnist.register its class)"
         )
     module, _, kind = name.partition(":")
     path = sys.path[:]
-    sys.path[:0] = _folders[name]
+    sys.path[:0] = folders[name]
     try:
         return getattr(import_module(module), kind)
     except Exception as error:
-        places = " or ".join(dict.fromkeys(_folders[name]))
+        places = " or ".join(dict.fromkeys(folders[name]))
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{name} cannot be imported from {places}: {reason}") from error
     finally:

@@ -1,11 +1,22 @@
 """The processors that this process may use, and OpenCV kept to one of them."""
 
 import os
+import platform
+from contextlib import suppress
 
 
 def count() -> int:
     """How many there are; ``taskset`` and a container leave fewer than the machine has."""
     return len(os.sched_getaffinity(0))
+
+
+def model() -> str:
+    """What the processor calls itself."""
+    with suppress(OSError), open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 def keep_opencv_to_one() -> None:

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: ask for a stop the first time, exit at once the second."""
+"""SIGINT, SIGTERM, SIGHUP and SIGUSR1: ask for a stop the first time, exit at once the second."""
 
 import os
 import signal
@@ -9,10 +9,12 @@ from typing import Any, Callable, Dict, Optional
 from mnist.base import streams
 from mnist.base.errors import Interrupted
 
+_NOT_INSISTING = {signal.SIGHUP, signal.SIGUSR1}
+
 
 def exit_on_terminate() -> None:
     """Let SIGTERM, and a terminal's end, end a verb like Ctrl-C does: clean-up runs, 128 + n."""
-    listen(_raise, signal.SIGTERM)
+    listen(_raise, signal.SIGTERM, signal.SIGUSR1)
 
 
 def _raise(number: int, frame: Optional[FrameType]) -> None:
@@ -33,7 +35,7 @@ def listen(handler: Callable[..., None], *numbers: int) -> Dict[int, Any]:
 
 
 class StopRequest:
-    """While active, a first SIGINT, SIGTERM or SIGHUP only sets ``signal_number``.
+    """While active, a first signal only sets ``signal_number``.
 
     The training loop looks at it between steps: a KeyboardInterrupt inside Paddle's
     ``minimize`` leaves half of the parameters updated. A second signal exits at once, or in a
@@ -49,7 +51,7 @@ class StopRequest:
         self._former: Dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        self._former = listen(self.handle, signal.SIGINT, signal.SIGTERM)
+        self._former = listen(self.handle, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -58,12 +60,13 @@ class StopRequest:
 
     def handle(self, number: int, frame: Optional[FrameType]) -> None:
         """A signal has come."""
-        # A terminal that ends says so twice, as its shell and as the system, and no one insists.
-        if self.signal_number is not None and signal.SIGHUP not in (self.signal_number, number):
+        # A terminal that ends says so twice, as its shell and as the system, and a batch system to
+        # each process that it knows of: no one insists.
+        if self.signal_number and not {self.signal_number, number} & _NOT_INSISTING:
             if not self._exits:
                 raise KeyboardInterrupt
-            os._exit(128 + number)
-        if self.signal_number in (None, signal.SIGHUP):
+            os._exit(Interrupted("", number).exit_code)
+        if self.signal_number is None or self.signal_number in _NOT_INSISTING:
             self.signal_number = number
         if self._what_comes:
             name = signal.Signals(number).name

@@ -11,6 +11,7 @@ from mnist.config.reading import to_yaml as to_yaml
 from mnist.config.schema import CHOICES as CHOICES
 from mnist.config.schema import FREE_ON_RESUME as FREE_ON_RESUME
 from mnist.config.schema import Config as Config
+from mnist.config.schema import changes as changes
 from mnist.config.schema import changes_the_run as changes_the_run
 from mnist.config.schema import differences as differences
 from mnist.config.schema import flatten as flatten

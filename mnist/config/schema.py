@@ -294,6 +294,8 @@ class ParallelConfig(Section):
     """How many processes train together, each on its share of every batch."""
 
     workers: Annotated[int, Field(gt=0, le=1024)] = 1
+    # Seconds that one of them waits for the others in a step before it takes them for lost.
+    timeout: Annotated[float, Field(ge=1, le=86400)] = 120.0
 
 
 class DeviceConfig(Section):
@@ -405,6 +407,11 @@ def differences(saved: Config, given: Config) -> List[Tuple[str, Any, Any]]:
     ours, theirs = flatten(saved), flatten(given)
     pairs = ((key, ours.get(key), theirs.get(key)) for key in {**ours, **theirs})
     return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+def changes(saved: Config, given: Config) -> List[Tuple[str, Any, Any]]:
+    """The differences that make a run that goes on a different run."""
+    return [each for each in differences(saved, given) if changes_the_run(each[0], given)]
 
 
 def changes_the_run(key: str, config: Config) -> bool:

@@ -3,7 +3,8 @@
 Paddle 1.8.5 has data parallelism for GPUs only (``DataParallel`` is NCCL). On CPUs the
 processes are MPI's: ``mpirun -n 2 python -m mnist.train …``, or ``parallel.workers: 2``, for
 which ``mnist.train.launching`` starts mpirun. Gradients are averaged in one all-reduce a step,
-together with whatever else all must know: the loss, who was right, and whether to stop.
+together with whatever else all must know: the loss, who was right, and whether to stop. The main
+process alone reads config, checkpoint and data; the others may be on hosts that have none.
 On GPUs, under ``python -m paddle.distributed.launch``, the same calls use ``DataParallel``.
 """
 
@@ -11,13 +12,23 @@ import os
 import socket
 import sys
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from itertools import product
+from threading import Thread
+from time import sleep
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
 
 import numpy as np
 
-from mnist.base import notes, preflight, ranks
+from mnist.base import notes, preflight, ranks, streams
 from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError, Interrupted, MnistError
+
+_T = TypeVar("_T")
+
+# How much of an array goes in one message; MPI counts bytes in 31 bits.
+_CHUNK = 1 << 26
+# How many seconds a process waits while the main one reads, and downloads, what there is.
+_SECONDS_TO_READ = 3600.0
 
 
 class Group:
@@ -72,9 +83,19 @@ class Group:
         """The sum over all processes, the same to the last bit in each."""
         return float(sum(self.of_all(value)))
 
-    def from_main(self, value: Any) -> Any:
-        """What the main process has as ``value``, in every process."""
-        return self.of_all(value)[0]
+    def from_main(self, make: Callable[[], _T]) -> _T:
+        """What ``make`` returns in the main process, in every process.
+
+        So is an InputError or a Failure. Of processes on GPUs each makes its own.
+        """
+        return make()
+
+    def spread(self, arrays: List[Array], wanted: bool) -> List[Array]:
+        """The main process's arrays, in those processes that want them; their own in others."""
+        return arrays
+
+    def wait_at_most(self, seconds: float) -> None:
+        """End this process, from here on, where it waits longer than that for the others."""
 
     def abort(self, exit_code: int) -> None:
         """End all processes of the run."""
@@ -94,7 +115,7 @@ ALONE = Group()
 
 
 class MpiGroup(Group):
-    """Processes that mpirun has started, on CPUs."""
+    """Processes that mpirun, or srun, has started, on CPUs."""
 
     def __init__(self) -> None:
         preflight.require("parallel", "mpi4py")
@@ -106,9 +127,15 @@ class MpiGroup(Group):
         self._world = MPI.COMM_WORLD
         self.rank = int(self._world.Get_rank())
         self.size = int(self._world.Get_size())
+        self._patience = _SECONDS_TO_READ
+        # How often this process has begun, or ended, to wait for the others: odd while it does.
+        self._waits = 0
+        Thread(target=self._watch, daemon=True).start()
+        self._hosts = len(set(self.of_all(socket.gethostname())))
 
     def describe(self) -> str:
-        return f"{self.size} processes (MPI)"
+        on = f" on {self._hosts} hosts" if self._hosts > 1 else ""
+        return f"{self.size} processes (MPI{on})"
 
     def prepare(self, model: Any) -> None:
         from mnist.fluid.layers import on_cpu
@@ -127,14 +154,75 @@ class MpiGroup(Group):
             shares.append(np.float32(weight if parameter.trainable else 1 / self.size))
         arrays = [variable.numpy() * share for variable, share in zip(variables, shares)]
         together = np.concatenate([*map(np.ravel, arrays), sums])
-        self._world.Allreduce(self._mpi.IN_PLACE, together)
+        with self._waiting():
+            self._world.Allreduce(self._mpi.IN_PLACE, together)
         *parts, sums = np.split(together, np.cumsum([array.size for array in arrays]))
         for variable, array, part in zip(variables, arrays, parts):
             _overwrite(variable, part.reshape(array.shape))
         return sums
 
     def of_all(self, value: Any) -> List[Any]:
-        return list(self._world.allgather(value))
+        with self._waiting():
+            return list(self._world.allgather(value))
+
+    def from_main(self, make: Callable[[], _T]) -> _T:
+        value: Any = None
+        failed: Optional[MnistError] = None
+        try:
+            value = make() if self.is_main else None
+        except (InputError, Failure) as error:
+            failed = error
+        with self._waiting():
+            value, failed = self._world.bcast((value, failed))
+        if failed:
+            raise failed
+        return value  # type: ignore[no-any-return]
+
+    def spread(self, arrays: List[Array], wanted: bool) -> List[Array]:
+        with self._waiting():
+            among = self._world.Split(0 if wanted or self.is_main else 1, self.rank)
+            if wanted or self.is_main:
+                layout = among.bcast([(array.shape, array.dtype) for array in arrays])
+                if not self.is_main:
+                    arrays = [np.empty(*each) for each in layout]
+                for flat in (array.reshape(-1).view(np.uint8) for array in arrays):
+                    for start in range(0, flat.size, _CHUNK):
+                        among.Bcast(flat[start : start + _CHUNK])
+            among.Free()
+        return arrays
+
+    def wait_at_most(self, seconds: float) -> None:
+        self._patience = seconds
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self._waits += 1
+        try:
+            yield
+        except self._mpi.Exception as error:
+            raise Failure(f"the connection to the other processes is lost ({error})") from error
+        finally:
+            self._waits += 1
+
+    def _watch(self) -> None:
+        """Count the seconds of a wait; those in which this process itself is stopped do not count.
+
+        MPI waits for ever for a host that is gone, or behind a cable that was cut.
+        """
+        seen, waited = 0, 0
+        while waited < self._patience:
+            sleep(1)
+            waited = waited + 1 if seen == self._waits and seen % 2 else 0
+            seen = self._waits
+        ranks.wait_for_the_main_one()
+        streams.tell(
+            f"error: {ranks.member()} has waited {waited} s for the other processes"
+            " (parallel.timeout): a host is gone, or its network; what was saved is whole, and"
+            " --resume latest goes on, with fewer hosts if need be\n"
+        )
+        ranks.aborts.clear()  # MPI is waiting, and would not come to it.
+        ranks.end_all(1)
+        os._exit(1)
 
     def abort(self, exit_code: int) -> None:
         sys.stderr.flush()
@@ -199,8 +287,8 @@ def join() -> Iterator[Group]:
         yield group
     except Exception as error:
         if ranks.rank():
-            if isinstance(error, Interrupted):
-                # All have stopped after the same step; the main one says so.
+            if isinstance(error, Interrupted) and error.by_all:
+                # After the same step; the main one says so.
                 sys.exit(error.exit_code)
             ranks.wait_for_the_main_one()
             error.args = (f"{ranks.member()}: {error}",)
@@ -209,41 +297,35 @@ def join() -> Iterator[Group]:
 
 def _make_group() -> Group:
     if ranks.size() == 1:
+        if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+            raise InputError(
+                "srun has started several processes that know nothing of each other, and each would"
+                " train alone; start them with srun --mpi=pmi2, or one with srun -n 1"
+            )
         return Group()
     return MpiGroup() if any(name in os.environ for name, _ in ranks.MPI) else GpuGroup()
 
 
 @contextmanager
 def agreed(group: Group) -> Iterator[None]:
-    """An error in here in one process is an error in all, before any of them goes on.
-
-    It names the process, unless all are in one folder, where all find the same.
-    """
+    """An error in here in one process is an error in all, before any of them goes on."""
     own: Optional[MnistError] = None
     try:
         yield
     except (InputError, Failure) as error:
         own = error
-    here = (socket.gethostname(), os.stat(os.curdir).st_ino)
-    found = group.of_all((here, own and (type(own), ranks.member(), str(own))))
-    in_one_place = all(place == here for place, _ in found)
-    if own and in_one_place:
-        raise own
-    for kind, member, text in (error for _, error in found if error):
-        raise kind(text if in_one_place else f"{member}: {text}") from own
+    found = group.of_all(own and type(own)(f"{ranks.member()}: {own}"))
+    errors = [error for error in found if error]
+    if errors:
+        raise own or errors[0]
 
 
-def require_same(group: Group, held: Dict[str, Tuple[Any, Any]]) -> None:
-    """InputError if processes differ in what they hold.
-
-    ``held`` has, by name, a value that must be the same in all, and what to show of it.
-    """
+def require_same(group: Group, held: Dict[str, str]) -> None:
+    """InputError if processes differ in what they hold, by its name."""
     (main, ours), *others = group.of_all((ranks.member(), held))
-    for member, theirs in others:
-        for name, (value, shown) in ours.items():
-            other, other_shown = theirs.get(name, (None, None))
-            if other != value:
-                raise InputError(
-                    f"{name}: {shown} for {main}, but {other_shown} for {member}; processes that"
-                    " train together need the same data, config, versions and checkpoint"
-                )
+    for name, (member, theirs) in product(ours, others):
+        if theirs.get(name) != ours[name]:
+            raise InputError(
+                f"{name}: {ours[name]} for {main}, but {theirs.get(name)} for {member}; processes"
+                " that train together need the same versions"
+            )

@@ -16,6 +16,7 @@ from mnist.checkpoints.records import PARAMETERS
 from mnist.config import Config
 from mnist.config.classes import Classes
 from mnist.fluid.door import fluid, to_variable
+from mnist.fluid.processes import ALONE, Group
 from mnist.model import losses
 from mnist.model.opening import find_checkpoint, open_checkpoint
 from mnist.model.restore import load_model
@@ -46,8 +47,9 @@ def digests(config: Config, classes: Classes) -> List[str]:
 class Teachers:
     """A run's teachers, none or several. Must be made inside ``fluid.dygraph.guard``."""
 
-    def __init__(self, config: Config) -> None:
-        sources = [reading.load(find_checkpoint(name)) for name in config.train.teachers]
+    def __init__(self, config: Config, group: Group = ALONE) -> None:
+        names = config.train.teachers
+        sources = group.from_main(lambda: [reading.load(find_checkpoint(name)) for name in names])
         # The kernels need not be able to compute a teacher, though they must the model.
         kernels = "auto" if config.device.kernels == "c" else config.device.kernels
         device = config.device.model_copy(update={"kernels": kernels})

@@ -29,7 +29,8 @@ class _ModelName(click.Choice):
     metavar="CHECKPOINT",
     help="Go on from a checkpoint folder, a folder of them (its newest), a course prefix"
     " (mnist_epoch3), or latest, best or epochN of checkpoint.dir."
-    " Without --config the checkpoint's own config is used.",
+    " Without --config the checkpoint's own config is used."
+    " auto: go on with the run of --config if checkpoint.dir has it, else start it.",
 )
 @click.option(
     "--set", "overrides", metavar="KEY=VALUE", multiple=True,
@@ -66,6 +67,8 @@ def main(
     """
     if config_path is None and resume is None:
         raise click.UsageError("name a --config to train, or a checkpoint to --resume")
+    if config_path is None and resume == "auto":
+        raise click.UsageError("--resume auto goes on with the run of a --config: name it")
     shorts = {"model.name": model, "optimizer.name": optimizer, "train.seed": seed}
     settings = [f"{key}={value}" for key, value in shorts.items() if value is not None]
     streams.outlive_output()

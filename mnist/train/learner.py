@@ -3,9 +3,8 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, ContextManager, Dict, Optional, Tuple
+from typing import Any, ContextManager, Dict, Optional
 
-from mnist import config as configs
 from mnist.base.arrays import Arrays
 from mnist.base.errors import InputError
 from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState
@@ -16,9 +15,6 @@ from mnist.kernels import engine
 from mnist.model import architectures, optimizers, restore
 from mnist.model.averaging import WeightAverage
 from mnist.model.distillation import Teachers
-
-# Keys that say where a machine has things: they may differ from process to process.
-_PLACES = ("data.path", "data.fallback", "train.teachers", "checkpoint.dir", "log.dir")
 
 
 class Learner:
@@ -36,7 +32,7 @@ class Learner:
         total_steps = config.train.epochs * self.steps_per_epoch
         self.model = architectures.build(config.model, config.train.seed, state.classes)
         self.model.engine = engine.choose(config.device, place, self.model.convolutions_and_norms())
-        self.teachers = Teachers(config)
+        self.teachers = Teachers(config, group)
         models = [self.model, *self.teachers.models]
         state.kernels = "c" if any(model.engine for model in models) else "fluid"
         self.parameters = self.model.trained_parameters()
@@ -101,12 +97,6 @@ class Learner:
         arrays = [parameter.numpy() for parameter in self.model.parameters()]
         return sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
 
-    def held(self) -> Dict[str, Tuple[Any, Any]]:
+    def held(self) -> Dict[str, str]:
         """What all processes of a group must have alike (see ``processes.require_same``)."""
-        state = self.state
-        reason = f": {state.data_fallback}" if state.data_fallback else ""
-        data = f"{state.data_path} (SHA-256 {state.data_sha256[:12]}…{reason})"
-        settings = {k: v for k, v in configs.flatten(self.config).items() if k not in _PLACES}
-        rest = {**state.versions, **settings, "step": state.step, "teachers": state.teachers}
-        rest["SHA-256 of the parameters"] = self.digest()
-        return {"data": (state.data_sha256, data), **{k: (v, v) for k, v in rest.items()}}
+        return {**self.state.versions, "SHA-256 of the parameters": self.digest()}

@@ -11,7 +11,8 @@ import shlex
 import time
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from signal import Signals
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -41,11 +42,13 @@ def train(
     resume: Optional[Resumption] = None,
     group: Group = ALONE,
     exits: bool = True,
+    told: Optional[Callable[[EpochRecord], None]] = None,
 ) -> Dict[str, Any]:
     """Train as ``config`` says, evaluate the best model on eval, return ``result.json``'s content.
 
     ``group`` are the processes that train together, each of which calls this; ``exits`` is whether
-    a second signal ends the process (see ``StopRequest``).
+    a second signal ends the process (see ``StopRequest``); ``told`` hears of each epoch once it is
+    saved, and what it raises ends the run.
     Raises InputError before anything is written if the run cannot be what was asked for,
     Failure if it breaks, Interrupted (after saving) if a signal stopped it.
     """
@@ -53,13 +56,14 @@ def train(
     with ExitStack() as stack:
         with processes.agreed(group):
             place = places.choose_place(config.device)
-            state = resuming.initial_state(config, data, place, resume)
+            state = resuming.initial_state(config, data, place, resume, group)
             # Paddle's generated names start anew in it.
             stack.enter_context(fluid.dygraph.guard(place))
             learner = Learner(config, place, state, len(data.train), group)
             if resume is not None:
                 learner.restore(resume.checkpoint)
         processes.require_same(group, learner.held())
+        group.wait_at_most(config.parallel.timeout)
         # Python's cyclic collector would walk over all of Paddle again and again, which takes
         # several per cent of the time and finds nothing: what a step leaves behind is freed by
         # counting references.
@@ -67,7 +71,7 @@ def train(
         gc.freeze()
         stack.callback(gc.unfreeze)
         what_comes = "finishing this step, then saving" if group.is_main else ""
-        return _train(learner, data, resume, StopRequest(what_comes, exits), stack)
+        return _train(learner, data, resume, StopRequest(what_comes, exits), told, stack)
 
 
 def _train(
@@ -75,12 +79,13 @@ def _train(
     data: Dataset,
     resume: Optional[Resumption],
     stop: StopRequest,
+    told: Optional[Callable[[EpochRecord], None]],
     stack: ExitStack,
 ) -> Dict[str, Any]:
     """Open what is written, which is the main process's alone, and run the loop to its end."""
     config, group = learner.config, learner.group
     source = resume.checkpoint if resume else None
-    notes = resuming.notes(source, learner.state, group.size)
+    notes = resuming.notes(source, learner.state, group)
     store, tracker = None, None
     if group.is_main:
         store = CheckpointStore(Path(config.checkpoint.dir), config.checkpoint.keep_last)
@@ -95,8 +100,12 @@ def _train(
         saver.point_at_best()
     stack.enter_context(stop)
     telling = stack.enter_context(Telling(learner, data, tracker))
+    loop = Loop(learner, data, stop, saver, telling, told)
+    if not loop.goes_on:
+        of_valid = "valid improves no more (train.early_stopping_patience)"
+        done = of_valid if loop.stopped_early else f"all {config.train.epochs} epochs are done"
+        notes.append(f"nothing is left to train: {done}")
     telling.introduce(notes, source)
-    loop = Loop(learner, data, stop, saver, telling)
     loop.run()
     best = saver.take_best()
     with nullcontext() if best else learner.averaged():
@@ -113,11 +122,17 @@ class Loop:
     """Steps, in epochs, until there are enough, valid improves no more, or a signal comes."""
 
     def __init__(
-        self, learner: Learner, data: Dataset, stop: StopRequest, saving: Saving, telling: Telling
+        self,
+        learner: Learner,
+        data: Dataset,
+        stop: StopRequest,
+        saving: Saving,
+        telling: Telling,
+        told: Optional[Callable[[EpochRecord], None]] = None,
     ) -> None:
         self.learner, self.data = learner, data
         self.config, self.state, self.group = learner.config, learner.state, learner.group
-        self._stop, self._saving, self._telling = stop, saving, telling
+        self._stop, self._saving, self._telling, self._told = stop, saving, telling, told
         # The signal that all processes have agreed to stop for; 0 for none.
         self._stop_signal = 0
         # When the epoch under way would have begun, had it gone on without a break.
@@ -125,8 +140,8 @@ class Loop:
 
     def run(self) -> None:
         """Train epoch after epoch, each evaluated on valid and saved."""
-        state, learner = self.state, self.learner
-        while state.epoch < self.config.train.epochs and not self._out_of_patience():
+        learner = self.learner
+        while self.goes_on:
             self._telling.begin_epoch()
             with closing(feed(self.batches(), self.config.data.loader, learner.place)) as batches:
                 for images, labels in batches:
@@ -198,9 +213,10 @@ class Loop:
         if self._stop_signal:
             path = self._saving.save(must=True)
             raise Interrupted(
-                f"stopped by signal {self._stop_signal} at step {self.state.step}, saved;"
+                f"stopped by {Signals(self._stop_signal).name} at step {self.state.step}, saved;"
                 f" go on with: python -m mnist.train --resume {shlex.quote(str(path))}",
                 self._stop_signal,
+                by_all=True,
             )
 
     def evaluate(self, split: Split) -> Evaluation:
@@ -235,7 +251,14 @@ class Loop:
         self._telling.evaluated("valid", valid)
         self._saving.save_epoch()
         self._telling.epoch(record)
+        if self._told is not None:
+            self._told(record)
         return valid
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there are steps left to make."""
+        return self.state.epoch < self.config.train.epochs and not self._out_of_patience()
 
     def _out_of_patience(self) -> bool:
         """Whether valid's accuracy has not risen for ``early_stopping_patience`` epochs."""

@@ -2,13 +2,13 @@
 
 import platform
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 
 from mnist import __version__
 from mnist import config as configs
-from mnist.base import own_code
+from mnist.base import own_code, processors
 from mnist.base.errors import InputError
 from mnist.checkpoints import conventions, records
 from mnist.checkpoints.records import Checkpoint, RunState
@@ -18,7 +18,11 @@ from mnist.data.dataset import Dataset
 from mnist.fluid import places
 from mnist.fluid.door import fluid, paddle
 from mnist.fluid.feeding import count_batches
+from mnist.fluid.processes import ALONE, Group
 from mnist.model import distillation, opening
+
+_ON_GPU = "GPU: not bit for bit (cuDNN may choose other algorithms, atomics reorder sums)"
+_ON_CPU = "CPU: bit for bit, for one machine type, number of threads and set of versions"
 
 
 @dataclass(frozen=True)
@@ -30,28 +34,34 @@ class Resumption:
 
 
 def initial_state(
-    config: Config, data: Dataset, place: Any, resume: Optional[Resumption]
+    config: Config,
+    data: Dataset,
+    place: Any,
+    resume: Optional[Resumption],
+    group: Group = ALONE,
 ) -> RunState:
     """Where a run starts: at nothing, or where the checkpoint stands.
 
     Raises InputError if going on would silently be a different run.
     """
+    # The version of a model that is the user's own is its file's SHA-256, if there is a file.
+    code = own_code.digest(config.model.name) if own_code.is_own(config.model.name) else ""
     fresh = RunState(
         config=config.model_dump(),
         data_path=str(data.source),
         data_sha256=data.sha256,
         data_fallback=data.fallback,
         classes=list(data.classes),
-        teachers=distillation.digests(config, data.classes),
+        teachers=group.from_main(lambda: distillation.digests(config, data.classes)),
         versions={
             "mnist": __version__,
             "paddle": paddle.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),
-            **_own_code(config.model.name),
+            **({config.model.name: code[:12]} if code else {}),
         },
         device=places.describe_place(place),
-        deterministic=_deterministic_note(place),
+        deterministic=_ON_GPU if isinstance(place, fluid.CUDAPlace) else _ON_CPU,
     )
     if resume is None:
         return fresh
@@ -63,24 +73,11 @@ def initial_state(
     return saved.model_copy(update=fresh.model_dump(exclude_unset=True))
 
 
-def _own_code(model: str) -> Dict[str, str]:
-    """The version of a model that is the user's own: its file's SHA-256, if there is a file."""
-    digest = own_code.digest(model) if own_code.is_own(model) else ""
-    return {model: digest[:12]} if digest else {}
-
-
-def _deterministic_note(place: Any) -> str:
-    if isinstance(place, fluid.CUDAPlace):
-        return "GPU: not bit for bit (cuDNN may choose other algorithms, atomics reorder sums)"
-    return "CPU: bit for bit, for one machine type, number of threads and set of versions"
-
-
 def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Resumption) -> None:
     """Refuse what would silently be a different run."""
     path = resume.checkpoint.path
     before = configs.from_dict(saved.config, str(path / records.STATE))
-    pairs = configs.differences(before, config)
-    pairs = [pair for pair in pairs if configs.changes_the_run(pair[0], config)]
+    pairs = configs.changes(before, config)
     if saved.data_sha256 != fresh.data_sha256:
         was, now = (f"{s.data_path} ({_shown([s.data_sha256])})" for s in (saved, fresh))
         pairs.append(("data", was, now))
@@ -112,17 +109,24 @@ def _shown(digests: Sequence[str]) -> str:
     return ", ".join(f"SHA-256 {digest[:12]}…" for digest in digests) or "none"
 
 
-def notes(source: Optional[Checkpoint], state: RunState, workers: int) -> List[str]:
-    """What may be otherwise than before the checkpoint, though the run is still the same."""
+def notes(source: Optional[Checkpoint], state: RunState, group: Group) -> List[str]:
+    """What may be otherwise than before, or on another host, though the run is still the same."""
+    found = []
+    main, *others = group.of_all(f"{processors.model()}, device.kernels: {state.kernels}")
+    for rank, other in enumerate(others, 1):
+        if other != main:
+            found.append(
+                f"rank {rank} computes on {other}, rank 0 on {main}: the parameters are the same in"
+                " all, but their last digits are not those of one kind of processor"
+            )
     saved = source.state if source else None
     if saved is None:
-        return []
-    found = []
+        return found
     before = saved.config.get("parallel", {}).get("workers", 1)
-    if before != workers:
+    if before != group.size:
         found.append(
-            f"{before} process{'es' if before > 1 else ''} trained this before, {workers} now: the"
-            " same samples in the same order, but other last digits"
+            f"{before} process{'es' if before > 1 else ''} trained this before, {group.size} now:"
+            " the same samples in the same order, but other last digits"
         )
     if saved.kernels != state.kernels:
         found.append(

@@ -6,14 +6,14 @@ All processes of a run call what is here; the one that has the store writes.
 import math
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from mnist.base import notes
 from mnist.base.errors import Failure
 from mnist.checkpoints import reading, records
-from mnist.checkpoints.records import EpochRecord, RunState
+from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState
 from mnist.checkpoints.store import CheckpointStore
 from mnist.model import restore
 from mnist.model.evaluation import Evaluation
@@ -93,9 +93,12 @@ class Saving:
 
     def take_best(self) -> Optional[EpochRecord]:
         """Put the best saved model's parameters into the model, in every process."""
-        best = self._best_kept()
-        source = reading.load(self._folder_of(best)) if best is not None else None
-        best, source = self._learner.group.from_main((best, source))
+
+        def read() -> Tuple[Optional[EpochRecord], Optional[Checkpoint]]:
+            best = self._best_kept()
+            return best, reading.load(self._folder_of(best)) if best is not None else None
+
+        best, source = self._learner.group.from_main(read)
         if source is not None:
             restore.parameters(self._learner.model, source)
         return best

@@ -1,11 +1,14 @@
 """From what the user typed to a training: config, checkpoint, data, in that order.
 
 The order matters: everything that can be refused is looked at before anything is written,
-and the environment is set between knowing the config and importing Paddle.
+and the environment is set between knowing the config and importing Paddle. Of several processes
+the main one does it all, and the others get what it has found.
 """
 
 import os
-from typing import Any, Dict, Optional, Sequence, Tuple
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mnist import config as configs
 from mnist.base import own_code
@@ -14,6 +17,10 @@ from mnist.base.files import PathLike, find_input
 from mnist.checkpoints import reading, records
 from mnist.checkpoints.records import Checkpoint
 from mnist.config import Config
+from mnist.config.schema import DataConfig
+from mnist.data import dataset, obtain
+from mnist.data.dataset import Dataset, Split
+from mnist.data.digits import SPLIT_NAMES
 from mnist.fluid import environment, processes
 from mnist.fluid.processes import Group
 from mnist.train import launching
@@ -26,35 +33,59 @@ def start(
 
     Without ``config_path`` the config is the one in the checkpoint ``resume``.
     """
+
+    def asked() -> Tuple[Config, Optional[Checkpoint], Dict[str, Tuple[str, ...]]]:
+        given = read_config(config_path, overrides) if config_path else None
+        return (*with_checkpoint(given, resume, overrides), own_code.folders)
+
     with processes.join() as group:
-        with processes.agreed(group):
-            given = read_config(config_path, overrides) if config_path else None
-            config, source = with_checkpoint(given, resume, overrides)
-            launching.check_workers(config.parallel.workers, group.size)
+        config, source, trusted = group.from_main(asked)
+        own_code.folders.update(trusted)
+        launching.check_workers(config.parallel.workers, group.size)
         if config.parallel.workers > group.size:
             launching.launch(config.parallel.workers)
         # As it is carried out: with as many processes as mpirun has started.
         section = config.parallel.model_copy(update={"workers": group.size})
         config = config.model_copy(update={"parallel": section})
-        return _train(config, source, allow_changes, group)
-
-
-def _train(
-    config: Config, source: Optional[Checkpoint], allow_changes: bool, group: Group
-) -> Dict[str, Any]:
-    with processes.agreed(group):
         # Only now is it known how many threads Paddle may take when it is imported.
         environment.prepare(config.device.threads)
-        from mnist.data import obtain
+        data = obtain_together(config.data, group)
         from mnist.train import loop
         from mnist.train.resuming import Resumption
 
-        # One process makes what is missing, the others find it there.
-        made = obtain.obtain(config.data) if group.is_main else None
-    with processes.agreed(group):
-        data = made or obtain.obtain(config.data)
-    resumption = Resumption(source, allow_changes) if source else None
-    return loop.train(config, data, resumption, group)
+        resumption = Resumption(source, allow_changes) if source else None
+        return loop.train(config, data, resumption, group)
+
+
+def obtain_together(config: DataConfig, group: Group) -> Dataset:
+    """What ``obtain`` finds in the main process, in every process.
+
+    Who has the very same file uses it, the others are sent the arrays.
+    """
+    found: List[Dataset] = []
+
+    def obtain_it() -> Tuple[Any, ...]:
+        data = obtain.obtain(config)
+        found.append(data)
+        return data.source, data.sha256, data.classes, data.fallback
+
+    source, sha256, classes, fallback = group.from_main(obtain_it)
+    own = found[0] if found else _copy_of(sha256, config)
+    splits = [own.split(name) for name in SPLIT_NAMES] if own else []
+    arrays = [array for split in splits for array in (split.images, split.labels)]
+    arrays = group.spread(arrays, wanted=own is None)
+    train, valid, evaluation = (Split(*pair) for pair in zip(arrays[::2], arrays[1::2]))
+    return Dataset(train, valid, evaluation, source, sha256, classes, fallback)
+
+
+def _copy_of(sha256: str, config: DataConfig) -> Optional[Dataset]:
+    """The data set with that SHA-256, if it lies where the config says."""
+    for name in filter(None, (config.path, config.fallback)):
+        with suppress(InputError):
+            data = dataset.load(name, config.cache)
+            if data.sha256 == sha256:
+                return data
+    return None
 
 
 def with_checkpoint(
@@ -62,13 +93,34 @@ def with_checkpoint(
 ) -> Tuple[Config, Optional[Checkpoint]]:
     """The config to train by, and the checkpoint to go on from, whose own it is if none is given.
 
-    With neither it is the defaults.
+    With neither it is the defaults. ``auto`` is the newest checkpoint of the very run that the
+    config says, if there is one in its folder.
     """
-    if resume is None:
-        return given or read_config(None, overrides), None
+    if resume is None or resume == "auto":
+        config = given or read_config(None, overrides)
+        return config, _of_this_run(config) if resume else None
     if given is None:
         return _from_checkpoint(resume, overrides)
     return given, reading.load(reading.locate(resume, given.checkpoint.dir, prefer="latest"))
+
+
+def _of_this_run(config: Config) -> Optional[Checkpoint]:
+    """The newest whole checkpoint in ``checkpoint.dir``, if going on from it is the same run."""
+    folder = Path(config.checkpoint.dir)
+    if not reading.is_any_in(folder):
+        return None
+    try:
+        source = reading.load(reading.newest(folder))
+        before = configs.from_dict(source.state.config if source.state else {}, str(source.path))
+        changes = configs.changes(before, config)
+        if not changes:
+            return source
+        named = "; ".join(f"{key}: {old} there, {new} now" for key, old, new in changes)
+        why = f"{source.path} is of another run ({named})"
+    except InputError as error:
+        why = str(error)
+    print(f"note    --resume auto starts anew: {why}", flush=True)
+    return None
 
 
 def read_config(path: Optional[PathLike], overrides: Sequence[str]) -> Config:

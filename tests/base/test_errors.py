@@ -13,6 +13,7 @@ def test_an_error_is_one_line_whatever_is_in_it():
 def test_exit_codes():
     assert InputError("").exit_code == 2 and Failure("").exit_code == 1
     assert Interrupted("", 2).exit_code == 130 and Interrupted("", 15).exit_code == 143
+    assert Interrupted("", 10).exit_code == 75
 
 
 @pytest.mark.parametrize(

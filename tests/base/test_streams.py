@@ -228,7 +228,7 @@ def test_a_training_whose_terminal_hangs_up_is_saved_and_goes_on(tmp_path, worke
         # As SIGTERM where there is an mpirun in between, which knows no other.
         assert process.wait(timeout=60) == (129 if workers == 1 else 143)
     said = (tmp_path / "errors").read_text()
-    (hint,) = re.findall(r"^error: stopped by signal .* saved; go on with: (.*)$", said, re.M)
+    (hint,) = re.findall(r"^stopped by SIG.* saved; go on with: (.*)$", said, re.M)
     assert said.count("standard output cannot be written") <= 1
     going_on = [*TRAIN, *plain, "--set", "train.epochs=3"]
     verb(*going_on, *hint.split("mnist.train ")[1].split(), cwd=tmp_path, check=0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from . import data, disk, fuzz, kills, locks, pickles, report, signals
+from . import data, disk, fuzz, kills, locks, machines, pickles, report, signals
 from .report import Options
 
 SECTIONS = {
@@ -16,6 +16,7 @@ SECTIONS = {
     "signals": signals.rows,
     "disk": disk.rows,
     "locks": locks.rows,
+    "machines": machines.rows,
     "data": data.rows,
     "pickles": pickles.rows,
     "fuzz": fuzz.rows,

@@ -28,7 +28,8 @@ class Ended:
 
     def complaint(self, code: int = 1) -> str:
         """The one line with which it failed; Broken if it did anything else."""
-        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        told = ("error: ", "stopped by ")
+        lines = [line for line in self.err.splitlines() if line.startswith(told)]
         if self.code != code or len(lines) != 1 or "Traceback" in self.err or " [Errno" in self.err:
             raise Broken(f"exit {self.code}, not one line and exit {code}: {self.err[-600:]!r}")
         return lines[0]

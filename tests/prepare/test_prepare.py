@@ -225,7 +225,7 @@ def test_a_signal_while_writing_leaves_nothing(tmp_path, number, code, words):
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    assert errors.splitlines()[-1] == f"error: {words}"
+    assert errors.splitlines()[-1] == words
     assert os.listdir(tmp_path / "data") == []
 
 
@@ -315,7 +315,7 @@ def test_a_terminated_download_goes_on_and_makes_mnist(tmp_path, slow_mirror):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (143, "error: terminated\n")
+    assert (process.returncode, errors) == (143, "terminated\n")
     assert os.listdir(tmp_path / "data") == [".download"]
     size = part.stat().st_size
     assert size >= 2_000_000

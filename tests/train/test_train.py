@@ -132,7 +132,9 @@ def test_a_signal_saves_and_exits_and_the_line_it_prints_goes_on(tmp_path, numbe
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    hint = one_line(errors).split("go on with: python -m mnist.train ")[1]
+    last = errors.splitlines()[-1]
+    assert last.startswith("stopped by SIG") and "Traceback" not in errors
+    hint = last.split("go on with: python -m mnist.train ")[1]
     verb("train", *hint.split(), cwd=stopped, check=0)
     left = reading.load(straight / "checkpoints" / "epoch2")
     right = reading.load(stopped / "checkpoints" / "epoch2")
