@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers import DIGITS, PICTURES, ROOT, digits, environment, same, small
 from jupyter_client.manager import start_new_kernel
+from PIL import Image
 
 import mnist
 from mnist.base.errors import InputError
@@ -89,7 +90,10 @@ def test_a_loaded_model_predicts_files_and_arrays_and_is_evaluated(tmp_path):
     assert model.predict(np.stack([large] * 3, axis=-1)).label == found[0].label
     result = model.evaluate(digits().eval)
     assert result.accuracy > 0.7 and result.confusion.sum() == len(digits().eval)
-    for wrong in (images.astype(np.float32), images[0] / 255, np.zeros(4, np.uint8)):
+    assert model.predict([]) == []
+    assert model.predict(Image.fromarray(large)).label == found[0].label
+    blank = np.zeros((0, 5), np.uint8)
+    for wrong in (images.astype(np.float32), images[0] / 255, np.zeros(4, np.uint8), blank, None):
         with pytest.raises(InputError, match="must be uint8"):
             model.predict(wrong)
 

@@ -204,7 +204,22 @@ def test_a_run_does_not_go_on_with_other_code(folder):
         ("Wide = 3", "{}", "cannot be made"),
         ("class Narrow: pass", "{}", "has no attribute 'Wide'"),
         ("class Wide: pass", "{}", "is no fluid.dygraph.Layer"),
-        (MODEL, "{classes: 5}", r"gives \[20, 5\] for 20 images; 4 numbers"),
+        (MODEL, "{classes: 5}", r"gives \[2, 5\] for 2 images; 4 numbers"),
+        (
+            MODEL.replace("return self.last", "return 1, self.last"),
+            "{}",
+            r"gives \['tuple'\] for 2 images",
+        ),
+        (
+            MODEL.replace("return self.last", "{}['late']; return self.last"),
+            "{}",
+            "Wide: KeyError: 'late'",
+        ),
+        (
+            MODEL.replace("return self.last", "raise SystemExit(3); self.last"),
+            "{}",
+            "SystemExit: 3",
+        ),
         (MODEL, "{size: 5}", "unexpected keyword argument 'size'"),
     ],
 )

@@ -127,7 +127,7 @@ def make_idx(folder: Path) -> Path:
         (idx.TEST_IMAGES, idx.TEST_LABELS, evaluation),
     ):
         (folder / images.name).write_bytes(idx_bytes(pixels))
-        (folder / f"{labels.name}.gz").write_bytes(gzip.compress(idx_bytes(classes)))
+        (folder / f"{labels.name}.gz").write_bytes(gzip.compress(idx_bytes(classes), mtime=0))
     return folder
 
 
