@@ -63,7 +63,7 @@ def train(
             if resume is not None:
                 learner.restore(resume.checkpoint)
         processes.require_same(group, learner.held())
-        group.wait_at_most(config.parallel.timeout)
+        group.patience = config.parallel.timeout
         # Python's cyclic collector would walk over all of Paddle again and again, which takes
         # several per cent of the time and finds nothing: what a step leaves behind is freed by
         # counting references.
@@ -99,7 +99,8 @@ def _train(
     if source:
         saver.point_at_best()
     stack.enter_context(stop)
-    telling = stack.enter_context(Telling(learner, data, tracker))
+    telling = Telling(learner, data, tracker)
+    stack.enter_context(telling.bar)
     loop = Loop(learner, data, stop, saver, telling, told)
     if not loop.goes_on:
         of_valid = "valid improves no more (train.early_stopping_patience)"

@@ -19,7 +19,7 @@ from mnist.checkpoints.records import Checkpoint
 from mnist.config import Config
 from mnist.config.schema import DataConfig
 from mnist.data import dataset, obtain
-from mnist.data.dataset import Dataset, Split
+from mnist.data.dataset import Dataset
 from mnist.data.digits import SPLIT_NAMES
 from mnist.fluid import environment, processes
 from mnist.fluid.processes import Group
@@ -60,32 +60,24 @@ def start(
 def obtain_together(config: DataConfig, group: Group) -> Dataset:
     """What ``obtain`` finds in the main process, in every process.
 
-    Who has the very same file uses it, the others are sent the arrays.
+    Who has the very same file uses it, the others are sent the splits.
     """
-    found: List[Dataset] = []
+    own: List[Dataset] = []
 
-    def obtain_it() -> Tuple[Any, ...]:
-        data = obtain.obtain(config)
-        found.append(data)
-        return data.source, data.sha256, data.classes, data.fallback
+    def obtain_it() -> Dict[str, Any]:
+        own.append(obtain.obtain(config))
+        return {key: value for key, value in vars(own[0]).items() if key not in SPLIT_NAMES}
 
-    source, sha256, classes, fallback = group.from_main(obtain_it)
-    own = found[0] if found else _copy_of(sha256, config)
-    splits = [own.split(name) for name in SPLIT_NAMES] if own else []
-    arrays = [array for split in splits for array in (split.images, split.labels)]
-    arrays = group.spread(arrays, wanted=own is None)
-    train, valid, evaluation = (Split(*pair) for pair in zip(arrays[::2], arrays[1::2]))
-    return Dataset(train, valid, evaluation, source, sha256, classes, fallback)
-
-
-def _copy_of(sha256: str, config: DataConfig) -> Optional[Dataset]:
-    """The data set with that SHA-256, if it lies where the config says."""
+    parts = group.from_main(obtain_it)
     for name in filter(None, (config.path, config.fallback)):
-        with suppress(InputError):
-            data = dataset.load(name, config.cache)
-            if data.sha256 == sha256:
-                return data
-    return None
+        if not own:
+            with suppress(InputError):
+                copy = dataset.load(name, config.cache)
+                own += [copy] if copy.sha256 == parts["sha256"] else []
+    # One by one: MPI counts a message's bytes in 31 bits.
+    for name in SPLIT_NAMES:
+        parts[name] = group.hand_out(own[0].split(name) if own else None)
+    return Dataset(**parts)
 
 
 def with_checkpoint(
