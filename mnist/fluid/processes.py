@@ -136,6 +136,8 @@ class MpiGroup(Group):
             )
 
     def exchange(self, model: Any, weight: float, sums: Array) -> Array:
+        from mnist.fluid.door import fluid
+
         variables, shares = [], []
         for parameter in model.parameters():
             variables.append(parameter._grad_ivar() if parameter.trainable else parameter)
@@ -147,7 +149,8 @@ class MpiGroup(Group):
             self._world.Allreduce(self._mpi.IN_PLACE, together)
         *parts, sums = np.split(together, np.cumsum([array.size for array in arrays]))
         for variable, array, part in zip(variables, arrays, parts):
-            _overwrite(variable, part.reshape(array.shape))
+            # ``set_value`` would be refused for a gradient.
+            variable.value().get_tensor().set(part.reshape(array.shape), fluid.CPUPlace())
         return sums
 
     def of_all(self, value: Any) -> List[Any]:
@@ -236,13 +239,6 @@ class GpuGroup(Group):
 
     def share_out(self, array: Array) -> Array:
         return array
-
-
-def _overwrite(variable: Any, values: Array) -> None:
-    """Write to a variable's memory; ``set_value`` would be refused for a gradient."""
-    from mnist.fluid.door import fluid
-
-    variable.value().get_tensor().set(values, fluid.CPUPlace())
 
 
 @contextmanager

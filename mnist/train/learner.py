@@ -7,7 +7,7 @@ from typing import Any, ContextManager, Dict, Optional
 
 from mnist.base.arrays import Arrays
 from mnist.base.errors import InputError
-from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState
+from mnist.checkpoints.records import Checkpoint, RunState
 from mnist.config import Config
 from mnist.fluid.feeding import count_batches
 from mnist.fluid.processes import Group
@@ -75,14 +75,6 @@ class Learner:
         state.samples += samples
         if self.average is not None:
             self.average.update(state.step)
-
-    def begin_next_epoch(self, record: EpochRecord) -> None:
-        """The epoch under way is finished, and came to ``record``."""
-        state = self.state
-        state.history = [*state.history, record]
-        state.epoch += 1
-        state.step_in_epoch = state.correct = state.samples = 0
-        state.loss_sum = state.epoch_seconds = 0.0
 
     def last_rate(self) -> float:
         """The learning rate of the last step."""

@@ -159,14 +159,11 @@ class Telling:
         )
 
     def close(
-        self,
-        best: Optional[EpochRecord],
-        result: Evaluation,
-        store: CheckpointStore,
-        stopped_early: bool,
+        self, best: Optional[EpochRecord], result: Evaluation, store: CheckpointStore
     ) -> None:
         """Every epoch in a table, and where what is."""
         state = self._state
+        stopped_early = state.epoch < self._config.train.epochs
         seconds = sum(record.seconds for record in state.history)
         # A run that went on from elsewhere, with nothing left to train, has saved nothing here.
         pointers = store.pointers()

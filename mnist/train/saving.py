@@ -21,13 +21,13 @@ from mnist.train.learner import Learner
 
 
 def make_room(
-    store: CheckpointStore, state: RunState, source: Optional[Path], name: str
+    store: CheckpointStore, state: RunState, source: Optional[Checkpoint], name: str
 ) -> List[str]:
     """Move checkpoints that are in the way to the sub-folder ``name``; what to say of that.
 
     Those are an earlier run's, and of the run that goes on from ``source`` the later ones.
     """
-    own = source.resolve() if source else None
+    own = source.path.resolve() if source else None
     inside = own is not None and own.parent == store.folder.resolve()
     in_the_way = [
         path
@@ -77,26 +77,24 @@ class Saving:
 
     def point_at_best(self) -> None:
         """Point ``best`` at the best epoch that is kept, if there is one."""
-        best = self._best_kept()
-        if best is not None and self._store is not None:
-            self._store.mark_best(f"epoch{best.epoch}")
+        if self._store is not None:
+            best = self._best_kept(self._store)
+            if best is not None:
+                self._store.mark_best(f"epoch{best.epoch}")
 
-    def _best_kept(self) -> Optional[EpochRecord]:
-        """The best epoch of which the folder has the checkpoint, for the process that writes."""
-        if self._store is None:
-            return None
+    def _best_kept(self, store: CheckpointStore) -> Optional[EpochRecord]:
+        """The best epoch of which the folder has the checkpoint."""
+        there = {path.name for path in reading.checkpoints_in(store.folder)}
         history = self._learner.state.history
-        return records.best_record(r for r in history if self._folder_of(r).is_dir())
-
-    def _folder_of(self, record: EpochRecord) -> Path:
-        return Path(self._learner.config.checkpoint.dir) / f"epoch{record.epoch}"
+        return records.best_record(r for r in history if f"epoch{r.epoch}" in there)
 
     def take_best(self) -> Optional[EpochRecord]:
         """Put the best saved model's parameters into the model, in every process."""
 
         def read() -> Tuple[Optional[EpochRecord], Optional[Checkpoint]]:
-            best = self._best_kept()
-            return best, reading.load(self._folder_of(best)) if best is not None else None
+            best = self._best_kept(self._store) if self._store else None
+            path = Path(self._learner.config.checkpoint.dir)
+            return best, reading.load(path / f"epoch{best.epoch}") if best else None
 
         best, source = self._learner.group.from_main(read)
         if source is not None:

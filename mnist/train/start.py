@@ -51,10 +51,8 @@ def start(
         environment.prepare(config.device.threads)
         data = obtain_together(config.data, group)
         from mnist.train import loop
-        from mnist.train.resuming import Resumption
 
-        resumption = Resumption(source, allow_changes) if source else None
-        return loop.train(config, data, resumption, group)
+        return loop.train(config, data, source, allow_changes, group)
 
 
 def obtain_together(config: DataConfig, group: Group) -> Dataset:

@@ -176,7 +176,7 @@ telling = Telling(learner, Of(valid=[]), Of())
 with telling.bar:
     telling.begin_epoch()
     notes.warn("not to be missed")
-    telling.close(None, Of(accuracy=1, loss=0), Of(folder="c", pointers=list), False)
+    telling.close(None, Of(accuracy=1, loss=0), Of(folder="c", pointers=list))
 """
 
 
