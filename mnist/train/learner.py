@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, ContextManager, Dict, Optional
+from typing import Any, ContextManager, Optional
 
 from mnist.base.arrays import Arrays
 from mnist.base.errors import InputError
@@ -88,7 +88,3 @@ class Learner:
         """Of all parameters, running statistics too."""
         arrays = [parameter.numpy() for parameter in self.model.parameters()]
         return sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
-
-    def held(self) -> Dict[str, str]:
-        """What all processes of a group must have alike (see ``processes.require_same``)."""
-        return {**self.state.versions, "SHA-256 of the parameters": self.digest()}

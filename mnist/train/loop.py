@@ -63,7 +63,8 @@ def train(
             learner = Learner(config, place, state, len(data.train), group)
             if source is not None:
                 learner.restore(source)
-        processes.require_same(group, learner.held())
+        held = {**state.versions, "SHA-256 of the parameters": learner.digest()}
+        processes.require_same(group, held)
         group.patience = config.parallel.timeout
         # Python's cyclic collector would walk over all of Paddle again and again, which takes
         # several per cent of the time and finds nothing: what a step leaves behind is freed by
@@ -249,7 +250,7 @@ class Loop:
         state.step_in_epoch = state.correct = state.samples = 0
         state.loss_sum = state.epoch_seconds = 0.0
         self._telling.evaluated("valid", valid)
-        self._saving.save_epoch()
+        self._saving.save()
         self._telling.epoch(record)
         if self._told is not None:
             self._told(record)

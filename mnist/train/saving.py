@@ -4,9 +4,8 @@ All processes of a run call what is here; the one that has the store writes.
 """
 
 import math
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -46,7 +45,10 @@ class Saving:
         self._store = store
 
     def save(self, must: bool = False) -> Optional[Path]:
-        """Write a checkpoint; None if this process does not, or if that failed and may fail."""
+        """Write a checkpoint, and point at the best where it is that of a finished epoch.
+
+        None if this process does not, or if that failed, and the config has the run go on.
+        """
         learner, state = self._learner, self._learner.state
         for parameter, variable in learner.model.named_parameters():
             if not np.isfinite(variable.numpy()).all():
@@ -54,26 +56,18 @@ class Saving:
         if self._store is None:
             return None
         name = f"step{state.step}" if state.step_in_epoch else f"epoch{state.epoch}"
-        with self._failing_if_it_must(must), learner.averaged() as training:
-            weights, accumulators = learner.model.state_dict(), learner.optimizer.state_dict()
-            return self._store.save(name, weights, accumulators, state, training)
-        return None
-
-    def save_epoch(self) -> None:
-        """Write the checkpoint of a finished epoch, and point at the best."""
-        if self.save():
-            with self._failing_if_it_must():
-                self.point_at_best()
-
-    @contextmanager
-    def _failing_if_it_must(self, must: bool = False) -> Iterator[None]:
-        """Warn of what cannot be written and go on, where the config says so."""
         try:
-            yield
+            with learner.averaged() as training:
+                weights, accumulators = learner.model.state_dict(), learner.optimizer.state_dict()
+                path = self._store.save(name, weights, accumulators, state, training)
+            if not state.step_in_epoch:
+                self.point_at_best()
+            return path
         except Failure as error:
-            if must or self._learner.config.checkpoint.on_failure == "stop":
+            if must or learner.config.checkpoint.on_failure == "stop":
                 raise
             notes.warn(f"{error}; going on without this checkpoint (checkpoint.on_failure)")
+            return None
 
     def point_at_best(self) -> None:
         """Point ``best`` at the best epoch that is kept, if there is one."""
