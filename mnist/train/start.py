@@ -89,9 +89,19 @@ def with_checkpoint(
     if resume is None or resume == "auto":
         config = given or read_config(None, overrides)
         return config, _of_this_run(config) if resume else None
-    if given is None:
-        return _from_checkpoint(resume, overrides)
-    return given, reading.load(reading.locate(resume, given.checkpoint.dir, prefer="latest"))
+    # Of the overrides only the folder matters before the checkpoint's own config is known.
+    folder = [o for o in overrides if o.partition("=")[0].strip() == "checkpoint.dir"]
+    kept_in = (given or configs.default(folder)).checkpoint.dir
+    source = reading.load(reading.locate(resume, kept_in, prefer="latest"))
+    if given is not None:
+        return given, source
+    if source.state is None:
+        raise InputError(f"{source.path}: has no config in it; name one with --config")
+    state = str(source.path / records.STATE)
+    config = configs.from_dict(source.state.config, state, overrides)
+    if f"model.name={config.model.name}" in overrides and own_code.is_own(config.model.name):
+        own_code.trust(config.model.name)  # The user has named it, too.
+    return config, source
 
 
 def _of_this_run(config: Config) -> Optional[Checkpoint]:
@@ -119,18 +129,3 @@ def read_config(path: Optional[PathLike], overrides: Sequence[str]) -> Config:
     if own_code.is_own(config.model.name):
         own_code.trust(config.model.name, find_input(path).parent if path else os.curdir)
     return config
-
-
-def _from_checkpoint(resume: PathLike, overrides: Sequence[str]) -> Tuple[Config, Checkpoint]:
-    """A checkpoint with its own config, to which the overrides apply."""
-    # Of them only the folder matters before that config is known.
-    folder = [o for o in overrides if o.partition("=")[0].strip() == "checkpoint.dir"]
-    kept_in = configs.default(folder).checkpoint.dir
-    source = reading.load(reading.locate(resume, kept_in, prefer="latest"))
-    if source.state is None:
-        raise InputError(f"{source.path}: has no config in it; name one with --config")
-    state = str(source.path / records.STATE)
-    config = configs.from_dict(source.state.config, state, overrides)
-    if f"model.name={config.model.name}" in overrides and own_code.is_own(config.model.name):
-        own_code.trust(config.model.name)  # The user has named it, too.
-    return config, source
