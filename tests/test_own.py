@@ -147,8 +147,7 @@ def train(folder, run, *settings, resume=None):
     where = [f"checkpoint.dir={folder / run}", f"log.dir={folder / run / 'log'}"]
     config = start.read_config(folder / "own.yaml", [*where, *settings])
     data = dataset.load(folder / "letters.json.gz")
-    resumption = loop.Resumption(reading.load(folder / run / resume)) if resume else None
-    loop.train(config, data, resume=resumption)
+    loop.train(config, data, reading.load(folder / run / resume) if resume else None)
     return reading.load(folder / run / "latest")
 
 
