@@ -196,6 +196,9 @@ def test_a_run_does_not_go_on_with_other_code(folder):
         source.write_text(MODEL)
 
 
+LAST, FOUR = "return self.last", "{classes: 4}"
+
+
 @pytest.mark.parametrize(
     "code, options, message",
     [
@@ -204,21 +207,9 @@ def test_a_run_does_not_go_on_with_other_code(folder):
         ("class Narrow: pass", "{}", "has no attribute 'Wide'"),
         ("class Wide: pass", "{}", "is no fluid.dygraph.Layer"),
         (MODEL, "{classes: 5}", r"gives \[2, 5\] for 2 images; 4 numbers"),
-        (
-            MODEL.replace("return self.last", "return 1, self.last"),
-            "{}",
-            r"gives \['tuple'\] for 2 images",
-        ),
-        (
-            MODEL.replace("return self.last", "{}['late']; return self.last"),
-            "{}",
-            "Wide: KeyError: 'late'",
-        ),
-        (
-            MODEL.replace("return self.last", "raise SystemExit(3); self.last"),
-            "{}",
-            "SystemExit: 3",
-        ),
+        (MODEL.replace(LAST, "return 1, self.last"), FOUR, r"gives \['tuple'\] for 2 images"),
+        (MODEL.replace(LAST, "return {}['late'] + self.last"), FOUR, "Wide: KeyError: 'late'"),
+        (MODEL.replace(LAST, "raise SystemExit(3); self.last"), FOUR, "Wide: SystemExit: 3"),
         (MODEL, "{size: 5}", "unexpected keyword argument 'size'"),
     ],
 )

@@ -1,10 +1,11 @@
-# ruff: noqa: D103
-"""Train data/pretrained: ``python tools/finder/train_reader.py --mnist ../shared/mnist``.
+# ruff: noqa: D103, E402, E501
+"""Train data/pretrained: ``python tools/finder/train_reader.py --mnist ../shared/mnist --work DIR``.
 
-``configs/best.yaml`` on MNIST's train split and, beside it, drawn digits: lettered with even strokes
-of any weight, printed in Matplotlib's fonts, thinner and bolder than they are, of seven segments,
-and written with every tool of ``scenes.py``, all in MNIST's form as the finder puts them. The model is chosen on MNIST's valid, as always. The
-refusal's threshold for its confidences is fitted anew.
+``configs/best.yaml`` on MNIST's train split and, beside it, drawn digits: lettered with even
+strokes of any weight, printed in Matplotlib's fonts, thinner and bolder than they are, of seven
+segments, and written with every tool of ``scenes.py``, some with a stray stroke, all in MNIST's
+form as the finder puts them. The model is chosen on MNIST's valid, as always. The refusal's
+threshold for its confidences is fitted anew.
 """
 
 import argparse
@@ -101,7 +102,7 @@ def skeleton(c: scenes.Canvas, digit: int) -> List[Any]:
         flag = [(c.u(0.0, 0.35), c.u(0.25, 0.6)), (x, 0), (x, 2)]
         base = [(x - c.u(0.25, 0.5), 2), (x + c.u(0.25, 0.4), 2)]
         stem = [flag[1:]] if c.p(0.15) else [flag]
-        return [np.array(path) for path in (stem + [base] if c.p(0.35) else stem)]
+        return [np.array(path) for path in ([*stem, base] if c.p(0.35) else stem)]
     if digit == 2:
         top = bow(0.5, 0.55, 0.48, 0.55, c.u(170, 200), 360 + c.u(0, 40), power)
         return [np.concatenate([top, [(0.02, 2), (1, 2)]])]
