@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("--finder", type=Path, default=ROOT / "data" / "pretrained-finder")
     parser.add_argument("--work", type=Path, required=True, help="a folder for what is made")
     parser.add_argument("--drawn", type=int, default=45_000)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
