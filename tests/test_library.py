@@ -1,6 +1,7 @@
 """``import mnist`` as docs/library.md has it: in a program, and in a notebook's kernel."""
 
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -223,6 +224,8 @@ def test_what_the_document_says_runs_in_an_empty_folder(kernel):
 
 def test_a_verb_in_a_cell_prints_what_a_notebook_can_show(kernel):
     settings = f"--set data.path={DIGITS} --set train.epochs=1 --set checkpoint.dir=other"
-    text, _ = kernel.run(f"!{sys.executable} -m mnist.train --config configs/fast.yaml {settings}")
+    text, _ = kernel.run(
+        f"!{shlex.quote(sys.executable)} -m mnist.train --config configs/fast.yaml {settings}"
+    )
     assert "epoch 1/1  train loss" in text
     assert "\x1b" not in text and "\r\r" not in text
