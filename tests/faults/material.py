@@ -4,8 +4,9 @@ import gzip
 import json
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterable, Iterator, List
 
 import numpy as np
 import yaml
@@ -86,6 +87,11 @@ def recipes(seed: int) -> Iterator[Recipe]:
             seed + number,
         )
         number += 1
+
+
+def enough(endless: Iterable, number: int) -> Iterator:
+    """As many as ``number`` strikes may need, some of which come too late; never without end."""
+    return islice(endless, 20 + 2 * number)
 
 
 ONE = next(recipes(1))
