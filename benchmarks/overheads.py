@@ -114,7 +114,8 @@ def time_logged(steps: Iterator[Any], seconds: float, terminal: bool) -> Timed:
             config=configs.default(), state=state, model=None, steps_per_epoch=10**6,
             last_rate=lambda: 0.001,
         )  # fmt: skip
-        telling = stack.enter_context(Telling(learner, None, tracker))
+        telling = Telling(learner, None, tracker)
+        stack.enter_context(telling.bar)
         telling.begin_epoch()
         return time_steps(logged(steps, telling, state), seconds)
 

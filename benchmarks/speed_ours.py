@@ -50,7 +50,7 @@ def time_run(
     stepper = Stepper(wanted["settings"], data, type(group)(), file)
     with without_collector():
         timed = time_steps(stepper.steps(), seconds, lambda n: group.from_main(lambda: n))
-        timed["cpu"] = group.total(timed["cpu"])
+        timed["cpu"] = sum(group.of_all(timed["cpu"]))
         evaluated = time_evaluation(stepper, group) if wanted["evaluate"] else None
     return {
         **timed,

@@ -1,6 +1,7 @@
 """``import mnist`` as docs/library.md has it: in a program, and in a notebook's kernel."""
 
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from helpers import DIGITS, PICTURES, ROOT, digits, environment, same, small
 from jupyter_client.manager import start_new_kernel
+from PIL import Image
 
 import mnist
 from mnist.base.errors import InputError
@@ -89,7 +91,10 @@ def test_a_loaded_model_predicts_files_and_arrays_and_is_evaluated(tmp_path):
     assert model.predict(np.stack([large] * 3, axis=-1)).label == found[0].label
     result = model.evaluate(digits().eval)
     assert result.accuracy > 0.7 and result.confusion.sum() == len(digits().eval)
-    for wrong in (images.astype(np.float32), images[0] / 255, np.zeros(4, np.uint8)):
+    assert model.predict([]) == []
+    assert model.predict(Image.fromarray(large)).label == found[0].label
+    blank = np.zeros((0, 5), np.uint8)
+    for wrong in (images.astype(np.float32), images[0] / 255, np.zeros(4, np.uint8), blank, None):
         with pytest.raises(InputError, match="must be uint8"):
             model.predict(wrong)
 
@@ -219,6 +224,8 @@ def test_what_the_document_says_runs_in_an_empty_folder(kernel):
 
 def test_a_verb_in_a_cell_prints_what_a_notebook_can_show(kernel):
     settings = f"--set data.path={DIGITS} --set train.epochs=1 --set checkpoint.dir=other"
-    text, _ = kernel.run(f"!{sys.executable} -m mnist.train --config configs/fast.yaml {settings}")
+    text, _ = kernel.run(
+        f"!{shlex.quote(sys.executable)} -m mnist.train --config configs/fast.yaml {settings}"
+    )
     assert "epoch 1/1  train loss" in text
     assert "\x1b" not in text and "\r\r" not in text

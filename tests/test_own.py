@@ -147,8 +147,7 @@ def train(folder, run, *settings, resume=None):
     where = [f"checkpoint.dir={folder / run}", f"log.dir={folder / run / 'log'}"]
     config = start.read_config(folder / "own.yaml", [*where, *settings])
     data = dataset.load(folder / "letters.json.gz")
-    resumption = loop.Resumption(reading.load(folder / run / resume)) if resume else None
-    loop.train(config, data, resume=resumption)
+    loop.train(config, data, reading.load(folder / run / resume) if resume else None)
     return reading.load(folder / run / "latest")
 
 
@@ -197,6 +196,9 @@ def test_a_run_does_not_go_on_with_other_code(folder):
         source.write_text(MODEL)
 
 
+LAST, FOUR = "return self.last", "{classes: 4}"
+
+
 @pytest.mark.parametrize(
     "code, options, message",
     [
@@ -204,7 +206,10 @@ def test_a_run_does_not_go_on_with_other_code(folder):
         ("Wide = 3", "{}", "cannot be made"),
         ("class Narrow: pass", "{}", "has no attribute 'Wide'"),
         ("class Wide: pass", "{}", "is no fluid.dygraph.Layer"),
-        (MODEL, "{classes: 5}", r"gives \[20, 5\] for 20 images; 4 numbers"),
+        (MODEL, "{classes: 5}", r"gives \[2, 5\] for 2 images; 4 numbers"),
+        (MODEL.replace(LAST, "return 1, self.last"), FOUR, r"gives \['tuple'\] for 2 images"),
+        (MODEL.replace(LAST, "return {}['late'] + self.last"), FOUR, "Wide: KeyError: 'late'"),
+        (MODEL.replace(LAST, "raise SystemExit(3); self.last"), FOUR, "Wide: SystemExit: 3"),
         (MODEL, "{size: 5}", "unexpected keyword argument 'size'"),
     ],
 )

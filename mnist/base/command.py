@@ -127,6 +127,11 @@ def run(command: click.Command) -> NoReturn:
         code = 1
     except Exception as error:
         code = _report(f"{_summary(error)} (add --debug for the traceback)", 1, debug)
+    except BaseException as error:
+        # What pydantic's core, in Rust, makes of a Ctrl-C that comes while it is imported.
+        if type(error).__name__ != "PanicException":
+            raise
+        code = _report("interrupted", 130, debug, "")
     if code:
         ranks.end_all(code)
     sys.exit(code or 0)

@@ -47,7 +47,7 @@ def load(name: str) -> Any:
     sys.path[:0] = folders[name]
     try:
         return getattr(import_module(module), kind)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         places = " or ".join(dict.fromkeys(folders[name]))
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{name} cannot be imported from {places}: {reason}") from error

@@ -10,11 +10,11 @@ def count() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def model() -> str:
-    """What the processor calls itself."""
+def described(name: str) -> str:
+    """What the processor says of itself under ``name``, or else the kind of machine."""
     with suppress(OSError), open("/proc/cpuinfo") as file:
         for line in file:
-            if line.startswith("model name"):
+            if line.startswith(name):
                 return line.partition(":")[2].strip()
     return platform.machine()
 

@@ -11,7 +11,8 @@ _LONGEST_NAME = 40
 def check(names: List[str]) -> List[str]:
     """The names of classes as they are, by label; ValueError if they cannot be such."""
     if not isinstance(names, list) or not 2 <= len(names) <= MOST_CLASSES:
-        raise ValueError(f"a data set has a list of 2 to {MOST_CLASSES} classes")
+        given = ", ".join(map(str, names))[:60] if isinstance(names, list) else repr(names)[:60]
+        raise ValueError(f"has {given or 'none'}; a data set has 2 to {MOST_CLASSES} classes")
     for name in names:
         if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
             raise ValueError(f"{name!r:.60} must be a class's name of 1 to {_LONGEST_NAME} letters")

@@ -63,7 +63,7 @@ def find(folder: PathLike, name: str) -> Path:
         path = Path(folder) / candidate
         if os.path.exists(path):
             return path
-    raise InputError(f"{folder}: holds neither {name} nor {name}.gz")
+    raise InputError(f"{folder}: holds neither {name} nor {name}.gz, nor folders of pictures")
 
 
 def read_images(path: PathLike) -> Values:

@@ -25,46 +25,34 @@ _on_terminate = signal.getsignal(signal.SIGTERM)
 
 
 @contextmanager
-def _without_example_data() -> Iterator[None]:
-    """Leave ``paddle.dataset`` out of Paddle's import; who imports it later still gets it.
-
-    Paddle's import loads fourteen example data sets and for them NLTK and SciPy's statistics,
-    which takes half of its time. A package of that name that is there already, and finds the
-    modules in it that Paddle itself needs, is all that the import asks for.
-    """
-    name = "paddle.dataset"
-    found = find_spec("paddle")
-    if name in sys.modules or found is None or not found.submodule_search_locations:
-        yield
-        return
-    placeholder = ModuleType(name)
-    placeholder.__path__ = [str(Path(p) / "dataset") for p in found.submodule_search_locations]
-    sys.modules[name] = placeholder
-    try:
-        yield
-    finally:
-        del sys.modules[name]
-
-
-@contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep Paddle's import from failing over what it does not need.
+    """Keep Paddle's import from what it does not need, which takes time or makes it fail.
 
+    It loads fourteen example data sets and for them NLTK and SciPy's statistics, half of its time.
+    A package ``paddle.dataset`` that is there already, and finds the modules in it that Paddle
+    itself needs, is all that it asks for; who imports that later still gets it.
     It makes ``~/.cache/paddle/dataset``, which a home that cannot be written refuses; and it
     takes any word on ``ldd``'s standard error, such as a shell's on a locale that is not
     installed (ssh brings ``LC_ALL`` along), for no glibc at all.
     """
+    found, name = find_spec("paddle"), "paddle.dataset"
+    folders = found.submodule_search_locations if found else None
+    placeholder = ModuleType(name)
+    placeholder.__path__ = [str(Path(p) / "dataset") for p in folders or []]
     makedirs, locale = os.makedirs, os.environ.get("LC_ALL")
 
     def makedirs_if_possible(*arguments: Any, **options: Any) -> None:
         with suppress(OSError):
             makedirs(*arguments, **options)
 
+    is_first = sys.modules.setdefault(name, placeholder) is placeholder
     os.makedirs = makedirs_if_possible
     os.environ["LC_ALL"] = "C"
     try:
         yield
     finally:
+        if is_first:
+            del sys.modules[name]
         os.makedirs = makedirs
         del os.environ["LC_ALL"]
         if locale is not None:
@@ -75,7 +63,7 @@ import numpy as np  # noqa: E402
 
 from mnist.base.arrays import Array, Arrays  # noqa: E402
 
-with _without_example_data(), _undisturbed():
+with _undisturbed():
     import paddle as paddle
     from paddle import fluid as fluid
 

@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, List
 
+from mnist.base import processors
+
 # What `prepare` set, by variable; empty before it ran.
 chosen: Dict[str, str] = {}
 # What it would have set, had Paddle not been there before.
@@ -35,10 +37,8 @@ def prepare(threads: int = 1) -> Dict[str, str]:
     if "paddle" in sys.modules:
         _set_late(threads)
         return chosen
-    for name, value in _settings(threads).items():
-        if name not in os.environ:
-            os.environ[name] = value
-            chosen[name] = value
+    chosen.update({k: v for k, v in _settings(threads).items() if k not in os.environ})
+    os.environ.update(chosen)
     return chosen
 
 
@@ -91,18 +91,10 @@ def _settings(threads: int) -> Dict[str, str]:
         # Hide Paddle's start-up notes; its errors (level 2) stay.
         "GLOG_minloglevel": "2",
     }
-    if _is_amd():
+    if processors.described("vendor_id") == "AuthenticAMD":
         # MKL of 2019 takes a slow path on processors other than Intel's unless told.
         settings["MKL_DEBUG_CPU_TYPE"] = "5"
     return settings
-
-
-def _is_amd() -> bool:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return "AuthenticAMD" in file.read(4096)
-    except OSError:
-        return False
 
 
 def describe() -> str:

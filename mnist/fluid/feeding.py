@@ -5,7 +5,8 @@
 """
 
 from functools import partial
-from typing import Any, Callable, Generator, Iterable, Iterator, List, Tuple
+from itertools import chain
+from typing import Any, Generator, Iterator, List, Tuple
 
 import numpy as np
 
@@ -35,10 +36,11 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self._split), self.batch_size):
             chosen = slice(start, start + self.batch_size)
-            yield self._finish(self._split.images[chosen], self._split.labels[chosen])
+            yield _finished(self._split.images[chosen], self._split.labels[chosen])
 
-    def _finish(self, images: Array, labels: Array) -> Batch:
-        return as_model_input(images), labels.astype(np.int64).reshape(-1, 1)
+
+def _finished(images: Array, labels: Array) -> Batch:
+    return as_model_input(images), labels.astype(np.int64).reshape(-1, 1)
 
 
 class TrainingBatches(Batches):
@@ -56,7 +58,7 @@ class TrainingBatches(Batches):
         super().__init__(split, len(range(config.batch_size)[rows]))
         self._whole = config.batch_size
         self._augmentation = config.augmentation
-        self._position = (seed, epoch)
+        self._seed, self._epoch = seed, epoch
         self._order = seeding.shuffled(len(split), seed, epoch)
         self._start = start
         self._group = group
@@ -67,14 +69,10 @@ class TrainingBatches(Batches):
             rows, _ = self._group.share(len(whole))
             images = self._split.images[whole[rows]]
             if self._augmentation.active:
-                images = self._distort(images, number, len(whole), rows)
-            yield self._finish(images, self._split.labels[whole[rows]])
-
-    def _distort(self, images: Array, number: int, count: int, rows: slice) -> Array:
-        seed, epoch = self._position
-        source = seeding.stream(seed, "augmentation", epoch, number)
-        x, y = augmentation.random_maps(count, self._augmentation, source)
-        return augmentation.distort(images, (x[rows], y[rows]))
+                source = seeding.stream(self._seed, "augmentation", self._epoch, number)
+                x, y = augmentation.random_maps(len(whole), self._augmentation, source)
+                images = augmentation.distort(images, (x[rows], y[rows]))
+            yield _finished(images, self._split.labels[whole[rows]])
 
 
 def count_batches(samples: int, batch_size: int) -> int:
@@ -97,20 +95,18 @@ def feed(batches: Batches, config: LoaderConfig, place: Any) -> Feed:
     if config.mode == "sync":
         for images, labels in batches:
             yield [to_variable(images), to_variable(labels)]
-    else:
-        yield from _feed_from_thread(batches, config, place)
-
-
-def _feed_from_thread(batches: Batches, config: LoaderConfig, place: Any) -> Feed:
+        return
     caught: List[BaseException] = []
+    kept = partial(_keeping_errors, batches, caught)
     loader = fluid.io.DataLoader.from_generator(
         capacity=config.capacity, use_double_buffer=config.use_double_buffer, return_list=True
     )
     if config.mode == "sample_list_generator":
-        reader = paddle.batch(partial(_samples, batches), batches.batch_size, drop_last=False)
-        loader.set_sample_list_generator(partial(_keeping_errors, reader, caught), places=place)
+        samples = lambda: chain.from_iterable(zip(*batch) for batch in kept())  # noqa: E731
+        reader = paddle.batch(samples, batches.batch_size, drop_last=False)
+        loader.set_sample_list_generator(reader, places=place)
     else:
-        loader.set_batch_generator(partial(_keeping_errors, lambda: batches, caught), places=place)
+        loader.set_batch_generator(kept, places=place)
     try:
         yield from loader
         if caught:
@@ -121,23 +117,15 @@ def _feed_from_thread(batches: Batches, config: LoaderConfig, place: Any) -> Fee
         loader._wait_thread_ends()
 
 
-def _keeping_errors(
-    reader: Callable[[], Iterable[Any]], caught: List[BaseException]
-) -> Iterator[Any]:
-    """What ``reader`` gives, up to where it raises; the exception is kept.
+def _keeping_errors(batches: Batches, caught: List[BaseException]) -> Iterator[Batch]:
+    """The batches up to where one raises; the exception is kept.
 
     Paddle prints a reader's exception on its thread, drops batches that were ready and
     raises "Blocking queue is killed" in the consumer; SystemExit hangs it for ever.
     """
     try:
-        yield from reader()
+        yield from batches
     except GeneratorExit:
         raise
     except BaseException as error:
         caught.append(error)
-
-
-def _samples(batches: Batches) -> Iterator[Batch]:
-    """One (image, label) at a time."""
-    for images, labels in batches:
-        yield from zip(images, labels)

@@ -70,8 +70,12 @@ class Convolution(fluid.dygraph.Conv2D):
         maps = _ops.conv2d(pad(values.detach() if cuts else values, self._margin), self.weight)
         if cuts:
             gradients.cut(self, maps, partial(self._carry_to, values))
-        if self.pool == "max":
-            maps = _max_pool(maps) if self.training and on_cpu() else self._pool(maps)
+        if self.pool == "max" and self.training and on_cpu():
+            # Notes where each maximum was. The gradient of ``Pool2D`` looks for the maxima again,
+            # one of the slowest things in a training step.
+            maps, _ = _ops.max_pool2d_with_index(maps, "ksize", [2, 2], "strides", [2, 2])
+        elif self.pool == "max":
+            maps = self._pool(maps)
         if self.bias is not None:
             maps = fluid.layers.elementwise_add(maps, self.bias, axis=1)
         if self._activation is not None:
@@ -109,16 +113,6 @@ class Convolution(fluid.dygraph.Conv2D):
 def pad(values: Any, margin: int) -> Any:
     """``margin`` rows and columns of zeros on every side."""
     return fluid.layers.pad2d(values, paddings=[margin] * 4) if margin else values
-
-
-def _max_pool(values: Any) -> Any:
-    """2×2 max-pooling by the operator that notes where each maximum was.
-
-    The gradient of ``Pool2D`` looks for the maxima again, one of the slowest things in a
-    training step.
-    """
-    pooled, _ = _ops.max_pool2d_with_index(values, "ksize", [2, 2], "strides", [2, 2])
-    return pooled
 
 
 def on_cpu() -> bool:

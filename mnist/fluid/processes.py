@@ -25,8 +25,6 @@ from mnist.base.errors import Failure, InputError, Interrupted, MnistError
 
 _T = TypeVar("_T")
 
-# How much of an array goes in one message; MPI counts bytes in 31 bits.
-_CHUNK = 1 << 26
 # How many seconds a process waits while the main one reads, and downloads, what there is.
 _SECONDS_TO_READ = 3600.0
 
@@ -39,14 +37,14 @@ class Group:
 
     rank = 0
     size = 1
+    # For the summary, as in "2 processes (MPI)"; empty for one.
+    described = ""
+    # After how many seconds of waiting for the others a process ends, where anything can tell.
+    patience = _SECONDS_TO_READ
 
     @property
     def is_main(self) -> bool:
         return self.rank == 0
-
-    def describe(self) -> str:
-        """For the summary, as in ``"2 processes (MPI)"``; empty for one."""
-        return ""
 
     def prepare(self, model: Any) -> None:
         """Make a model ready to be trained together."""
@@ -79,10 +77,6 @@ class Group:
             together[rank :: len(parts)] = part
         return together
 
-    def total(self, value: float) -> float:
-        """The sum over all processes, the same to the last bit in each."""
-        return float(sum(self.of_all(value)))
-
     def from_main(self, make: Callable[[], _T]) -> _T:
         """What ``make`` returns in the main process, in every process.
 
@@ -90,12 +84,10 @@ class Group:
         """
         return make()
 
-    def spread(self, arrays: List[Array], wanted: bool) -> List[Array]:
-        """The main process's arrays, in those processes that want them; their own in others."""
-        return arrays
-
-    def wait_at_most(self, seconds: float) -> None:
-        """End this process, from here on, where it waits longer than that for the others."""
+    def hand_out(self, value: Optional[_T]) -> _T:
+        """The main process's value, in those processes that have None; their own in others."""
+        assert value is not None
+        return value
 
     def abort(self, exit_code: int) -> None:
         """End all processes of the run."""
@@ -127,15 +119,12 @@ class MpiGroup(Group):
         self._world = MPI.COMM_WORLD
         self.rank = int(self._world.Get_rank())
         self.size = int(self._world.Get_size())
-        self._patience = _SECONDS_TO_READ
         # How often this process has begun, or ended, to wait for the others: odd while it does.
         self._waits = 0
         Thread(target=self._watch, daemon=True).start()
-        self._hosts = len(set(self.of_all(socket.gethostname())))
-
-    def describe(self) -> str:
-        on = f" on {self._hosts} hosts" if self._hosts > 1 else ""
-        return f"{self.size} processes (MPI{on})"
+        hosts = len(set(self.of_all(socket.gethostname())))
+        on = f" on {hosts} hosts" if hosts > 1 else ""
+        self.described = f"{self.size} processes (MPI{on})"
 
     def prepare(self, model: Any) -> None:
         from mnist.fluid.layers import on_cpu
@@ -147,6 +136,8 @@ class MpiGroup(Group):
             )
 
     def exchange(self, model: Any, weight: float, sums: Array) -> Array:
+        from mnist.fluid.door import fluid
+
         variables, shares = [], []
         for parameter in model.parameters():
             variables.append(parameter._grad_ivar() if parameter.trainable else parameter)
@@ -158,7 +149,8 @@ class MpiGroup(Group):
             self._world.Allreduce(self._mpi.IN_PLACE, together)
         *parts, sums = np.split(together, np.cumsum([array.size for array in arrays]))
         for variable, array, part in zip(variables, arrays, parts):
-            _overwrite(variable, part.reshape(array.shape))
+            # ``set_value`` would be refused for a gradient.
+            variable.value().get_tensor().set(part.reshape(array.shape), fluid.CPUPlace())
         return sums
 
     def of_all(self, value: Any) -> List[Any]:
@@ -166,33 +158,18 @@ class MpiGroup(Group):
             return list(self._world.allgather(value))
 
     def from_main(self, make: Callable[[], _T]) -> _T:
-        value: Any = None
-        failed: Optional[MnistError] = None
-        try:
+        with agreed(self):
             value = make() if self.is_main else None
-        except (InputError, Failure) as error:
-            failed = error
         with self._waiting():
-            value, failed = self._world.bcast((value, failed))
-        if failed:
-            raise failed
-        return value  # type: ignore[no-any-return]
+            return self._world.bcast(value)  # type: ignore[no-any-return]
 
-    def spread(self, arrays: List[Array], wanted: bool) -> List[Array]:
+    def hand_out(self, value: Optional[_T]) -> _T:
         with self._waiting():
-            among = self._world.Split(0 if wanted or self.is_main else 1, self.rank)
-            if wanted or self.is_main:
-                layout = among.bcast([(array.shape, array.dtype) for array in arrays])
-                if not self.is_main:
-                    arrays = [np.empty(*each) for each in layout]
-                for flat in (array.reshape(-1).view(np.uint8) for array in arrays):
-                    for start in range(0, flat.size, _CHUNK):
-                        among.Bcast(flat[start : start + _CHUNK])
+            among = self._world.Split(int(value is not None and not self.is_main), self.rank)
+            if self.is_main or value is None:
+                value = among.bcast(value)
             among.Free()
-        return arrays
-
-    def wait_at_most(self, seconds: float) -> None:
-        self._patience = seconds
+        return value  # type: ignore[return-value]
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -210,7 +187,7 @@ class MpiGroup(Group):
         MPI waits for ever for a host that is gone, or behind a cable that was cut.
         """
         seen, waited = 0, 0
-        while waited < self._patience:
+        while waited < self.patience:
             sleep(1)
             waited = waited + 1 if seen == self._waits and seen % 2 else 0
             seen = self._waits
@@ -247,10 +224,8 @@ class GpuGroup(Group):
         environment = self._parallel.Env()
         self.rank = int(environment.local_rank)
         self.size = int(environment.nranks)
+        self.described = f"{self.size} processes (NCCL)"
         self._model: Any = None
-
-    def describe(self) -> str:
-        return f"{self.size} processes (NCCL)"
 
     def prepare(self, model: Any) -> None:
         self._model = self._parallel.DataParallel(model, self._parallel.prepare_context())
@@ -264,13 +239,6 @@ class GpuGroup(Group):
 
     def share_out(self, array: Array) -> Array:
         return array
-
-
-def _overwrite(variable: Any, values: Array) -> None:
-    """Write to a variable's memory; ``set_value`` would be refused for a gradient."""
-    from mnist.fluid.door import fluid
-
-    variable.value().get_tensor().set(values, fluid.CPUPlace())
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from mnist.base import own_code
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike
 from mnist.base.signals import StopRequest
+from mnist.checkpoints.records import Checkpoint
 from mnist.checkpoints.store import CheckpointStore
 from mnist.config import Config
 from mnist.config.classes import DIGITS, Classes
@@ -30,7 +31,6 @@ from mnist.model.predictor import Predictor
 from mnist.train import loop, resuming, saving, start
 from mnist.train.learner import Learner
 from mnist.train.output import Telling
-from mnist.train.resuming import Resumption
 
 ConfigLike = Union[Config, PathLike, None]
 
@@ -97,17 +97,15 @@ class Trainer:
         data: Optional[Dataset] = None,
         resume: Optional[PathLike] = None,
     ) -> None:
-        self.config, self.data, resumption = _plan(config, data, resume)
+        self.config, self.data, source = _plan(config, data, resume)
         place = places.choose_place(self.config.device)
-        state = resuming.initial_state(self.config, self.data, place, resumption)
+        state = resuming.initial_state(self.config, self.data, place, source)
         _enter_dygraph(place)
         with fluid.unique_name.guard():
             self._learner = Learner(self.config, place, state, len(self.data.train), ALONE)
         self.model, self.state = self._learner.model, state
-        source = None
-        if resumption is not None:
-            self._learner.restore(resumption.checkpoint)
-            source = resumption.checkpoint.path
+        if source is not None:
+            self._learner.restore(source)
         folder = Path(self.config.checkpoint.dir)
         self._store = CheckpointStore(folder, self.config.checkpoint.keep_last)
         with self._store:
@@ -163,15 +161,14 @@ def load_model(checkpoint: Optional[PathLike] = None, model: Any = None) -> Pred
 
 def _plan(
     given: ConfigLike, data: Optional[Dataset], resume: Optional[PathLike]
-) -> Tuple[Config, Dataset, Optional[Resumption]]:
+) -> Tuple[Config, Dataset, Optional[Checkpoint]]:
     """What to train by, on and from; InputError for what takes processes."""
     config = given if isinstance(given, Config) or given is None else load_config(given)
     config, source = start.with_checkpoint(config, resume)
     if config.parallel.workers > 1:
         raise InputError("parallel.workers: several processes need python -m mnist.train")
     environment.prepare(config.device.threads)
-    found = data or obtain.obtain(config.data)
-    return config, found, Resumption(source) if source else None
+    return config, data or obtain.obtain(config.data), source
 
 
 def _enter_dygraph(place: Any) -> None:

@@ -17,7 +17,7 @@ from mnist.base.errors import InputError
 from mnist.config import schema
 from mnist.config.classes import DIGITS, Classes
 from mnist.config.schema import ModelConfig
-from mnist.data.digits import PIXELS
+from mnist.data.digits import PIXELS, SIDE
 from mnist.fluid import gradients, randomness
 from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.layers import Convolution, linear
@@ -305,18 +305,32 @@ class OwnModel(Model):
         with randomness.drawn_from(seeding.stream(seed, "initial parameters")):
             try:
                 self.net = layer(**config.options)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 what = f"{config.name}: cannot be made with model.options {config.options}"
                 raise InputError(f"{what}: {type(error).__name__}: {error}") from error
         if not isinstance(self.net, fluid.dygraph.Layer) or not self.net.parameters():
             raise InputError(f"{config.name}: is no fluid.dygraph.Layer with parameters")
+        # Tried before anything of an earlier run is moved, and without a trace in what is trained.
+        self.net.eval()
+        with randomness.drawn_from(seeding.stream(seed, "trial")):
+            self._outputs_of(to_variable(np.zeros((2, 1, SIDE, SIDE), np.float32)))
+        self.net.train()
 
     def forward(self, images: Any) -> Any:
         with randomness.drawn_from(self.stream("own model")):
+            return self._outputs_of(images)
+
+    def _outputs_of(self, images: Any) -> Any:
+        try:
             outputs = self.net(images)
-        if list(outputs.shape) != [images.shape[0], self.outputs]:
+        except (Exception, SystemExit) as error:
+            # Paddle's own errors have their reason at the end.
+            reason = " ".join(str(error).split())[-300:]
+            raise InputError(f"{self.config.name}: {type(error).__name__}: {reason}") from error
+        given = list(getattr(outputs, "shape", [type(outputs).__name__]))
+        if given != [images.shape[0], self.outputs]:
             raise InputError(
-                f"{self.config.name}: gives {list(outputs.shape)} for {images.shape[0]} images;"
+                f"{self.config.name}: gives {given} for {images.shape[0]} images;"
                 f" {self.outputs} numbers for each are needed, before any softmax"
             )
         return outputs

@@ -113,7 +113,7 @@ def evaluate(
             outputs.append(output.numpy())
     everything = group.collect(np.concatenate(outputs))
     return Evaluation(
-        loss=group.total(loss_sum) / len(split),
+        loss=sum(group.of_all(loss_sum)) / len(split),
         labels=split.labels.astype(np.int64),
         digits=losses.digits(loss, everything),
         probabilities=losses.probabilities(loss, everything),

@@ -1,5 +1,6 @@
 """A trained model in use: images in, digits (or other classes) and probabilities out."""
 
+import os
 from dataclasses import dataclass
 from typing import Any, List, Sequence, Tuple, Union
 
@@ -103,8 +104,12 @@ class Predictor:
         if not isinstance(pictures, (list, tuple)):
             return self.predict([pictures])[0]
         read = reading.read_digit if are_digits(self.classes) else plain.read
-        sources = (p if isinstance(p, np.ndarray) else find_input(p) for p in pictures)
-        return self._predict(np.stack([read(source) for source in sources]))
+        # A picture of Pillow's is an array, too.
+        sources = (
+            find_input(p) if isinstance(p, (str, os.PathLike)) else np.asarray(p) for p in pictures
+        )
+        images = [read(source) for source in sources]
+        return self._predict(np.stack(images)) if images else []
 
     def _predict(self, images: Array) -> List[Prediction]:
         probabilities = self.probabilities(images)

@@ -72,7 +72,7 @@ def load_pixels(source: Source, max_pixels: int = MAX_PIXELS) -> Pixels:
     """
     if isinstance(source, np.ndarray):
         is_grey_or_rgb = source.ndim >= 2 and source.shape[2:] in ((), (3,))
-        if source.dtype != np.uint8 or not is_grey_or_rgb:
+        if source.dtype != np.uint8 or not is_grey_or_rgb or not source.size:
             given = f"{source.dtype} {list(source.shape)}"
             raise InputError(f"a picture must be uint8 [H,W] or [H,W,3], not {given}")
         return Pixels(source, 1)

@@ -19,8 +19,9 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from mnist.base.console import make_console, make_progress, percent
-from mnist.base.errors import InputError, one_line
+from mnist.base.errors import Failure, InputError, one_line
 from mnist.base.files import find_input, may_be_written
+from mnist.base.notes import warn
 from mnist.checkpoints.reading import classes_of
 from mnist.config.classes import Classes, are_digits, noun
 from mnist.pictures import annotation, files, plain
@@ -63,7 +64,8 @@ def print_predictions(
             counted = iter(bar.track(results, total=len(names)))
             for record in _records(counted, model, top, 1 if many else batch_size, targets):
                 show(record)
-                code = 2 if "error" in record else code
+                unwritten = "annotated" in record and record["annotated"] is None
+                code = 2 if "error" in record else code or int(unwritten)
         return code
 
 
@@ -114,7 +116,12 @@ def _records(
             elif targets:
                 pixels, places = found
                 pairs = list(zip(places, predictions))
-                annotation.write(targets[name], pixels, pairs)
+                target: Optional[Path] = targets[name]
+                try:
+                    annotation.write(targets[name], pixels, pairs)
+                except Failure as error:
+                    warn(f"{error}; --annotate FILE names another place")
+                    target = None
                 rows = [
                     {"line": place.line + 1, "box": list(place.box), **_values(prediction, top)}
                     for place, prediction in pairs
@@ -122,7 +129,9 @@ def _records(
                 texts: Dict[int, str] = defaultdict(str)
                 for row in rows:
                     texts[row["line"]] += str(row["digit"]) if row["is_digit"] else "?"
-                record.update(lines=[*texts.values()], digits=rows, annotated=str(targets[name]))
+                record.update(
+                    lines=[*texts.values()], digits=rows, annotated=target and str(target)
+                )
             else:
                 record.update(_values(next(predictions), top))
             yield record
@@ -151,7 +160,8 @@ def _print_text(record: Dict[str, Any]) -> None:
             least = min(line, key=itemgetter("confidence"))
             sure = f"(least sure: {least['digit']}, {percent(least['confidence'], 1)})"
             print(one_line(f"{name}: line {number}: {text}  {sure}"))
-        print(one_line(f"{name}: boxes drawn in {record['annotated']}"))
+        if record["annotated"]:
+            print(one_line(f"{name}: boxes drawn in {record['annotated']}"))
     else:
         ranked = "  ".join(f"{label}: {percent(p, 1)}" for label, p in record["top"])
         doubt = f"  {record['reason']}?" if record.get("reason") else ""

@@ -58,7 +58,7 @@ def main(
             read = partial(own.read, Path(source), classes and classes.split(","))
             obtain.make(target, read, pixels, force)
             return
-    if classes:
+    if classes and (source is None or Path(source).exists()):
         raise click.UsageError("--classes is for pictures or a file of your own (--source)")
     obtain.prepare(output or f"data/{obtain.MADE}", source, pixels, force, mirrors)
 

@@ -3,11 +3,11 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, ContextManager, Dict, Optional
+from typing import Any, ContextManager, Optional
 
 from mnist.base.arrays import Arrays
 from mnist.base.errors import InputError
-from mnist.checkpoints.records import Checkpoint, EpochRecord, RunState
+from mnist.checkpoints.records import Checkpoint, RunState
 from mnist.config import Config
 from mnist.fluid.feeding import count_batches
 from mnist.fluid.processes import Group
@@ -76,14 +76,6 @@ class Learner:
         if self.average is not None:
             self.average.update(state.step)
 
-    def begin_next_epoch(self, record: EpochRecord) -> None:
-        """The epoch under way is finished, and came to ``record``."""
-        state = self.state
-        state.history = [*state.history, record]
-        state.epoch += 1
-        state.step_in_epoch = state.correct = state.samples = 0
-        state.loss_sum = state.epoch_seconds = 0.0
-
     def last_rate(self) -> float:
         """The learning rate of the last step."""
         return optimizers.rate_at(self.optimizer, self.state.step - 1)
@@ -96,7 +88,3 @@ class Learner:
         """Of all parameters, running statistics too."""
         arrays = [parameter.numpy() for parameter in self.model.parameters()]
         return sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
-
-    def held(self) -> Dict[str, str]:
-        """What all processes of a group must have alike (see ``processes.require_same``)."""
-        return {**self.state.versions, "SHA-256 of the parameters": self.digest()}

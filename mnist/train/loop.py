@@ -19,7 +19,7 @@ import numpy as np
 from mnist.base import processors
 from mnist.base.errors import Interrupted
 from mnist.base.signals import StopRequest
-from mnist.checkpoints.records import EpochRecord
+from mnist.checkpoints.records import Checkpoint, EpochRecord
 from mnist.checkpoints.store import CheckpointStore
 from mnist.config import Config
 from mnist.data.dataset import Dataset, Split
@@ -32,20 +32,21 @@ from mnist.model.evaluation import Evaluation, evaluate
 from mnist.train import output, resuming, saving
 from mnist.train.learner import Learner
 from mnist.train.output import Telling
-from mnist.train.resuming import Resumption
 from mnist.train.saving import Saving
 
 
 def train(
     config: Config,
     data: Dataset,
-    resume: Optional[Resumption] = None,
+    source: Optional[Checkpoint] = None,
+    allow_changes: bool = False,
     group: Group = ALONE,
     exits: bool = True,
     told: Optional[Callable[[EpochRecord], None]] = None,
 ) -> Dict[str, Any]:
     """Train as ``config`` says, evaluate the best model on eval, return ``result.json``'s content.
 
+    ``source`` is what to go on from, ``allow_changes`` even if that is another run then;
     ``group`` are the processes that train together, each of which calls this; ``exits`` is whether
     a second signal ends the process (see ``StopRequest``); ``told`` hears of each epoch once it is
     saved, and what it raises ends the run.
@@ -56,14 +57,15 @@ def train(
     with ExitStack() as stack:
         with processes.agreed(group):
             place = places.choose_place(config.device)
-            state = resuming.initial_state(config, data, place, resume, group)
+            state = resuming.initial_state(config, data, place, source, allow_changes, group)
             # Paddle's generated names start anew in it.
             stack.enter_context(fluid.dygraph.guard(place))
             learner = Learner(config, place, state, len(data.train), group)
-            if resume is not None:
-                learner.restore(resume.checkpoint)
-        processes.require_same(group, learner.held())
-        group.wait_at_most(config.parallel.timeout)
+            if source is not None:
+                learner.restore(source)
+        held = {**state.versions, "SHA-256 of the parameters": learner.digest()}
+        processes.require_same(group, held)
+        group.patience = config.parallel.timeout
         # Python's cyclic collector would walk over all of Paddle again and again, which takes
         # several per cent of the time and finds nothing: what a step leaves behind is freed by
         # counting references.
@@ -71,20 +73,19 @@ def train(
         gc.freeze()
         stack.callback(gc.unfreeze)
         what_comes = "finishing this step, then saving" if group.is_main else ""
-        return _train(learner, data, resume, StopRequest(what_comes, exits), told, stack)
+        return _train(learner, data, source, StopRequest(what_comes, exits), told, stack)
 
 
 def _train(
     learner: Learner,
     data: Dataset,
-    resume: Optional[Resumption],
+    source: Optional[Checkpoint],
     stop: StopRequest,
     told: Optional[Callable[[EpochRecord], None]],
     stack: ExitStack,
 ) -> Dict[str, Any]:
     """Open what is written, which is the main process's alone, and run the loop to its end."""
     config, group = learner.config, learner.group
-    source = resume.checkpoint if resume else None
     notes = resuming.notes(source, learner.state, group)
     store, tracker = None, None
     if group.is_main:
@@ -93,17 +94,18 @@ def _train(
         # Before any checkpoint is moved it is known that curves can be written.
         curves = output.open_curves(Path(config.log.dir), learner.state, bool(source), name)
         tracker = stack.enter_context(closing(curves[0]))
-        path = source.path if source else None
-        notes += [*curves[1], *saving.make_room(store, learner.state, path, name)]
+        notes += [*curves[1], *saving.make_room(store, learner.state, source, name)]
     saver = Saving(learner, store)
     if source:
         saver.point_at_best()
     stack.enter_context(stop)
-    telling = stack.enter_context(Telling(learner, data, tracker))
+    telling = Telling(learner, data, tracker)
+    stack.enter_context(telling.bar)
     loop = Loop(learner, data, stop, saver, telling, told)
     if not loop.goes_on:
         of_valid = "valid improves no more (train.early_stopping_patience)"
-        done = of_valid if loop.stopped_early else f"all {config.train.epochs} epochs are done"
+        all_done = learner.state.epoch >= config.train.epochs
+        done = f"all {config.train.epochs} epochs are done" if all_done else of_valid
         notes.append(f"nothing is left to train: {done}")
     telling.introduce(notes, source)
     loop.run()
@@ -114,7 +116,7 @@ def _train(
     summary = saving.summary(learner, best, result)
     if store is not None:
         store.write_result(summary)
-        telling.close(best, result, store, loop.stopped_early)
+        telling.close(best, result, store)
     return summary
 
 
@@ -140,13 +142,16 @@ class Loop:
 
     def run(self) -> None:
         """Train epoch after epoch, each evaluated on valid and saved."""
-        learner = self.learner
+        learner, every = self.learner, self.config.checkpoint.every_steps
         while self.goes_on:
             self._telling.begin_epoch()
             with closing(feed(self.batches(), self.config.data.loader, learner.place)) as batches:
                 for images, labels in batches:
                     self._telling.step(*self.step(images, labels))
-                    self._save_or_stop_inside_epoch()
+                    if self.state.step_in_epoch < learner.steps_per_epoch:
+                        self._stop_if_asked()
+                        if every and self.state.step % every == 0:
+                            self._saving.save()
             self._agree_and_stop_if_asked()
             self.finish_epoch()
 
@@ -197,13 +202,6 @@ class Loop:
             self._stop_signal = max(self.group.of_all(signal_number))
         return float(sums[0]), float(sums[1])
 
-    def _save_or_stop_inside_epoch(self) -> None:
-        every = self.config.checkpoint.every_steps
-        if self.state.step_in_epoch < self.learner.steps_per_epoch:
-            if every and self.state.step % every == 0 and not self._stop_signal:
-                self._saving.save()
-            self._stop_if_asked()
-
     def _agree_and_stop_if_asked(self) -> None:
         """Stop if a signal has come to any process since the last step's exchange."""
         self._stop_signal = max(self.group.of_all(self._stop.signal_number or 0))
@@ -247,9 +245,12 @@ class Loop:
         )
         if self.config.model.loss == "softmax_cross_entropy":
             state.temperature = valid.temperature()
-        learner.begin_next_epoch(record)
+        state.history = [*state.history, record]
+        state.epoch += 1
+        state.step_in_epoch = state.correct = state.samples = 0
+        state.loss_sum = state.epoch_seconds = 0.0
         self._telling.evaluated("valid", valid)
-        self._saving.save_epoch()
+        self._saving.save()
         self._telling.epoch(record)
         if self._told is not None:
             self._told(record)
@@ -257,18 +258,11 @@ class Loop:
 
     @property
     def goes_on(self) -> bool:
-        """Whether there are steps left to make."""
-        return self.state.epoch < self.config.train.epochs and not self._out_of_patience()
-
-    def _out_of_patience(self) -> bool:
-        """Whether valid's accuracy has not risen for ``early_stopping_patience`` epochs."""
+        """Whether there are epochs left, and valid's accuracy has risen in the last ones."""
+        if self.state.epoch >= self.config.train.epochs:
+            return False
         patience = self.config.train.early_stopping_patience
         accuracies = [record.valid_accuracy for record in self.state.history]
         if patience is None or not accuracies:
-            return False
-        return len(accuracies) - 1 - accuracies.index(max(accuracies)) >= patience
-
-    @property
-    def stopped_early(self) -> bool:
-        """Whether there would have been more epochs, had valid improved."""
-        return self._out_of_patience() and self.state.epoch < self.config.train.epochs
+            return True
+        return len(accuracies) - 1 - accuracies.index(max(accuracies)) < patience

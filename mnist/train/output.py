@@ -9,13 +9,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ContextManager, List, Optional, Tuple
 
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from mnist import config as configs
 from mnist.base.console import make_console, make_progress, make_table, percent, print_table
 from mnist.checkpoints.records import RESULT, Checkpoint, EpochRecord, RunState, best_record
 from mnist.checkpoints.store import CheckpointStore
-from mnist.config.classes import Classes, are_digits
+from mnist.config.classes import are_digits
 from mnist.data.dataset import Dataset
 from mnist.fluid import environment
 from mnist.kernels import engine
@@ -41,14 +41,11 @@ def open_curves(logs: Path, state: RunState, goes_on: bool, name: str) -> Tuple[
     return Tracker(logs), moved
 
 
-def _of_classes(classes: Classes) -> str:
-    return "" if are_digits(classes) else f"; {len(classes)} classes: {', '.join(classes)}"
-
-
 class Telling:
-    """Tells how a run goes; where it stands is the learner's ``state``. A context manager.
+    """Tells how a run goes; where it stands is the learner's ``state``.
 
-    ``tracker`` is None in all processes but the main one; the others tell nothing.
+    ``tracker`` is None in all processes but the main one; the others tell nothing. ``bar`` is a
+    context manager, drawn inside of it only.
     """
 
     def __init__(self, learner: Learner, data: Dataset, tracker: Optional[Tracker]) -> None:
@@ -62,7 +59,7 @@ class Telling:
         self._console.quiet = tracker is None
         # Above the progress bar where there is one.
         self._print = self._console.print
-        self._bar = make_progress(
+        self.bar = make_progress(
             self._console,
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=24),
@@ -70,32 +67,29 @@ class Telling:
             TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} images/s"),
             TimeRemainingColumn(),
         )
-        self._task: Optional[TaskID] = None
         # When the curves got their last point of a step, and how many samples that was after.
         self._tracked = 0.0, 0
-
-    def __enter__(self) -> "Telling":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
 
     def introduce(self, notes: List[str], source: Optional[Checkpoint]) -> None:
         """Data, device, what else there is to know, the model; and where the run goes on from."""
         learner, data, state = self._learner, self._data, self._state
+        classes = f"; {len(data.classes)} classes: {', '.join(data.classes)}"
         self._print(
             f"data    {data.source}: {len(data.train):,} train, {len(data.valid):,} valid,"
-            f" {len(data.eval):,} eval{_of_classes(data.classes)}"
+            f" {len(data.eval):,} eval{'' if are_digits(data.classes) else classes}"
         )
         computing = engine.describe(learner.model.engine, self._config.device)
-        about = [state.device, computing, learner.group.describe(), environment.describe()]
+        about = [state.device, computing, learner.group.described, environment.describe()]
         self._print(f"device  {'; '.join(filter(None, about))}")
         for teacher, digest in zip(self._config.train.teachers, state.teachers):
             self._print(f"teacher {teacher} (SHA-256 {digest[:12]}…)")
         for note in notes:
             self._print(f"note    {note}")
-        self._print_model()
+        table = make_table("layer", "weight and bias", "parameters")
+        for layer, shapes, count in architectures.summarize(learner.model):
+            table.add_row(layer, shapes, f"{count:,}")
+        parameters = f"{learner.model.count_parameters():,} parameters"
+        print_table(self._console, f"{self._config.model.name}: {parameters}", table)
         if source is not None:
             done = f"{state.epoch} epoch(s) done, step {state.step}"
             self._print(f"resumed from {source.path}: {done}")
@@ -107,28 +101,16 @@ class Telling:
             observer.tracker.text("run/data", about_data + fallback, state.step)
             observer.begin()
 
-    def _print_model(self) -> None:
-        """The layers that have parameters, with their shapes and counts."""
-        model = self._learner.model
-        table = make_table("layer", "weight and bias", "parameters")
-        for layer, shapes, count in architectures.summarize(model):
-            table.add_row(layer, shapes, f"{count:,}")
-        title = f"{self._config.model.name}: {model.count_parameters():,} parameters"
-        print_table(self._console, title, table)
-
     def begin_epoch(self) -> None:
         """An epoch starts, or goes on where it was left."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(
-            "",
-            total=self._learner.steps_per_epoch,
-            completed=self._state.step_in_epoch,
-            epoch=f"{self._state.epoch + 1}/{self._config.train.epochs}",
-            loss=0.0,
-            speed=0.0,
-        )
-        self._tracked = time.perf_counter(), self._state.samples
+        state = self._state
+        for task in self.bar.task_ids:
+            self.bar.remove_task(task)
+        self.bar.add_task(
+            "", total=self._learner.steps_per_epoch, completed=state.step_in_epoch,
+            epoch=f"{state.epoch + 1}/{self._config.train.epochs}", loss=0.0, speed=0.0,
+        )  # fmt: skip
+        self._tracked = time.perf_counter(), state.samples
 
     def minimizing(self, images: Any, labels: Any) -> ContextManager[None]:
         """Around the optimizer's step, which is shown with the batch (see ``Observer.step``)."""
@@ -138,27 +120,24 @@ class Telling:
         """One more batch is trained."""
         state, every = self._state, self._config.log.every_steps
         speed = state.samples / state.epoch_seconds
-        if not self._bar.disable and self._task is not None:
-            self._bar.update(self._task, completed=state.step_in_epoch, loss=loss, speed=speed)
-        elif state.step_in_epoch % every == 0:
+        for task in self.bar.task_ids:
+            self.bar.update(task, completed=state.step_in_epoch, loss=loss, speed=speed)
+        if self.bar.disable and state.step_in_epoch % every == 0:
             self._print(
                 f"epoch {state.epoch + 1}/{self._config.train.epochs}"
                 f"  step {state.step_in_epoch}/{self._learner.steps_per_epoch}"
                 f"  loss {loss:.4f}  {speed:,.0f} images/s"
             )
         if self._observer is not None and state.step % every == 0:
-            self._track(self._observer.tracker, loss, accuracy)
-
-    def _track(self, tracker: Tracker, loss: float, accuracy: float) -> None:
-        (before, samples), now = self._tracked, time.perf_counter()
-        self._tracked = now, self._state.samples
-        values = {
-            "train/loss": loss,
-            "train/accuracy": accuracy,
-            "train/learning_rate": self._learner.last_rate(),
-            "train/images_per_second": (self._state.samples - samples) / (now - before),
-        }
-        tracker.scalars(values, self._state.step)
+            (before, samples), now = self._tracked, time.perf_counter()
+            self._tracked = now, state.samples
+            values = {
+                "train/loss": loss,
+                "train/accuracy": accuracy,
+                "train/learning_rate": self._learner.last_rate(),
+                "train/images_per_second": (state.samples - samples) / (now - before),
+            }
+            self._observer.tracker.scalars(values, state.step)
 
     def evaluated(self, split: str, result: Evaluation) -> None:
         """On ``valid``, the epoch being counted as finished, or on ``eval`` at the end."""
@@ -180,14 +159,11 @@ class Telling:
         )
 
     def close(
-        self,
-        best: Optional[EpochRecord],
-        result: Evaluation,
-        store: CheckpointStore,
-        stopped_early: bool,
+        self, best: Optional[EpochRecord], result: Evaluation, store: CheckpointStore
     ) -> None:
         """Every epoch in a table, and where what is."""
         state = self._state
+        stopped_early = state.epoch < self._config.train.epochs
         seconds = sum(record.seconds for record in state.history)
         # A run that went on from elsewhere, with nothing left to train, has saved nothing here.
         pointers = store.pointers()

@@ -1,7 +1,7 @@
 """Where a run starts from, and whether going on from a checkpoint is still the same run."""
 
 import platform
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
 import numpy as np
@@ -25,24 +25,17 @@ _ON_GPU = "GPU: not bit for bit (cuDNN may choose other algorithms, atomics reor
 _ON_CPU = "CPU: bit for bit, for one machine type, number of threads and set of versions"
 
 
-@dataclass(frozen=True)
-class Resumption:
-    """A checkpoint to go on from, and the differences the user has agreed to."""
-
-    checkpoint: Checkpoint
-    allow_changes: bool = False
-
-
 def initial_state(
     config: Config,
     data: Dataset,
     place: Any,
-    resume: Optional[Resumption],
+    source: Optional[Checkpoint],
+    allow_changes: bool = False,
     group: Group = ALONE,
 ) -> RunState:
-    """Where a run starts: at nothing, or where the checkpoint stands.
+    """Where a run starts: at nothing, or where the checkpoint ``source`` stands.
 
-    Raises InputError if going on would silently be a different run.
+    Raises InputError if going on would be a different run, which the user has not allowed.
     """
     # The version of a model that is the user's own is its file's SHA-256, if there is a file.
     code = own_code.digest(config.model.name) if own_code.is_own(config.model.name) else ""
@@ -63,19 +56,19 @@ def initial_state(
         device=places.describe_place(place),
         deterministic=_ON_GPU if isinstance(place, fluid.CUDAPlace) else _ON_CPU,
     )
-    if resume is None:
+    if source is None:
         return fresh
-    saved = resume.checkpoint.state
-    if saved is None:
-        return _after_course_pair(fresh, config, data, resume.checkpoint)
-    _check_same_run(saved, fresh, config, resume)
+    if source.state is None:
+        return _after_course_pair(fresh, config, data, source)
+    _check_same_run(source.state, fresh, config, source.path, allow_changes)
     # What was set above is of the process at hand, all else of the checkpoint.
-    return saved.model_copy(update=fresh.model_dump(exclude_unset=True))
+    return source.state.model_copy(update=fresh.model_dump(exclude_unset=True))
 
 
-def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Resumption) -> None:
+def _check_same_run(
+    saved: RunState, fresh: RunState, config: Config, path: Path, allow_changes: bool
+) -> None:
     """Refuse what would silently be a different run."""
-    path = resume.checkpoint.path
     before = configs.from_dict(saved.config, str(path / records.STATE))
     pairs = configs.changes(before, config)
     if saved.data_sha256 != fresh.data_sha256:
@@ -98,7 +91,7 @@ def _check_same_run(saved: RunState, fresh: RunState, config: Config, resume: Re
     if saved.classes != fresh.classes:
         classes = (", ".join(each.classes) for each in (saved, fresh))
         raise InputError("{}: its classes are {}, those of the data {}".format(path, *classes))
-    if changed and not resume.allow_changes:
+    if changed and not allow_changes:
         raise InputError(
             f"{path}: going on would not be the same run: {'; '.join(changed)}"
             " (leave these as they were, or add --allow-changes to go on all the same)"
@@ -112,7 +105,9 @@ def _shown(digests: Sequence[str]) -> str:
 def notes(source: Optional[Checkpoint], state: RunState, group: Group) -> List[str]:
     """What may be otherwise than before, or on another host, though the run is still the same."""
     found = []
-    main, *others = group.of_all(f"{processors.model()}, device.kernels: {state.kernels}")
+    main, *others = group.of_all(
+        f"{processors.described('model name')}, device.kernels: {state.kernels}"
+    )
     for rank, other in enumerate(others, 1):
         if other != main:
             found.append(

@@ -4,9 +4,8 @@ All processes of a run call what is here; the one that has the store writes.
 """
 
 import math
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -21,13 +20,13 @@ from mnist.train.learner import Learner
 
 
 def make_room(
-    store: CheckpointStore, state: RunState, source: Optional[Path], name: str
+    store: CheckpointStore, state: RunState, source: Optional[Checkpoint], name: str
 ) -> List[str]:
     """Move checkpoints that are in the way to the sub-folder ``name``; what to say of that.
 
     Those are an earlier run's, and of the run that goes on from ``source`` the later ones.
     """
-    own = source.resolve() if source else None
+    own = source.path.resolve() if source else None
     inside = own is not None and own.parent == store.folder.resolve()
     in_the_way = [
         path
@@ -46,7 +45,10 @@ class Saving:
         self._store = store
 
     def save(self, must: bool = False) -> Optional[Path]:
-        """Write a checkpoint; None if this process does not, or if that failed and may fail."""
+        """Write a checkpoint, and point at the best where it is that of a finished epoch.
+
+        None if this process does not, or if that failed, and the config has the run go on.
+        """
         learner, state = self._learner, self._learner.state
         for parameter, variable in learner.model.named_parameters():
             if not np.isfinite(variable.numpy()).all():
@@ -54,49 +56,39 @@ class Saving:
         if self._store is None:
             return None
         name = f"step{state.step}" if state.step_in_epoch else f"epoch{state.epoch}"
-        with self._failing_if_it_must(must), learner.averaged() as training:
-            weights, accumulators = learner.model.state_dict(), learner.optimizer.state_dict()
-            return self._store.save(name, weights, accumulators, state, training)
-        return None
-
-    def save_epoch(self) -> None:
-        """Write the checkpoint of a finished epoch, and point at the best."""
-        if self.save():
-            with self._failing_if_it_must():
-                self.point_at_best()
-
-    @contextmanager
-    def _failing_if_it_must(self, must: bool = False) -> Iterator[None]:
-        """Warn of what cannot be written and go on, where the config says so."""
         try:
-            yield
+            with learner.averaged() as training:
+                weights, accumulators = learner.model.state_dict(), learner.optimizer.state_dict()
+                path = self._store.save(name, weights, accumulators, state, training)
+            if not state.step_in_epoch:
+                self.point_at_best()
+            return path
         except Failure as error:
-            if must or self._learner.config.checkpoint.on_failure == "stop":
+            if must or learner.config.checkpoint.on_failure == "stop":
                 raise
             notes.warn(f"{error}; going on without this checkpoint (checkpoint.on_failure)")
+            return None
 
     def point_at_best(self) -> None:
         """Point ``best`` at the best epoch that is kept, if there is one."""
-        best = self._best_kept()
-        if best is not None and self._store is not None:
-            self._store.mark_best(f"epoch{best.epoch}")
+        if self._store is not None:
+            best = self._best_kept(self._store)
+            if best is not None:
+                self._store.mark_best(f"epoch{best.epoch}")
 
-    def _best_kept(self) -> Optional[EpochRecord]:
-        """The best epoch of which the folder has the checkpoint, for the process that writes."""
-        if self._store is None:
-            return None
+    def _best_kept(self, store: CheckpointStore) -> Optional[EpochRecord]:
+        """The best epoch of which the folder has the checkpoint."""
+        there = {path.name for path in reading.checkpoints_in(store.folder)}
         history = self._learner.state.history
-        return records.best_record(r for r in history if self._folder_of(r).is_dir())
-
-    def _folder_of(self, record: EpochRecord) -> Path:
-        return Path(self._learner.config.checkpoint.dir) / f"epoch{record.epoch}"
+        return records.best_record(r for r in history if f"epoch{r.epoch}" in there)
 
     def take_best(self) -> Optional[EpochRecord]:
         """Put the best saved model's parameters into the model, in every process."""
 
         def read() -> Tuple[Optional[EpochRecord], Optional[Checkpoint]]:
-            best = self._best_kept()
-            return best, reading.load(self._folder_of(best)) if best is not None else None
+            best = self._best_kept(self._store) if self._store else None
+            path = Path(self._learner.config.checkpoint.dir)
+            return best, reading.load(path / f"epoch{best.epoch}") if best else None
 
         best, source = self._learner.group.from_main(read)
         if source is not None:

@@ -19,7 +19,7 @@ from mnist.checkpoints.records import Checkpoint
 from mnist.config import Config
 from mnist.config.schema import DataConfig
 from mnist.data import dataset, obtain
-from mnist.data.dataset import Dataset, Split
+from mnist.data.dataset import Dataset
 from mnist.data.digits import SPLIT_NAMES
 from mnist.fluid import environment, processes
 from mnist.fluid.processes import Group
@@ -51,41 +51,31 @@ def start(
         environment.prepare(config.device.threads)
         data = obtain_together(config.data, group)
         from mnist.train import loop
-        from mnist.train.resuming import Resumption
 
-        resumption = Resumption(source, allow_changes) if source else None
-        return loop.train(config, data, resumption, group)
+        return loop.train(config, data, source, allow_changes, group)
 
 
 def obtain_together(config: DataConfig, group: Group) -> Dataset:
     """What ``obtain`` finds in the main process, in every process.
 
-    Who has the very same file uses it, the others are sent the arrays.
+    Who has the very same file uses it, the others are sent the splits.
     """
-    found: List[Dataset] = []
+    own: List[Dataset] = []
 
-    def obtain_it() -> Tuple[Any, ...]:
-        data = obtain.obtain(config)
-        found.append(data)
-        return data.source, data.sha256, data.classes, data.fallback
+    def obtain_it() -> Dict[str, Any]:
+        own.append(obtain.obtain(config))
+        return {key: value for key, value in vars(own[0]).items() if key not in SPLIT_NAMES}
 
-    source, sha256, classes, fallback = group.from_main(obtain_it)
-    own = found[0] if found else _copy_of(sha256, config)
-    splits = [own.split(name) for name in SPLIT_NAMES] if own else []
-    arrays = [array for split in splits for array in (split.images, split.labels)]
-    arrays = group.spread(arrays, wanted=own is None)
-    train, valid, evaluation = (Split(*pair) for pair in zip(arrays[::2], arrays[1::2]))
-    return Dataset(train, valid, evaluation, source, sha256, classes, fallback)
-
-
-def _copy_of(sha256: str, config: DataConfig) -> Optional[Dataset]:
-    """The data set with that SHA-256, if it lies where the config says."""
+    parts = group.from_main(obtain_it)
     for name in filter(None, (config.path, config.fallback)):
-        with suppress(InputError):
-            data = dataset.load(name, config.cache)
-            if data.sha256 == sha256:
-                return data
-    return None
+        if not own:
+            with suppress(InputError):
+                copy = dataset.load(name, config.cache)
+                own += [copy] if copy.sha256 == parts["sha256"] else []
+    # One by one: MPI counts a message's bytes in 31 bits.
+    for name in SPLIT_NAMES:
+        parts[name] = group.hand_out(own[0].split(name) if own else None)
+    return Dataset(**parts)
 
 
 def with_checkpoint(
@@ -99,9 +89,19 @@ def with_checkpoint(
     if resume is None or resume == "auto":
         config = given or read_config(None, overrides)
         return config, _of_this_run(config) if resume else None
-    if given is None:
-        return _from_checkpoint(resume, overrides)
-    return given, reading.load(reading.locate(resume, given.checkpoint.dir, prefer="latest"))
+    # Of the overrides only the folder matters before the checkpoint's own config is known.
+    folder = [o for o in overrides if o.partition("=")[0].strip() == "checkpoint.dir"]
+    kept_in = (given or configs.default(folder)).checkpoint.dir
+    source = reading.load(reading.locate(resume, kept_in, prefer="latest"))
+    if given is not None:
+        return given, source
+    if source.state is None:
+        raise InputError(f"{source.path}: has no config in it; name one with --config")
+    state = str(source.path / records.STATE)
+    config = configs.from_dict(source.state.config, state, overrides)
+    if f"model.name={config.model.name}" in overrides and own_code.is_own(config.model.name):
+        own_code.trust(config.model.name)  # The user has named it, too.
+    return config, source
 
 
 def _of_this_run(config: Config) -> Optional[Checkpoint]:
@@ -129,18 +129,3 @@ def read_config(path: Optional[PathLike], overrides: Sequence[str]) -> Config:
     if own_code.is_own(config.model.name):
         own_code.trust(config.model.name, find_input(path).parent if path else os.curdir)
     return config
-
-
-def _from_checkpoint(resume: PathLike, overrides: Sequence[str]) -> Tuple[Config, Checkpoint]:
-    """A checkpoint with its own config, to which the overrides apply."""
-    # Of them only the folder matters before that config is known.
-    folder = [o for o in overrides if o.partition("=")[0].strip() == "checkpoint.dir"]
-    kept_in = configs.default(folder).checkpoint.dir
-    source = reading.load(reading.locate(resume, kept_in, prefer="latest"))
-    if source.state is None:
-        raise InputError(f"{source.path}: has no config in it; name one with --config")
-    state = str(source.path / records.STATE)
-    config = configs.from_dict(source.state.config, state, overrides)
-    if f"model.name={config.model.name}" in overrides and own_code.is_own(config.model.name):
-        own_code.trust(config.model.name)  # The user has named it, too.
-    return config, source

@@ -172,10 +172,11 @@ history = [
 ]
 state = RunState(config={}, history=history, data_path="p", data_fallback="x" * 100)
 learner = Of(config=configs.default(), state=state, model=None, steps_per_epoch=3)
-with Telling(learner, Of(valid=[]), Of()) as telling:
+telling = Telling(learner, Of(valid=[]), Of())
+with telling.bar:
     telling.begin_epoch()
     notes.warn("not to be missed")
-    telling.close(None, Of(accuracy=1, loss=0), Of(folder="c", pointers=list), False)
+    telling.close(None, Of(accuracy=1, loss=0), Of(folder="c", pointers=list))
 """
 
 

@@ -1,6 +1,7 @@
 """Keys of earlier versions: passed over, refused or brought up to date."""
 
 import json
+from pathlib import Path
 
 import pytest
 from helpers import ROOT
@@ -38,13 +39,14 @@ def test_a_former_key_with_another_value_is_refused(override, way_out):
     assert way_out in message
 
 
-def saved(name):
-    return json.loads((ROOT / name / "state.json").read_text())["config"]
+def saved():
+    """The config in a checkpoint that the first version wrote."""
+    return json.loads(Path(__file__).with_name("earlier_state.json").read_text())["config"]
 
 
 def test_a_checkpoint_of_an_earlier_version_has_the_config_it_had(capsys):
     trained_with = configs.load(ROOT / "configs" / "best.yaml")
-    assert configs.from_dict(saved("data/pretrained"), "state.json") == trained_with
+    assert configs.from_dict(saved(), "state.json") == trained_with
     assert capsys.readouterr() == ("", "")
 
 
@@ -53,7 +55,7 @@ def test_a_checkpoint_of_an_earlier_version_has_the_config_it_had(capsys):
     [((3, 3, 3, 3), 3), ((2, 2, 5, 5), 2), ((None, None, 4, None), 4), ((None,) * 4, None)],
 )
 def test_and_the_cadence_of_its_pictures(cadences, pictures):
-    values = saved("data/pretrained")
+    values = saved()
     names = ("confusion", "mistakes", "filters", "pr_curves")
     values["log"].update({f"{n}_every_epochs": c for n, c in zip(names, cadences)})
     values["log"]["inputs_every_epochs"] = None

@@ -20,7 +20,7 @@ from mnist.data import download
 from mnist.data.idx import IdxFile
 
 PAYLOADS = {"one": os.urandom(300_000), "two": b"a few words", "three": bytes(70_000)}
-PACKED = {f"{name}.gz": gzip.compress(payload) for name, payload in PAYLOADS.items()}
+PACKED = {f"{name}.gz": gzip.compress(payload, mtime=0) for name, payload in PAYLOADS.items()}
 FILES = [
     IdxFile(name, hashlib.sha256(payload).hexdigest(), len(payload))
     for name, payload in PAYLOADS.items()
@@ -215,7 +215,7 @@ def send_html(self, content, wanted):
 
 
 def send_other_content(self, content, wanted):
-    Mirror.answer(self, gzip.compress(b"something else"), wanted)
+    Mirror.answer(self, gzip.compress(b"something else", mtime=0), wanted)
 
 
 def send_damaged_gzip(self, content, wanted):
@@ -233,7 +233,7 @@ def send_without_end(self, content, wanted):
 
 
 def send_a_bomb(self, content, wanted):
-    self.send(200, gzip.compress(bytes(50 << 20)))
+    self.send(200, gzip.compress(bytes(50 << 20), mtime=0))
 
 
 def fail(status):

@@ -4,6 +4,7 @@ import ctypes
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -309,7 +310,10 @@ class World:
     def becoming_read_only(self) -> None:
         training = self.training("becoming ro")
         process = self._struck_after_the_first_epoch(training)
+        # On a busy machine it could be at its end before its folder is read-only.
+        process.send(signal.SIGSTOP)
         with read_only(training.checkpoints):
+            process.send(signal.SIGCONT)
             line = process.wait().complaint()
             require(READ_ONLY in line, line)
         require(training.newest_step() >= 24, "the first checkpoint is lost")

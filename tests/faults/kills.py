@@ -20,6 +20,7 @@ from .material import (
     Recipe,
     Training,
     data_of,
+    enough,
     make_data,
     make_idx,
     recipes,
@@ -28,7 +29,7 @@ from .material import (
     straight_run,
 )
 from .processes import Running, run
-from .report import Options, Row, tally
+from .report import Broken, Options, Row, tally
 
 # Of one training; then it may end, and another begins.
 KILLS_EACH = 3
@@ -333,11 +334,12 @@ def _struck(case, kills: int):
 
     def attempt(number: int) -> None:
         nonlocal struck
-        while True:
+        for other in enough(count(number, kills), kills):
             try:
-                return case(number)
+                return case(other)
             except _Missed:
-                number += kills
+                continue
+        raise Broken("every process ended before it could be killed")
 
     for number in count():
         if struck == kills:

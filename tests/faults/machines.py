@@ -13,7 +13,7 @@ from typing import Iterator
 from tests.material import hosts as material
 from tests.material.hosts import Hosts
 
-from .material import Training, data_of, recipes, require, straight_run
+from .material import Training, data_of, enough, recipes, require, straight_run
 from .processes import Running
 from .report import Options, Row, Skip, tally
 
@@ -86,7 +86,7 @@ def restarts(options: Options, number: int) -> Row:
         "exit code 75, 143 or the kill; `--resume auto` comes to the same bits, curves and result",
     )
     sent: Counter = Counter()
-    for recipe in recipes(options.seed):
+    for recipe in enough(recipes(options.seed), number):
         if row.tried >= number:
             break
         try:
@@ -94,6 +94,7 @@ def restarts(options: Options, number: int) -> Row:
         except Exception as error:
             row.broken.append(f"{recipe}: {type(error).__name__}: {error}")
         row.tried = max(sum(sent.values()), len(row.broken))
+    row.require_tried(number)
     row.note = ", ".join(f"{count} {name}" for name, count in sorted(sent.items()))
     return row
 
@@ -106,8 +107,8 @@ def _throw_off(options: Options, recipe, number: int, sent: Counter) -> None:
     for _ in range(number):
         process = Running("train", *arguments, cwd=training.folder)
         signal = rng.choice([SIGUSR1, SIGTERM, SIGKILL])
-        # Not before the interpreter is there: its own ends are told by `signals`.
-        end = process.started + rng.uniform(1.5, 1 + straight.seconds)
+        # Most of it is the start, whose own ends are told by `signals`.
+        end = process.started + rng.uniform(0.4, 1) * straight.seconds
         if process.until(lambda end=end: time.monotonic() >= end):
             process.send(signal)
             sent[signal.name] += 1

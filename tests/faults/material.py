@@ -4,8 +4,9 @@ import gzip
 import json
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterable, Iterator, List
 
 import numpy as np
 import yaml
@@ -88,6 +89,11 @@ def recipes(seed: int) -> Iterator[Recipe]:
         number += 1
 
 
+def enough(endless: Iterable, number: int) -> Iterator:
+    """As many as ``number`` strikes may need, some of which come too late; never without end."""
+    return islice(endless, 20 + 2 * number)
+
+
 ONE = next(recipes(1))
 """Where the kind of training does not matter."""
 
@@ -127,7 +133,7 @@ def make_idx(folder: Path) -> Path:
         (idx.TEST_IMAGES, idx.TEST_LABELS, evaluation),
     ):
         (folder / images.name).write_bytes(idx_bytes(pixels))
-        (folder / f"{labels.name}.gz").write_bytes(gzip.compress(idx_bytes(classes)))
+        (folder / f"{labels.name}.gz").write_bytes(gzip.compress(idx_bytes(classes), mtime=0))
     return folder
 
 

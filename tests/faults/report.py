@@ -60,6 +60,11 @@ class Row:
     def ok(self):
         return not self.broken and (self.tried > 0 or bool(self.skipped))
 
+    def require_tried(self, number: int) -> None:
+        """Broken if the strikes came too late to try the fault often enough."""
+        if self.tried < number:
+            self.broken.append(f"only {self.tried} of {number} strikes came in time")
+
 
 Case = Tuple[str, Callable[[], object]]
 

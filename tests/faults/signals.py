@@ -10,7 +10,7 @@ from signal import SIGINT, SIGTERM
 from typing import Iterator
 
 from .kills import owner
-from .material import Training, data_of, recipes, require, straight_run
+from .material import Training, data_of, enough, recipes, require, straight_run
 from .processes import Running, run
 from .report import Options, Row, tally
 
@@ -53,7 +53,7 @@ def stops(options: Options, number: int) -> Row:
         "exit code 130 or 143, saved; the printed line goes on to the same bits, curves, result",
     )
     sent: Counter = Counter()
-    for recipe in recipes(options.seed):
+    for recipe in enough(recipes(options.seed), number):
         if row.tried >= number:
             break
         stopped = []
@@ -64,6 +64,7 @@ def stops(options: Options, number: int) -> Row:
             row.broken += [f"{type(error).__name__}: {error}"] * len(stopped)
         row.tried += len(stopped)
         sent.update(stopped)
+    row.require_tried(number)
     row.note = ", ".join(f"{count} {name}" for name, count in sorted(sent.items()))
     return row
 

@@ -5,7 +5,6 @@ from helpers import same, small
 from mnist import config as configs
 from mnist.checkpoints import reading
 from mnist.train import loop
-from mnist.train.loop import Resumption
 
 
 def config_for(folder, *overrides):
@@ -25,11 +24,8 @@ def config_for(folder, *overrides):
 
 def run(folder, *overrides, resume=None, data=None, allow_changes=False):
     config = config_for(folder, *overrides)
-    resumption = None
-    if resume is not None:
-        source = reading.load(folder / "checkpoints" / resume)
-        resumption = Resumption(source, allow_changes)
-    return loop.train(config, data or small(), resume=resumption)
+    source = reading.load(folder / "checkpoints" / resume) if resume is not None else None
+    return loop.train(config, data or small(), source, allow_changes)
 
 
 def final(folder, epoch=3):

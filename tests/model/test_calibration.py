@@ -60,7 +60,7 @@ def test_probabilities_of_exactly_nought_are_finite():
     assert np.isfinite(calibration.fit_temperature(np.eye(10), np.arange(10)))
 
 
-def run(folder, resume=None, **changes):
+def run(folder, source=None, **changes):
     values = {
         "model": {"name": "fc", "hidden_sizes": [16], **changes},
         "train": {"epochs": 2},
@@ -68,18 +68,16 @@ def run(folder, resume=None, **changes):
         "log": {"dir": str(folder / "log")},
     }
     config = configs.Config.model_validate(values)
-    loop.train(config, small(), resume=resume)
+    loop.train(config, small(), source)
     return reading.load(folder / "checkpoints" / "epoch2").state
 
 
 def test_training_stores_it_and_a_resumed_run_stores_the_same(tmp_path, monkeypatch):
-    from mnist.train.resuming import Resumption
-
     monkeypatch.setattr(calibration, "FEWEST", 60)
     straight = run(tmp_path / "straight")
     assert calibration.LOWEST < straight.temperature < calibration.HIGHEST
     first = reading.load(tmp_path / "straight" / "checkpoints" / "epoch1")
-    resumed = run(tmp_path / "resumed", Resumption(first, allow_changes=False))
+    resumed = run(tmp_path / "resumed", first)
     assert resumed.temperature == straight.temperature
 
 

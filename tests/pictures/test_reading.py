@@ -14,6 +14,7 @@ from PIL import Image
 
 from mnist.base.errors import InputError
 from mnist.data import course_json, idx
+from mnist.model.predictor import Predictor
 from mnist.pictures import normalize, reading, refusal, weights
 from mnist.pictures.normalize import FoundDigit, NotOneDigit
 from tests.material import absurd, dresses
@@ -100,9 +101,11 @@ def test_one_level_has_no_ink(level, shape):
 def test_samples_are_read_as_their_names_say():
     pictures = sorted(SAMPLES.glob("*.png"))
     assert len(pictures) == 9
-    for picture in pictures:
-        assert picture.stem.split("-")[0] in WORDS
-        assert normalize.is_mnist_form(reading.read_digit(picture))
+    assert all(normalize.is_mnist_form(reading.read_digit(picture)) for picture in pictures)
+    read = Predictor(ROOT / "data" / "pretrained").predict(pictures)
+    names = [picture.stem.split("-")[0] for picture in pictures]
+    assert [each.digit for each in read] == [WORDS.index(name) for name in names]
+    assert not any(each.reason for each in read)
 
 
 def test_several_digits_are_said_to_be_several(tmp_path):

@@ -237,6 +237,16 @@ def test_many_reads_lines_and_draws_a_copy_and_leaves_the_input(folder, tmp_path
     assert len(list(csv.DictReader(io.StringIO(table)))) == 19
 
 
+def test_what_is_read_is_told_where_no_copy_can_be_drawn(folder, tmp_path):
+    (tmp_path / "file").touch()
+    sheet, model = SAMPLES / "sheets" / "ruled-paper.jpg", folder / "checkpoints" / "best"
+    arguments = ["--annotate", tmp_path / "file" / "x.png", "--checkpoint", model]
+    done = verb("predict", sheet, *arguments, "--json", cwd=tmp_path, check=1)
+    (row,) = rows_of(done)
+    assert len(row["digits"]) == 19 and row["annotated"] is None
+    assert "x.png: cannot be written" in done.stderr and "--annotate FILE" in done.stderr
+
+
 def test_an_input_is_never_written_over(folder):
     copy = folder / "scans" / "0.png"
     before = copy.read_bytes()

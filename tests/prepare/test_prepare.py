@@ -110,7 +110,7 @@ def test_keeps_what_is_there(tmp_path, source):
     assert len(dataset.load(target).train) == 15
 
 
-@pytest.mark.parametrize("content", [b"my diary", gzip.compress(b"[[[1,2]]]"), b""])
+@pytest.mark.parametrize("content", [b"my diary", gzip.compress(b"[[[1,2]]]", mtime=0), b""])
 def test_does_not_overwrite_another_file(tmp_path, source, content):
     (tmp_path / "mine").write_bytes(content)
     options = ("--source", "source", "--output", "mine")

@@ -15,7 +15,6 @@ from helpers import needs_kernels, same, small
 from mnist.base.errors import Failure, InputError, Interrupted
 from mnist.checkpoints import reading, store
 from mnist.train import loop
-from mnist.train.loop import Resumption
 from tests.material.event_files import points
 from tests.material.trainings import assert_same_checkpoint, config_for, final, run
 
@@ -129,7 +128,7 @@ def test_with_nothing_left_to_train_only_what_is_there_is_named(tmp_path, monkey
     first = run(Path("a"), *averaged)
     assert "a/checkpoints/ (best, latest; result.json has" in capsys.readouterr().out
     source = reading.load("a/checkpoints/latest")
-    again = loop.train(config_for(Path("b"), *averaged), small(), resume=Resumption(source))
+    again = loop.train(config_for(Path("b"), *averaged), small(), source)
     assert "b/checkpoints/ (result.json has the figures)" in capsys.readouterr().out
     # Of the average, as the first run's.
     assert again["eval"] == first["eval"]
