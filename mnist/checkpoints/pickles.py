@@ -3,8 +3,8 @@
 Both are pickles, and an unpickler does what the file says: it imports modules and calls
 functions. The one used here, the standard library's in Python, is held to those few
 instructions that files written by ``fluid.save_dygraph`` hold. The functions such a file names
-(NumPy's ``_reconstruct``, ``dtype``, …) are never imported or called either; each has a stand-in
-below that checks its arguments and builds an array from bytes the file itself holds.
+(NumPy's ``_reconstruct``, ``dtype``, …) are never imported or called either: what they were given
+is noted, and where it describes an array, that is built from bytes the file itself holds.
 
 Read are files written by Python 2 and 3 (protocols 0 to 5) with NumPy 1 and 2. The format:
 https://docs.python.org/3/library/pickle.html and the docstrings of ``pickletools``.
@@ -14,9 +14,9 @@ import io
 import math
 import pickle
 import pickletools
+import sys
 import zlib
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union, cast
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, cast
 
 import numpy as np
 
@@ -50,7 +50,6 @@ _DTYPES = {code: np.dtype(f"<{code}") for code in "b1 u1 u2 i1 i2 i4 i8 f2 f4 f8
 
 # The one in Python: that in C cannot be held to some instructions.
 _Unpickler: Any = pickle._Unpickler
-_NDARRAY = object()  # stands in for the class
 
 
 class _Refused(Exception):
@@ -61,21 +60,6 @@ def _require(genuine: object, what: str = "") -> None:
     """Refuse a file that is damaged, or with ``what`` in it, which no genuine file has."""
     if not genuine:
         raise _Refused(f"{_NOT_GENUINE} ({what})" if what else _DAMAGED)
-
-
-@dataclass(eq=False)
-class _Dtype:
-    """A dtype the file builds in two steps: ``dtype('f4', False, True)``, then its state."""
-
-    dtype: "np.dtype[Any]"
-    complete: bool = False
-
-
-@dataclass(eq=False)
-class _Array:
-    """An array (or NumPy scalar) of the file; ``value`` is None until its state came."""
-
-    value: Optional[Union[Array, np.generic]] = None
 
 
 def load(path: PathLike) -> Dict[str, Any]:
@@ -127,31 +111,12 @@ def dump(mapping: Mapping[str, Any]) -> bytes:
     name table the caller puts under ``NAME_TABLE``. Equal mappings (same keys in the same
     order) give equal bytes. Raises TypeError for what such a file cannot hold.
     """
-    return pickle.dumps(_canonical(mapping, {}), protocol=2)
-
-
-def _canonical(value: Any, texts: Dict[str, str]) -> Any:
-    """``value`` with equal texts being one object and no array being two.
-
-    Pickle writes an object it has met before as a reference, so identity shows in the bytes.
-    """
-    if isinstance(value, str) and _is_name(value):
-        return texts.setdefault(value, value)
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {_canonical(key, texts): _canonical(item, texts) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        items = [_canonical(item, texts) for item in value]
-        return tuple(items) if isinstance(value, tuple) else items
-    if isinstance(value, (np.ndarray, np.generic)):
-        dtype = _DTYPES.get(value.dtype.str[1:])
-        if dtype is None or value.size == 0:
-            raise TypeError(f"Paddle has no tensor of {value.dtype} {value.shape}")
-        # The view is an object of its own, and its dtype without any metadata.
-        array = np.asarray(value, dtype=dtype, order="C").view(dtype)
-        return array if isinstance(value, np.ndarray) else array[()]
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    raise TypeError(f"{value!r:.80} does not belong into a file of parameters")
+    # Pickle writes an object it has met before as a reference, so identity shows in the bytes. In
+    # what was read, equal texts are one object and no array is two.
+    try:
+        return pickle.dumps(loads(pickle.dumps(dict(mapping), protocol=2), "this"), protocol=2)
+    except InputError as error:
+        raise TypeError(str(error)) from error
 
 
 class Bytes(io.BytesIO):
@@ -179,17 +144,36 @@ class Bytes(io.BytesIO):
 class _Names(Dict[str, Any]):
     """A dict of the file: its keys are texts, none of them twice."""
 
+    __slots__ = ()
+
     def __setitem__(self, key: Any, value: Any) -> None:
         _require(type(key) is str, "a key that is no text")
         _require(key not in self, f"the name {key[:80]!a} twice")
         super().__setitem__(key, value)
 
 
+class _Named:
+    """A function or class that the file names, or what calling it with ``given`` would make.
+
+    It is not called. ``given`` ends with the state that what was made was given, if any.
+    """
+
+    def __init__(self, name: str, given: Optional[Tuple[Any, ...]] = None) -> None:
+        self.name, self.given, self.has_state = name, given, False
+
+    def __call__(self, *given: Any) -> Any:
+        _require(self.given is None)
+        return _Names() if (self.name, given) == ("OrderedDict", ()) else _Named(self.name, given)
+
+    def __setstate__(self, state: Any) -> None:
+        _require(self.given is not None and not self.has_state)
+        self.given, self.has_state = (*cast(Tuple[Any, ...], self.given), state), True
+
+
 class _Reader(_Unpickler):
     """The standard library's unpickler, held to what genuine files hold.
 
-    Of its instructions it carries out those of ``_INSTRUCTIONS`` only; a name stands for one of
-    the functions below, and for nothing else.
+    Of its instructions it carries out those of ``_INSTRUCTIONS`` only.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -218,36 +202,6 @@ class _Reader(_Unpickler):
         _require(type(value) is _Names and value, "no dictionary of arrays")
         return cast(Dict[str, Any], self._plain(value, MAX_NESTING))
 
-    def _take(self, size: int) -> None:
-        """Count an item of ``size`` bytes; refuse the file if that is more than may come."""
-        self._items_left -= 1
-        self._bytes_left -= size
-        enough = self._items_left >= 0 and self._bytes_left >= 0
-        _require(enough, "it grows far beyond its size when read")
-
-    def _plain(self, value: Any, depth: int) -> Any:
-        """``value`` as arrays, numbers, texts and fresh containers of them, nothing else."""
-        self._take(0)
-        _require(depth, f"nested more than {MAX_NESTING} deep")
-        if type(value) is _Names:
-            return {self._text(k): self._plain(item, depth - 1) for k, item in value.items()}
-        if type(value) in (list, tuple):
-            return type(value)(self._plain(item, depth - 1) for item in value)
-        if type(value) is _Array and value.value is not None:
-            self._take(value.value.nbytes)
-            return value.value
-        if type(value) is str:
-            return self._text(value)
-        _require(type(value) is not int or -(2**63) <= value < 2**63, "a number beyond 64 bits")
-        known = value is None or type(value) in (bool, int, float)
-        _require(known, "something other than arrays, numbers and names")
-        return value
-
-    def _text(self, text: str) -> str:
-        self._take(len(text))
-        _require(_is_name(text), f"the text {text[:80]!a}, which is no name")
-        return text
-
     def __getitem__(self, code: int) -> Callable[["_Reader"], None]:
         """How to carry out the instruction that was read just now."""
         self._instructions += 1
@@ -264,10 +218,10 @@ class _Reader(_Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands in for a name: nothing is imported."""
-        known = _GLOBALS.get(f"{module} {name}".replace("numpy._core.", "numpy.core."))
+        known = f"{module} {name}".replace("numpy._core.", "numpy.core.") in _NAMES
         dotted = f"{module}.{name}"[:80].encode("unicode_escape").decode()
         _require(known, f"it asks to run {dotted}; that was not run")
-        return _NDARRAY if known == "ndarray" else getattr(self, f"_{known}")
+        return _Named(name)
 
     # What the standard library does in another way, or without looking.
 
@@ -291,77 +245,90 @@ class _Reader(_Unpickler):
         for key, value in zip(items[::2], items[1::2]):
             self.stack[-1][key] = value
 
-    def load_build(self) -> None:
-        state, target = self.stack.pop(), self.stack[-1]
-        _require(type(state) is tuple)
-        if type(target) is _Dtype and not target.complete:
-            order = "|" if target.dtype.itemsize == 1 else "<"
-            is_plain = state == (3, order, None, None, None, -1, -1, 0)
-            _require(is_plain, "a dtype that is more than a little-endian number")
-            target.complete = True
-        else:
-            _require(type(target) is _Array and target.value is None)
-            version, shape, dtype, fortran, data = state
+    # What the file describes.
+
+    def _take(self, size: int) -> None:
+        """Count an item of ``size`` bytes; refuse the file if that is more than may come."""
+        self._items_left -= 1
+        self._bytes_left -= size
+        enough = self._items_left >= 0 and self._bytes_left >= 0
+        _require(enough, "it grows far beyond its size when read")
+
+    def _plain(self, value: Any, depth: int) -> Any:
+        """``value`` as arrays, numbers, texts and fresh containers of them, nothing else."""
+        self._take(len(value) if type(value) is str else 0)
+        _require(depth, f"nested more than {MAX_NESTING} deep")
+        if type(value) is _Names:
+            inner = ((self._plain(k, 1), self._plain(v, depth - 1)) for k, v in value.items())
+            return dict(inner)
+        if type(value) in (list, tuple):
+            return type(value)(self._plain(item, depth - 1) for item in value)
+        if type(value) is _Named and value.name == "tuple":
+            # ``tuple((name, array))``, as Paddle 2 and 3 write a tensor within a dict.
+            (items,) = value.given or ()
+            _require(type(items) is tuple)
+            return self._plain(items, depth)
+        if type(value) is _Named:
+            return self._array(value)
+        if type(value) is str:
+            # Fit to be shown on a terminal: no line breaks, escapes or surrogates.
+            is_name = len(value) <= MAX_NAME_LENGTH and value.isprintable()
+            _require(is_name, f"the text {value[:80]!a}, which is no name")
+            return sys.intern(value)
+        _require(type(value) is not int or -(2**63) <= value < 2**63, "a number beyond 64 bits")
+        known = value is None or type(value) in (bool, int, float)
+        _require(known, "something other than arrays, numbers and names")
+        return value
+
+    def _array(self, named: _Named) -> Any:
+        """The array, or NumPy's number, that a call of one of NumPy's functions describes."""
+        given, order = named.given or (), "C"
+        if named.name == "_reconstruct" and named.has_state:
+            # ``_reconstruct(ndarray, (0,), b'b')`` is an empty array, and the state all else.
+            kind, empty, code, (version, shape, dtype, fortran, data) = given
+            plain = kind.name == "ndarray" and empty == (0,) and _content(code) == b"b"
+            _require(plain, "an array of another kind")
             _require(version == 1 and fortran in (0, 1))
-            target.value = self._array(data, dtype, shape, "F" if fortran else "C")
-
-    # What stands in for the functions that a genuine file names.
-
-    def _reconstruct(self, kind: Any, shape: Any, code: Any) -> _Array:
-        """``_reconstruct(ndarray, (0,), b'b')``: an empty array, as ndarray's pickling asks."""
-        plain = code == ("b" if type(code) is str else b"b")
-        _require(kind is _NDARRAY and shape == (0,) and plain, "an array of another kind")
-        return _Array()
-
-    def _frombuffer(self, data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
-        """``_frombuffer(buffer, dtype, shape, order)``, as protocol 5 writes arrays."""
-        _require(order in ("C", "F"))
-        return _Array(self._array(data, dtype, shape, order))
-
-    def _ordered(self) -> _Names:
-        """``OrderedDict()``, as Paddle 2 and 3 write a state within a dict."""
-        return _Names()
-
-    def _tuple(self, items: Any) -> Tuple[Any, ...]:
-        """``tuple((name, array))``, as Paddle 2 and 3 write a tensor there."""
-        _require(type(items) is tuple)
-        return cast(Tuple[Any, ...], items)
-
-    def _scalar(self, dtype: Any, data: Any) -> _Array:
-        """``scalar(dtype, bytes)``: a NumPy number, as some learning-rate schedules hold it."""
-        return _Array(self._array(data, dtype, (), "C")[()])
-
-    def _array(self, data: Any, dtype: Any, shape: Any, order: str) -> Array:
-        _require(type(dtype) is _Dtype and dtype.complete)
-        kind: np.dtype[Any] = dtype.dtype
-        _require(type(data) in (bytes, bytearray, str) and type(shape) is tuple)
+            order = "F" if fortran else "C"
+        elif named.name == "_frombuffer":  # as protocol 5 writes arrays
+            data, dtype, shape, order = given
+        else:  # some learning-rate schedules hold NumPy's numbers
+            _require(named.name == "scalar", "something other than arrays, numbers and names")
+            (dtype, data), shape = given, ()
+        _require(order in ("C", "F") and type(shape) is tuple)
         possible = all(type(size) is int and 1 <= size < 2**63 for size in shape)
         _require(possible and len(shape) <= MAX_RANK, "an array of an impossible shape")
-        fits = math.prod(shape) * kind.itemsize == len(data)
-        _require(fits, f"{len(data):,} bytes for a {kind} array of shape {list(shape)}")
-        self._take(len(data))
-        # A byte string of Python 2 was read as latin1 text, as Paddle reads it.
-        content = data.encode("latin1") if type(data) is str else data
+        kind, content = _dtype(dtype), _content(data)
+        fits = math.prod(shape) * kind.itemsize == len(content)
+        _require(fits, f"{len(content):,} bytes for a {kind} array of shape {list(shape)}")
+        self._take(len(content))
         flat = np.frombuffer(content, dtype=kind)
         # The copy owns its memory and can be written to, unlike a view of the file's bytes.
-        return np.array(flat.reshape(shape, order="F" if order == "F" else "C"), order="C")
-
-    def _dtype(self, code: Any, align: Any, copy: Any) -> _Dtype:
-        """``dtype('f4', False, True)``; the byte order comes with the state."""
-        _require(type(code) is str and align in (0, 1) and copy in (0, 1))
-        _require(code in _DTYPES, f"dtype {code[:80]!a}")
-        return _Dtype(_DTYPES[code])
-
-    def _encode(self, text: Any, encoding: Any) -> bytes:
-        """``encode(text, 'latin1')``, as Python 3 writes bytes in the protocols of Python 2."""
-        _require(type(text) is str and encoding == "latin1", "an encoding other than latin1")
-        self._take(len(text))
-        return cast(str, text).encode("latin1")
+        array = np.array(flat.reshape(shape, order=order), order="C")
+        return array[()] if named.name == "scalar" else array
 
 
-def _is_name(text: str) -> bool:
-    """Short, and fit to be shown on a terminal: no line breaks, escapes or surrogates."""
-    return len(text) <= MAX_NAME_LENGTH and text.isprintable()
+def _dtype(named: Any) -> "np.dtype[Any]":
+    """That of ``dtype('f4', False, True)`` with a state that has the byte order."""
+    _require(type(named) is _Named and named.name == "dtype" and named.has_state)
+    code, align, copy, state = named.given
+    _require(type(code) is str and align in (0, 1) and copy in (0, 1))
+    _require(code in _DTYPES, f"dtype {code[:80]!a}")
+    order = "|" if _DTYPES[code].itemsize == 1 else "<"
+    is_plain = state == (3, order, None, None, None, -1, -1, 0)
+    _require(is_plain, "a dtype that is more than a little-endian number")
+    return _DTYPES[code]
+
+
+def _content(data: Any) -> bytes:
+    """Bytes as each protocol has them."""
+    if type(data) is _Named and data.name == "encode" and not data.has_state:
+        # ``encode(text, 'latin1')``: as Python 3 writes bytes in the protocols of Python 2.
+        data, encoding = data.given
+        _require(type(data) is str and encoding == "latin1", "an encoding other than latin1")
+    _require(type(data) in (bytes, bytearray, str))
+    # A byte string of Python 2 was read as latin1 text, as Paddle reads it.
+    return data.encode("latin1") if type(data) is str else data
 
 
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
@@ -373,15 +340,15 @@ _INSTRUCTIONS = frozenset(
     " LONG_BINGET GLOBAL STACK_GLOBAL INST REDUCE BUILD".split()
 )
 
-# The functions that a genuine file names, by the methods of ``_Reader`` that stand in for them;
-# ``numpy.core`` is ``numpy._core`` since NumPy 2.
-_GLOBALS = {
-    "numpy.core.multiarray _reconstruct": "reconstruct",
-    "numpy.core.numeric _frombuffer": "frombuffer",
-    "numpy.core.multiarray scalar": "scalar",
-    "numpy ndarray": "ndarray",
-    "numpy dtype": "dtype",
-    "_codecs encode": "encode",
-    "collections OrderedDict": "ordered",
-    "builtins tuple": "tuple",
+# What a genuine file names; ``numpy.core`` is ``numpy._core`` since NumPy 2. Paddle 2 and 3 write a
+# state within a dict as an OrderedDict.
+_NAMES = {
+    "numpy.core.multiarray _reconstruct",
+    "numpy.core.numeric _frombuffer",
+    "numpy.core.multiarray scalar",
+    "numpy ndarray",
+    "numpy dtype",
+    "_codecs encode",
+    "collections OrderedDict",
+    "builtins tuple",
 }

@@ -194,7 +194,6 @@ def test_dumped_bytes_depend_on_content_only():
     ones = np.ones((2, 3), "float32")
     shared = {"a": ones, "b": ones, "t": {"a": "".join(["n", "ame"]), "b": "name"}}
     apart = {"a": ones.copy(), "b": np.asfortranarray(ones), "t": {"a": "name", "b": "name"}}
-    apart["b"].dtype = np.dtype("float32", metadata={"x": 1})
     assert pickles.dump(shared) == pickles.dump(apart)
 
 
@@ -305,7 +304,8 @@ def test_a_refusal_says_what_was_found(tmp_path):
     for name, part in {
         "INST": "is not a file written by fluid.save_dygraph (it asks to run os.system; that was",
         "NumPy's own exec": "asks to run numpy.testing._private.utils.runstring",
-        "a NumPy object array": "dtype 'O8'",
+        "an object array of bytes": "dtype 'O8'",
+        "a NumPy object array": "it asks to run os.system; that was not run",
         "fewer bytes than the shape": "4 bytes for a float32 array of shape [2]",
         "a persistent id": "is not a file written by fluid.save_dygraph (instruction PERSID",
         "truncated at 50": "truncated after 50 bytes",
