@@ -34,9 +34,6 @@ def print_adoption(
         path = str(reading.locate(path, path))
     found = foreign.read(reading.follow(Path(path)))
     console.print(f"{found.path}: {found.kind}")
-    if found.trouble:
-        warn(f"{found.trouble}; the parameters alone are taken")
-        found.trouble = None
     print_table(console, "parameters", _parameter_table(found))
     if found.optimizer:
         console.print(f"optimizer   {_describe(found.optimizer)}")
@@ -86,11 +83,13 @@ def _tried(
     best, *others = tried
     close = [each for each in others if best.is_close_to(each)]
     if close:
-        ways = " or ".join(_options(each) for each in [best, *close[:3]])
+        ways = " or ".join(" ".join(each.options) for each in [best, *close[:3]])
         warn(f"too close to call on {len(split)} digits: {ways}; --assume states what is known")
     if best.share < opening.expected_share(source):
         warn(f"it reads only {best.share:.1%}: trained little, or no net for digits like MNIST's")
-    console.print(f"taken as    {_options(best) or 'it is'}: reads {percent(best.share, 1)}")
+    console.print(
+        f"taken as    {' '.join(best.options) or 'it is'}: reads {percent(best.share, 1)}"
+    )
     return opening.meant_as(source, best.conventions)
 
 
@@ -100,9 +99,7 @@ def _architecture(model: Dict[str, Any]) -> str:
 
 
 def _digits(data: Optional[str]) -> Split:
-    if data is None:
-        return opening.labelled()
-    whole = dataset.load(data)
+    whole = dataset.load(data or opening.LABELLED)
     if not are_digits(whole.classes):
         raise InputError(f"--data {data}: holds no digits, but {', '.join(whole.classes)}")
     return Split(whole.valid.images[:_MOST], whole.valid.labels[:_MOST])
@@ -114,15 +111,11 @@ def _tried_table(tried: List[Tried], told: Dict[str, Any]) -> Table:
         *(f"{key}{' (told)' if key in told else ''}" for key in keys), "read right", "loss"
     )
     for each in tried[:_ROWS]:
-        values = [option.partition("=")[2] for option in conventions.as_options(each.conventions)]
+        values = [option.partition("=")[2] for option in each.options]
         table.add_row(*values, percent(each.share, 1), f"{each.loss.mean():.3f}")
     if len(tried) > _ROWS:
         table.add_row(*["…"] * len(keys), f"{len(tried) - _ROWS} more", "")
     return table
-
-
-def _options(tried: Tried) -> str:
-    return " ".join(conventions.as_options(tried.conventions))
 
 
 def _write(path: Path, found: Found, source: Optional[Checkpoint], names: str) -> None:

@@ -1,7 +1,6 @@
 """What was found in other files as files of its own: arrays for others, a checkpoint here."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -60,13 +59,12 @@ def save(folder: Path, source: Checkpoint, found: Found, data: Optional[str]) ->
     """
     if reading.is_any_in(folder):
         raise InputError(f"--to {folder}: has checkpoints in it; name another folder")
-    usual = Config().data.path
-    data_set = dataset.load(
-        data or (usual if os.path.exists(find_input(usual)) else opening.LABELLED)
-    )
-    optimizer, accumulators, its = _optimizer(source, found)
-    steps = count_batches(len(data_set.train), Config().data.batch_size)
+    usual = Config().data
+    default = usual.path if find_input(usual.path).exists() else opening.LABELLED
+    data_set = dataset.load(data or default)
+    steps = count_batches(len(data_set.train), usual.batch_size)
     epoch, epochs = _epochs(source, steps)
+    optimizer, its = _optimizer(source, found)
     sections = {
         "model": source.model,
         "optimizer": optimizer,
@@ -74,43 +72,38 @@ def save(folder: Path, source: Checkpoint, found: Found, data: Optional[str]) ->
         "train": {"epochs": epoch + _EPOCHS},
         "checkpoint": {"dir": str(folder)},
     }
+    config = configs.from_dict(sections, str(source.path))
     state = RunState(
-        config=configs.from_dict(sections, str(source.path)).model_dump(),
+        config=config.model_dump(),
         epoch=epoch,
         step=epoch * steps,
         data_path=str(data_set.source),
         data_sha256=data_set.sha256,
     )
-    _save(folder, source, accumulators, state)
+    with fluid.dygraph.guard(fluid.CPUPlace()), fluid.unique_name.guard():
+        model = load_model(source)
+        trained = optimizers.build(config.optimizer, model.trained_parameters(), state.step + 1, 1)
+        names = {parameter.name: name for name, parameter in model.named_parameters()}
+        if course_pairs.optimizer_of(source.accumulators or {}) == config.optimizer.name:
+            optimizers.set_state(trained, names, source.accumulators or {}, state.step)
+        with CheckpointStore(folder, None) as store:
+            name = f"epoch{epoch}"
+            store.save(name, model.state_dict(), trained.state_dict(), state)
+            store.mark_best(name)
     on = f"to go on with: {data_set.source}, unless --set data.path= says otherwise"
     return [f"written to {folder}/epoch{epoch}/", on, its, *epochs]
 
 
-def _save(folder: Path, source: Checkpoint, accumulators: bool, state: RunState) -> None:
-    config = configs.from_dict(state.config, str(source.path))
-    with fluid.dygraph.guard(fluid.CPUPlace()), fluid.unique_name.guard():
-        model = load_model(source)
-        trained = model.trained_parameters()
-        optimizer = optimizers.build(config.optimizer, trained, state.step + 1, 1)
-        names = {parameter.name: name for name, parameter in model.named_parameters()}
-        if accumulators:
-            optimizers.set_state(optimizer, names, source.accumulators or {}, state.step)
-        with CheckpointStore(folder, None) as store:
-            name = f"epoch{state.epoch}"
-            store.save(name, model.state_dict(), optimizer.state_dict(), state)
-            store.mark_best(name)
-
-
-def _optimizer(source: Checkpoint, found: Found) -> Tuple[Dict[str, Any], bool, str]:
-    """The keys of a config's ``optimizer``, whether it has its state, and what to say of that."""
+def _optimizer(source: Checkpoint, found: Found) -> Tuple[Dict[str, Any], str]:
+    """The keys of a config's ``optimizer``, and what to say of them."""
     kind = course_pairs.optimizer_of(source.accumulators or {})
     if kind is None or kind == "rmsprop":
         none, kept = "no state (SGD keeps none)", "RMSProp's state, which --write .pdparams keeps"
-        return {"name": "adam"}, False, f"optimizer: {kept if kind else none}; Adam begins anew"
+        return {"name": "adam"}, f"optimizer: {kept if kind else none}; Adam begins anew"
     rate = course_pairs.learning_rate(found.optimizer)
-    keys: Dict[str, Any] = {"name": kind, **({"learning_rate": rate} if rate else {})}
     rated = "its last rate" if rate else "its rate is in no file: our default"
-    return keys, True, f"optimizer: {kind} with its state; {rated}, constant"
+    keys = {"name": kind, "learning_rate": rate} if rate else {"name": kind}
+    return keys, f"optimizer: {kind} with its state; {rated}, constant"
 
 
 def _epochs(source: Checkpoint, steps_per_epoch: int) -> Tuple[int, List[str]]:

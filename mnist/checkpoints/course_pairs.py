@@ -15,6 +15,7 @@ from mnist.base.arrays import Array, Arrays
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input
 from mnist.checkpoints import pickles
+from mnist.checkpoints.shapes import as_linear
 
 PARAMETERS = ".pdparams"
 OPTIMIZER = ".pdopt"
@@ -94,6 +95,8 @@ def optimizer_by_parameter(
                 " of none of these; without the .pdopt an optimizer begins anew"
             )
         shape = (1,) if match[2].endswith("_pow_acc") else parameters[name].shape
+        if isinstance(value, np.ndarray) and len(shape) == 2:
+            value = as_linear(value)
         if described(value) != f"float32 {list(shape)}":
             expected = f"float32 {list(shape)} as {name} needs"
             raise InputError(f"the optimizer state's {key} is {described(value)}, not {expected}")
@@ -130,18 +133,22 @@ def schedule_step(state: Mapping[str, Any]) -> Optional[int]:
 
 def learning_rate(state: Mapping[str, Any]) -> Optional[float]:
     """The rate of the last step, where a state holds it: static programs' and Paddle 2's do."""
-    rates = [value for key, value in state.items() if key.startswith(_RATE)]
-    rate = rates[0] if rates else (state.get(_SCHEDULE) or {}).get("last_lr")
-    rate = rate[0] if isinstance(rate, np.ndarray) and rate.shape == (1,) else rate
-    usable = isinstance(rate, (float, np.floating)) and 0 < rate < np.inf
-    return float(f"{rate:.6g}") if usable else None
+    last = (state.get(_SCHEDULE) or {}).get("last_lr")
+    rate = _number(next((v for key, v in state.items() if key.startswith(_RATE)), last))
+    return float(f"{rate:.6g}") if isinstance(rate, float) and 0 < rate < np.inf else None
 
 
 def _as_step(key: str, value: Any) -> int:
-    number = value[0] if isinstance(value, np.ndarray) and value.shape == (1,) else value
-    if not isinstance(number, (int, np.integer)) or number < 0:
+    number = _number(value)
+    if not isinstance(number, int) or number < 0:
         raise InputError(f"the optimizer state's {key} is {described(value)}, not a step")
-    return int(number)
+    return number
+
+
+def _number(value: Any) -> Any:
+    """The number in an array of one; others as they are."""
+    is_one = isinstance(value, np.generic) or getattr(value, "shape", ()) == (1,)
+    return value.item() if is_one else value
 
 
 def described(value: Any) -> str:

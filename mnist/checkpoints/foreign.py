@@ -12,10 +12,12 @@ import re
 import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from runpy import run_path
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, cast
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -23,6 +25,7 @@ from google.protobuf.message import DecodeError
 from mnist.base.arrays import Array, Arrays
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input, read_input
+from mnist.base.notes import warn
 from mnist.checkpoints import course_pairs, pickles, records
 from mnist.checkpoints.course_pairs import OPTIMIZER, PARAMETERS
 
@@ -56,8 +59,8 @@ class Found:
     """What was found: ``kind`` in words, arrays of any type by name, and what belongs to them.
 
     ``names`` says what Paddle called a parameter that has a name of its own. ``optimizer`` is
-    what a ``.pdopt`` holds, empty without one, and ``trouble`` why that could not be read.
-    ``told`` is what a program says of how its net was meant.
+    what a ``.pdopt`` holds, empty without one; ``told`` what a program says of how its net was
+    meant.
     """
 
     path: Path
@@ -65,7 +68,6 @@ class Found:
     arrays: Arrays
     names: Dict[str, str] = field(default_factory=dict)
     optimizer: Dict[str, Any] = field(default_factory=dict)
-    trouble: Optional[str] = None
     told: Dict[str, str] = field(default_factory=dict)
 
 
@@ -75,7 +77,7 @@ def read(path: PathLike) -> Found:
     Raises InputError, naming the file, for what holds no parameters, and says what it is instead.
     """
     if course_pairs.is_pair(path) and not os.path.isdir(path):
-        return read_pair(path)
+        return read_pair(path, resuming=False)
     given = find_input(path)
     if given.is_dir():
         return _read_folder(given)
@@ -96,11 +98,16 @@ def _read_folder(folder: Path) -> Found:
         raise InputError(f"{folder}: holds several pairs; name one: {folder}/… {names}")
     paths = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
     visible = (path for path in paths if not path.name.startswith("."))
-    return read_pair(pairs[0]) if pairs else _read_tensors(folder, islice(visible, MAX_TENSORS))
+    if pairs:
+        return read_pair(pairs[0], resuming=False)
+    return _read_tensors(folder, islice(visible, MAX_TENSORS))
 
 
-def read_pair(prefix: PathLike) -> Found:
-    """A pair by its prefix or one of its files; without the ``.pdopt`` if that cannot be read."""
+def read_pair(prefix: PathLike, resuming: bool = True) -> Found:
+    """A pair by its prefix or one of its files.
+
+    What is wrong with the ``.pdopt`` is a warning unless ``resuming``.
+    """
     path = find_input(course_pairs.stem(os.fspath(prefix)) + PARAMETERS)
     optimizer_path = path.with_name(course_pairs.stem(path.name) + OPTIMIZER)
     for needed in (path, optimizer_path) if str(prefix).endswith(OPTIMIZER) else (path,):
@@ -116,7 +123,9 @@ def read_pair(prefix: PathLike) -> Found:
             found.optimizer = pickles.load(optimizer_path)
             found.optimizer.pop(pickles.NAME_TABLE, None)
         except InputError as error:
-            found.trouble = str(error)
+            if resuming:
+                raise
+            warn(f"{error}; nothing but resuming needs it")
     program = path.with_suffix(".pdmodel")
     if program.exists():
         order, found.told = _read_program(program)
@@ -246,7 +255,7 @@ def _tensor(stream: pickles.Bytes) -> Array:
     version, size = _number(stream, 4), _number(stream, 4)
     if version or size > _MAX_DESCRIPTION:
         raise ValueError(f"version {version}, a description of {size:,} bytes")
-    description = _parsed(_protobuf().VarType.TensorDesc, stream.read(size))
+    description = _parsed(_described("VarType").TensorDesc, stream.read(size))
     shape, code = tuple(description.dims), description.data_type
     impossible = len(shape) > pickles.MAX_RANK or any(side < 1 for side in shape)
     if impossible or code not in _DTYPES:
@@ -278,7 +287,7 @@ def _read_program(path: Path) -> Tuple[List[str], Dict[str, str]]:
     """
     content = read_input(path, MAX_PROGRAM_BYTES)
     try:
-        program = _parsed(_protobuf().ProgramDesc, content)
+        program = _parsed(_described("ProgramDesc"), content)
     except DecodeError as error:
         raise InputError(f"{path}: is damaged, or no program of Paddle ({error})") from error
     variables = chain.from_iterable(block.vars for block in program.blocks)
@@ -297,13 +306,7 @@ def _read_program(path: Path) -> Tuple[List[str], Dict[str, str]]:
 
 
 @lru_cache(maxsize=None)
-def _protobuf() -> Any:
-    """Paddle's own description of its formats, loaded without Paddle."""
-    found = find_spec("paddle")
-    assert found is not None and found.origin is not None
-    path = Path(found.origin).parent / "fluid" / "proto" / "framework_pb2.py"
-    spec = spec_from_file_location("mnist_framework_pb2", path)
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _described(kind: str) -> Any:
+    """A message of Paddle's own description of its formats, which is loaded without Paddle."""
+    paddle = Path(str(cast(ModuleSpec, find_spec("paddle")).origin)).parent
+    return run_path(str(paddle / "fluid" / "proto" / "framework_pb2.py"))[kind]

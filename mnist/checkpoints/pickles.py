@@ -20,7 +20,6 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, cast
 
 import numpy as np
 
-from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, read_input
 
@@ -282,7 +281,8 @@ class _Reader(_Unpickler):
 
     def _array(self, named: _Named) -> Any:
         """The array, or NumPy's number, that a call of one of NumPy's functions describes."""
-        given, order = named.given or (), "C"
+        given: Tuple[Any, ...] = named.given or ()
+        order: Any = "C"
         if named.name == "_reconstruct" and named.has_state:
             # ``_reconstruct(ndarray, (0,), b'b')`` is an empty array, and the state all else.
             kind, empty, code, (version, shape, dtype, fortran, data) = given
@@ -311,7 +311,7 @@ class _Reader(_Unpickler):
 def _dtype(named: Any) -> "np.dtype[Any]":
     """That of ``dtype('f4', False, True)`` with a state that has the byte order."""
     _require(type(named) is _Named and named.name == "dtype" and named.has_state)
-    code, align, copy, state = named.given
+    code, align, copy, state = cast(Tuple[Any, ...], named.given)
     _require(type(code) is str and align in (0, 1) and copy in (0, 1))
     _require(code in _DTYPES, f"dtype {code[:80]!a}")
     order = "|" if _DTYPES[code].itemsize == 1 else "<"
@@ -324,7 +324,7 @@ def _content(data: Any) -> bytes:
     """Bytes as each protocol has them."""
     if type(data) is _Named and data.name == "encode" and not data.has_state:
         # ``encode(text, 'latin1')``: as Python 3 writes bytes in the protocols of Python 2.
-        data, encoding = data.given
+        data, encoding = data.given or ()
         _require(type(data) is str and encoding == "latin1", "an encoding other than latin1")
     _require(type(data) in (bytes, bytearray, str))
     # A byte string of Python 2 was read as latin1 text, as Paddle reads it.

@@ -8,7 +8,6 @@ made of such, are read as well.
 import json
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -162,18 +161,20 @@ def load(path: PathLike, resuming: bool = True) -> Checkpoint:
     folder = follow(given)
     if folder.is_dir() and not (course_pairs.is_pair(given) and not (given / MANIFEST).exists()):
         return _load_folder(folder, given)
-    return as_checkpoint(foreign.read_pair(given), resuming)
+    return as_checkpoint(foreign.read_pair(given, resuming), resuming)
 
 
 def _load_folder(path: Path, named: Path) -> Checkpoint:
     verify(path)
     state = read_state(path)
     found = foreign.read_pair(path / records.PREFIX)
-    others = [foreign.read_pair(path / TRAINING)] if (path / TRAINING).exists() else []
-    for each in (found, *others):
-        _require_numbers(each)
-    accumulators = _optimizer(found)[0]
-    training = others[0].arrays if others else None
+    _require_numbers(found)
+    training = None
+    if (path / TRAINING).exists():
+        others = foreign.read_pair(path / TRAINING)
+        _require_numbers(others)
+        training = others.arrays
+    accumulators, _ = _optimizer(found, found.arrays, found.names)
     model = state.config.get("model", {})
     if not isinstance(model, dict):
         raise InputError(f"{path / STATE}: config.model: must be a section of keys")
@@ -191,21 +192,14 @@ def as_checkpoint(found: Found, resuming: bool = True) -> Checkpoint:
         model, parameters, names = shapes.infer(found.arrays, found.names)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    table = {ours: found.names.get(theirs, theirs) for ours, theirs in names.items()}
     accumulators, step = None, None
-    found = replace(
-        found,
-        arrays={ours: found.arrays[theirs] for ours, theirs in names.items()},
-        names={ours: found.names.get(theirs, theirs) for ours, theirs in names.items()},
-    )
     try:
-        accumulators, step = _optimizer(found)
+        accumulators, step = _optimizer(found, parameters, table)
     except InputError as error:
         if resuming:
             raise
         notes.warn(f"{error}; nothing but resuming needs it")
-    for name, arrays in (accumulators or {}).items():
-        if parameters[name].ndim == 2:
-            arrays.update({kind: shapes.as_linear(array) for kind, array in arrays.items()})
     usual = conventions.usual_for(model)
     model = {**model, **usual, **{k: v for k, v in found.told.items() if k in usual}}
     done = course_pairs.epochs_done(path)
@@ -221,13 +215,13 @@ def _require_numbers(found: Found) -> None:
             raise InputError(f"{found.path}: the parameter {name} holds NaN or infinity")
 
 
-def _optimizer(found: Found) -> Tuple[Optional[Dict[str, Arrays]], Optional[int]]:
+def _optimizer(
+    found: Found, parameters: Arrays, names: Dict[str, str]
+) -> Tuple[Optional[Dict[str, Arrays]], Optional[int]]:
     """The accumulators by parameter, None where none were saved, and the schedule's step."""
-    if found.trouble:
-        raise InputError(found.trouble)
+    state = found.optimizer
     try:
-        state = found.optimizer
-        by_parameter = course_pairs.optimizer_by_parameter(state, found.names, found.arrays)
+        by_parameter = course_pairs.optimizer_by_parameter(state, names, parameters)
         return (by_parameter if state else None), course_pairs.schedule_step(state)
     except InputError as error:
         raise InputError(f"{course_pairs.stem(str(found.path))}: {error}") from error

@@ -117,6 +117,11 @@ class Tried(NamedTuple):
     def share(self) -> float:
         return float(self.right.mean())
 
+    @property
+    def options(self) -> List[str]:
+        """How it was taken, as ``--assume`` takes it."""
+        return conventions.as_options(self.conventions)
+
     def reads_as_many(self, other: "Tried") -> bool:
         """Whether chance may have made the difference (McNemar's test, two standard errors)."""
         more, fewer = (self.right & ~other.right).sum(), (other.right & ~self.right).sum()
@@ -148,11 +153,6 @@ def try_all(source: Checkpoint, split: Split, stated: Conventions) -> List[Tried
     return [best, *(each for each in tried if each is not best)]
 
 
-def labelled() -> Split:
-    """The bundled digits, to try a net on."""
-    return dataset.load(LABELLED).valid
-
-
 def try_on_digits(source: Checkpoint) -> None:
     """Warn where a course pair reads a few labelled digits far worse than such nets do.
 
@@ -160,18 +160,17 @@ def try_on_digits(source: Checkpoint) -> None:
     """
     if not LABELLED.exists():
         return
-    split = labelled()
-    taken, expected = try_one(source, split).share, expected_share(source)
-    if taken >= expected:
+    split = dataset.load(LABELLED).valid
+    taken, expected = try_one(source, split), expected_share(source)
+    if taken.share >= expected:
         return
     best = try_all(source, split, {})[0]
     hint = "it may be trained little, or be no net for digits"
-    if best.share >= max(taken + _CLEARLY, expected / 2):
-        now = conventions.as_options(conventions.of_model(source.model))
-        options = conventions.as_options(best.conventions)
-        other = [f"--assume {each}" for each in options if each not in now]
+    if best.share >= max(taken.share + _CLEARLY, expected / 2):
+        other = [f"--assume {each}" for each in best.options if each not in taken.options]
         hint = f"with {' '.join(other)} it reads {best.share:.1%}"
-    notes.warn(f"{source.path}: reads only {taken:.1%} of {len(split)} labelled digits; {hint}")
+    read = f"reads only {taken.share:.1%} of {len(split)} labelled digits"
+    notes.warn(f"{source.path}: {read}; {hint}")
 
 
 def try_one(source: Checkpoint, split: Split) -> Tried:
