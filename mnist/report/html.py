@@ -27,7 +27,7 @@ from mnist.config.classes import are_digits, noun
 from mnist.fluid import environment
 from mnist.model import calibration
 from mnist.report import charts
-from mnist.report.figures import DARK, LIGHT, MARKS, css_variables
+from mnist.report.figures import DARK, LIGHT, MARKS
 from mnist.report.measurement import Entry, measured
 from mnist.report.perturbations import CHANGES
 
@@ -86,9 +86,8 @@ def _pairs(entries: Sequence[Entry]) -> List[Tuple[str, int, int, int, str]]:
     for (one, left), (other, right) in combinations(measured(entries), 2):
         if left.data_sha256 != right.data_sha256:
             continue
-        ours, theirs = (
-            result.labels == result.digits for result in (left.evaluations[0], right.evaluations[0])
-        )
+        results = left.evaluations[0], right.evaluations[0]
+        ours, theirs = (result.labels == result.digits for result in results)
         first, second = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
         p = binomtest(first, first + second).pvalue if first + second else 1.0
         shown = f"{p:.3f}" if p >= 0.001 else "< 0.001"
@@ -113,5 +112,5 @@ _TEMPLATES.filters.update(
 _TEMPLATES.globals.update(
     version=__version__, charts=charts, changes=CHANGES, best_record=best_record, marks=MARKS,
     calibration=calibration, wilson=charts.wilson_interval,
-    light=Markup(css_variables(LIGHT)), dark=Markup(css_variables(DARK)),
+    light=LIGHT, dark=DARK,
 )  # fmt: skip
