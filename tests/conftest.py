@@ -16,6 +16,14 @@ settings.register_profile(
 )
 settings.load_profile("project")
 
+
+def pytest_collection_modifyitems(items):
+    """What is known to be slow may take its time."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(0))
+
+
 OF_THE_USER = ("checkpoints", "log", "data/mnist.json.gz", "data/.cache", "data/.download",
                "report.html", "exported")  # fmt: skip
 
