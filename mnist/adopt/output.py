@@ -112,7 +112,7 @@ def _tried_table(tried: List[Tried], told: Dict[str, Any]) -> Table:
     )
     for each in tried[:_ROWS]:
         values = [option.partition("=")[2] for option in each.options]
-        table.add_row(*values, percent(each.share, 1), f"{each.loss.mean():.3f}")
+        table.add_row(*values, percent(each.share, 1), f"{each.loss:.3f}")
     if len(tried) > _ROWS:
         table.add_row(*["…"] * len(keys), f"{len(tried) - _ROWS} more", "")
     return table

@@ -11,7 +11,6 @@ from typing import List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from mnist.base import notes
-from mnist.base.arrays import Array
 from mnist.base.errors import InputError
 from mnist.base.files import PROJECT_ROOT, PathLike, find_input
 from mnist.checkpoints import conventions, reading
@@ -29,6 +28,7 @@ PRETRAINED = PROJECT_ROOT / "data" / "pretrained"
 # Digits of other hands and pens than MNIST's, which nets that were trained on that know less well.
 LABELLED = PROJECT_ROOT / "data" / "digits.json.gz"
 _CLEARLY = 0.05
+_CHANCE = 0.02  # of a share: some two standard errors
 
 
 def find_checkpoint(name: Optional[PathLike]) -> Path:
@@ -104,18 +104,11 @@ def say_assumed(source: Checkpoint, assumed: Conventions, way: str = "--assume K
 
 
 class Tried(NamedTuple):
-    """A net taken as ``conventions`` say: how it did on each of the digits, ``[N]``.
-
-    ``right`` is bool, ``loss`` the cross-entropy, float64.
-    """
+    """A net taken as ``conventions`` say: the share of digits it reads, its mean cross-entropy."""
 
     conventions: Conventions
-    right: Array
-    loss: Array
-
-    @property
-    def share(self) -> float:
-        return float(self.right.mean())
+    share: float
+    loss: float
 
     @property
     def options(self) -> List[str]:
@@ -123,20 +116,13 @@ class Tried(NamedTuple):
         return conventions.as_options(self.conventions)
 
     def reads_as_many(self, other: "Tried") -> bool:
-        """Whether chance may have made the difference (McNemar's test, two standard errors)."""
-        more, fewer = (self.right & ~other.right).sum(), (other.right & ~self.right).sum()
-        return bool((int(more) - int(fewer)) ** 2 <= 4 * (more + fewer))
+        """Whether it may be chance, of a few hundred digits, which of the two reads more."""
+        return abs(self.share - other.share) <= _CHANCE
 
     def is_close_to(self, other: "Tried") -> bool:
-        """Whether neither what is read tells them apart nor the loss.
-
-        That does by two standard errors, or by being twice as large: a few digits taken for
-        others with certainty make the error large, and are telling.
-        """
-        mine, others = float(self.loss.mean()), float(other.loss.mean())
-        error = (self.loss - other.loss).std() / len(self.loss) ** 0.5
-        clear = abs(mine - others) > 2 * error or max(mine, others) > 2 * min(mine, others)
-        return self.reads_as_many(other) and not clear
+        """Whether neither what is read tells them apart nor the loss, by a tenth or more."""
+        most, least = max(self.loss, other.loss), min(self.loss, other.loss)
+        return self.reads_as_many(other) and most < 1.1 * least
 
 
 def try_all(source: Checkpoint, split: Split, stated: Conventions) -> List[Tried]:
@@ -148,8 +134,7 @@ def try_all(source: Checkpoint, split: Split, stated: Conventions) -> List[Tried
     ways = [each for each in conventions.all_for(source.model) if {**each, **stated} == each]
     tried = [try_one(meant_as(source, each), split) for each in ways or [stated]]
     tried.sort(key=lambda each: -each.share)
-    good = [each for each in tried if tried[0].reads_as_many(each)]
-    best = min(good, key=lambda each: float(each.loss.mean()))
+    best = min(filter(tried[0].reads_as_many, tried), key=lambda each: each.loss)
     return [best, *(each for each in tried if each is not best)]
 
 
@@ -178,7 +163,7 @@ def try_one(source: Checkpoint, split: Split) -> Tried:
     with fluid.dygraph.guard(fluid.CPUPlace()), fluid.dygraph.no_grad():
         model = load_model(source)
         outputs = model(to_variable(as_model_input(split.images))).numpy()
-    right = losses.digits(model.config.loss, outputs) == split.labels
+    share = float(np.mean(losses.digits(model.config.loss, outputs) == split.labels))
     likely = losses.probabilities(model.config.loss, outputs)[range(len(split)), split.labels]
-    loss = -np.log(np.maximum(likely, 1e-30))
-    return Tried(conventions.of_model(source.model), right, loss)
+    loss = float(-np.log(np.maximum(likely, 1e-30)).mean())
+    return Tried(conventions.of_model(source.model), share, loss)
