@@ -67,15 +67,11 @@ class Group:
 
     def share_out(self, array: Array) -> Array:
         """This process's rows of an array."""
-        return array[self.rank :: self.size]
+        return np.array_split(array, self.size)[self.rank]
 
     def collect(self, rows: Array) -> Array:
         """The array whose ``share_out`` rows the processes hold."""
-        parts = self.of_all(rows)
-        together = np.empty((sum(map(len, parts)), *rows.shape[1:]), rows.dtype)
-        for rank, part in enumerate(parts):
-            together[rank :: len(parts)] = part
-        return together
+        return np.concatenate(self.of_all(rows))
 
     def from_main(self, make: Callable[[], _T]) -> _T:
         """What ``make`` returns in the main process, in every process.
@@ -83,11 +79,6 @@ class Group:
         So is an InputError or a Failure. Of processes on GPUs each makes its own.
         """
         return make()
-
-    def hand_out(self, value: Optional[_T]) -> _T:
-        """The main process's value, in those processes that have None; their own in others."""
-        assert value is not None
-        return value
 
     def abort(self, exit_code: int) -> None:
         """End all processes of the run."""
@@ -162,14 +153,6 @@ class MpiGroup(Group):
             value = make() if self.is_main else None
         with self._waiting():
             return self._world.bcast(value)  # type: ignore[no-any-return]
-
-    def hand_out(self, value: Optional[_T]) -> _T:
-        with self._waiting():
-            among = self._world.Split(int(value is not None and not self.is_main), self.rank)
-            if self.is_main or value is None:
-                value = among.bcast(value)
-            among.Free()
-        return value  # type: ignore[return-value]
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
