@@ -66,12 +66,8 @@ class Group:
         return [value]
 
     def share_out(self, array: Array) -> Array:
-        """This process's rows of an array."""
+        """This process's rows of an array, which are those of all together, by rank."""
         return np.array_split(array, self.size)[self.rank]
-
-    def collect(self, rows: Array) -> Array:
-        """The array whose ``share_out`` rows the processes hold."""
-        return np.concatenate(self.of_all(rows))
 
     def from_main(self, make: Callable[[], _T]) -> _T:
         """What ``make`` returns in the main process, in every process.

@@ -111,7 +111,7 @@ def evaluate(
             output = model(images)
             loss_sum += float(losses.compute(loss, output, labels).numpy()[0]) * images.shape[0]
             outputs.append(output.numpy())
-    everything = group.collect(np.concatenate(outputs))
+    everything = np.concatenate(group.of_all(np.concatenate(outputs)))
     return Evaluation(
         loss=sum(group.of_all(loss_sum)) / len(split),
         labels=split.labels.astype(np.int64),
