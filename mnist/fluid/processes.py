@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
 
 import numpy as np
 
-from mnist.base import notes, preflight, ranks, streams
+from mnist.base import preflight, ranks, streams
 from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError, Interrupted, MnistError
 
@@ -229,8 +229,6 @@ def join() -> Iterator[Group]:
     try:
         group = _make_group()
         ranks.aborts.append(group.abort)
-        if not group.is_main:
-            notes.be_silent()
         yield group
     except Exception as error:
         if ranks.rank():

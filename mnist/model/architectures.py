@@ -146,12 +146,13 @@ class FullyConnected(Model):
     """``fc``: flattened pixels through ``Linear`` layers (``FC`` left Paddle before 1.8)."""
 
     def add_layers(self, config: schema.FcConfig, seeds: Iterator[int]) -> None:
+        self._input_range = config.input_range
         sizes = [PIXELS, *config.hidden_sizes]
         self.hidden = _linears(sizes, seeds, config.activation)
         self.fc = linear(sizes[-1], self.outputs, seeds)
 
     def forward(self, images: Any) -> Any:
-        values = fluid.layers.reshape(_in_range(images, self.config.input_range), [-1, PIXELS])
+        values = fluid.layers.reshape(_in_range(images, self._input_range), [-1, PIXELS])
         for layer in self.hidden:
             values = self.dropout(layer(values))
         return self.fc(values)
@@ -161,6 +162,7 @@ class LeNet(Model):
     """``lenet``: the course's network, its widths in the config."""
 
     def add_layers(self, config: schema.LenetConfig, seeds: Iterator[int]) -> None:
+        self._input_range = config.input_range
         first, second = config.filters
         pool, activation = config.pooling, config.activation
         self.conv1 = Convolution(1, first, 5, seeds, 2, pool, activation)
@@ -170,7 +172,7 @@ class LeNet(Model):
         self.fc = linear(sizes[-1], self.outputs, seeds)
 
     def forward(self, images: Any) -> Any:
-        values = self.convolve(_in_range(images, self.config.input_range))
+        values = self.convolve(_in_range(images, self._input_range))
         values = self.dropout(fluid.layers.flatten(values))
         for layer in self.hidden:
             values = self.dropout(layer(values))
