@@ -62,7 +62,7 @@ def new_figure(height: float = 3.1, **subplots: Any) -> Tuple[Figure, Any]:
 
 
 def inline_svg(figure: Figure, name: str, label: str) -> str:
-    """The figure as an ``<svg>`` element for an HTML page that sets ``css_variables``.
+    """The figure as an ``<svg>`` element for an HTML page that has the palettes as CSS variables.
 
     The lines of its first axes are named above all axes, where no line can run through the names.
     ``name`` keeps its ids apart from those of the page's other figures, as matplotlib's ("axes_1")
@@ -86,8 +86,3 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
         body = body.replace(f": {colour}", f": var(--{variable})")
     body = re.sub(r">\s+<", "><", body)
     return f'<svg {view_box} role="img" aria-label="{escape(label)}">{body.strip()}'
-
-
-def css_variables(palette: Dict[str, str]) -> str:
-    """A palette as CSS declarations: ``--ink:#1d2329;--muted:…``."""
-    return "".join(f"--{name}:{colour};" for name, colour in palette.items())

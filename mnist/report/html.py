@@ -7,11 +7,10 @@ Security Policy lets nothing in that slipped through.
 import base64
 import platform
 import re
-import sys
-from contextlib import suppress
 from datetime import datetime, timezone
 from itertools import combinations, groupby
-from typing import Any, List, Sequence, Tuple
+from statistics import median
+from typing import Dict, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -20,66 +19,35 @@ from markupsafe import Markup, escape
 from scipy.stats import binomtest
 
 from mnist import __version__
+from mnist.base import processors
 from mnist.base.arrays import Array
 from mnist.base.console import percent
 from mnist.checkpoints.records import best_record
 from mnist.config.classes import are_digits, noun
 from mnist.fluid import environment
-from mnist.model.calibration import FEWEST
+from mnist.model import calibration
 from mnist.report import charts
-from mnist.report.figures import DARK, LIGHT, MARKS, css_variables
-from mnist.report.measurement import BATCHES, Entry, measured, wilson_interval
+from mnist.report.figures import DARK, LIGHT, MARKS
+from mnist.report.measurement import Entry, measured
 from mnist.report.perturbations import CHANGES
 
 # The first bytes of every report; a file without them is not overwritten.
 MARK = '<!doctype html>\n<html lang="en">\n<meta name="generator" content="mnist.report"'
 
-_MAX_ROWS = 100
 
-
-def render(entry: Entry) -> str:
-    """The page on one run."""
-    run = entry.run
-    by_section = groupby(run.config().items(), lambda row: row[0].partition(".")[0])
-    return _page(
-        "report.html",
-        [entry],
-        title=f"Report on {run.name}",
-        entry=entry,
-        run=run,
-        measures=entry.measures,
-        config=[(section, list(rows)) for section, rows in by_section],
-        epochs=charts.thin(run.history, _MAX_ROWS),
-    )
-
-
-def render_comparison(entries: Sequence[Entry]) -> str:
-    """The page that sets several runs side by side, as the letters A, B, C…."""
-    return _page(
-        "compare.html",
-        entries,
-        title=f"{len(entries)} runs compared",
-        measured=[entry for entry, _ in measured(entries)],
-        warnings_of_runs=[f"{e.letter}: {text}" for e in entries for text in e.warnings],
-        rows=[e.measures and e.measures.evaluation.per_class() for e in entries],
-        differences=_differences(entries),
-        pairs=_pairs(entries),
-        batches=BATCHES,
-    )
-
-
-def _page(template: str, entries: Sequence[Entry], **values: Any) -> str:
+def render(entries: Sequence[Entry], compare: bool) -> str:
+    """The page on one run, or the one that sets several side by side, as the letters A, B, C…."""
     classes = entries[0].run.source.classes
-    text = _TEMPLATES.get_template(template).render(
+    text = _TEMPLATES.get_template("compare.html" if compare else "report.html").render(
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        machine=f"{_processor()}, {platform.system()}, Python {platform.python_version()}",
+        machine=f"{processors.described('model name')}, {platform.system()},"
+        f" Python {platform.python_version()}",
         process=environment.describe(),
         threads=environment.threads_now(),
         entries=entries,
         classes=classes,
         kind=noun(classes),
         things="digits" if are_digits(classes) else "images",
-        **values,
     )
     return f"{MARK}>\n{text}\n"
 
@@ -95,31 +63,10 @@ def _png(image: Array) -> str:
     return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
 
 
-def _processor() -> str:
-    with suppress(OSError), open("/proc/cpuinfo", errors="replace") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine() or sys.platform
-
-
-_TEMPLATES = Environment(
-    loader=PackageLoader("mnist.report"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_TEMPLATES.filters.update(
-    percent=lambda part, digits=2: "–" if part is None else percent(part, digits),
-    count="{:,}".format, svg=Markup, png=_png, breakable=_breakable,
-    mistakes=lambda confusion: confusion - np.diag(confusion.diagonal()),
-)  # fmt: skip
-_TEMPLATES.globals.update(
-    version=__version__, charts=charts, changes=CHANGES, best_record=best_record, marks=MARKS,
-    fewest=FEWEST, wilson=wilson_interval,
-    light=Markup(css_variables(LIGHT)), dark=Markup(css_variables(DARK)),
-)  # fmt: skip
+def _by_section(config: Dict[str, str]) -> List[Tuple[str, List[Tuple[str, str]]]]:
+    """(section, its rows of dotted key and value) of a config."""
+    by_section = groupby(config.items(), lambda row: row[0].partition(".")[0])
+    return [(section, list(rows)) for section, rows in by_section]
 
 
 def _differences(entries: Sequence[Entry]) -> List[Tuple[str, List[str]]]:
@@ -139,10 +86,31 @@ def _pairs(entries: Sequence[Entry]) -> List[Tuple[str, int, int, int, str]]:
     for (one, left), (other, right) in combinations(measured(entries), 2):
         if left.data_sha256 != right.data_sha256:
             continue
-        ours, theirs = (m.evaluation.labels == m.evaluation.digits for m in (left, right))
+        results = left.evaluations[0], right.evaluations[0]
+        ours, theirs = (result.labels == result.digits for result in results)
         first, second = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
         p = binomtest(first, first + second).pvalue if first + second else 1.0
         shown = f"{p:.3f}" if p >= 0.001 else "< 0.001"
         both_wrong = int((~ours & ~theirs).sum())
         rows.append((f"{one.letter} and {other.letter}", first, second, both_wrong, shown))
     return rows
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("mnist.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(
+    percent=lambda part, digits=2: "–" if part is None else percent(part, digits),
+    count="{:,}".format, svg=Markup, png=_png, breakable=_breakable, median=median,
+    mistakes=lambda confusion: confusion - np.diag(confusion.diagonal()),
+    by_section=_by_section, differences=_differences, pairs=_pairs,
+)  # fmt: skip
+_TEMPLATES.globals.update(
+    version=__version__, charts=charts, changes=CHANGES, best_record=best_record, marks=MARKS,
+    calibration=calibration, wilson=charts.wilson_interval,
+    light=LIGHT, dark=DARK,
+)  # fmt: skip

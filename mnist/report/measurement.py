@@ -1,17 +1,15 @@
 """What a report measures anew: quality, trust in it and in confidences, changed digits, speed."""
 
 import time
-from dataclasses import dataclass, field, replace
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.stats import binomtest
 
 from mnist.base import seeding
 from mnist.base.arrays import Array
 from mnist.data.dataset import Dataset, Split
 from mnist.model import calibration
-from mnist.model.calibration import BINS
 from mnist.model.evaluation import Evaluation
 from mnist.model.predictor import Predictor
 from mnist.report.past_run import Run
@@ -25,60 +23,24 @@ _SECONDS_PER_SPEED = 1.5
 _MIN_CALLS = 5
 
 
-class Step(NamedTuple):
-    """A change at one strength: accuracy on the sample, and a digit of it, uint8 ``[28,28]``."""
-
-    strength: str
-    accuracy: float
-    example: Array
-
-
-class Speed(NamedTuple):
-    """Inference from uint8 pictures to probabilities; the median of ``calls``."""
-
-    batch: int
-    images_per_second: float
-    milliseconds: float
-    calls: int
-
-
-class Reliability(NamedTuple):
-    """Confidence against accuracy: in the bins of ``mnist.model.calibration``, and altogether.
-
-    Of each bin ``[15]``: how many samples are in it, their mean ``confidence`` and their
-    ``accuracy`` (0 where there are none); and ``intervals`` ``[15,2]``, the accuracy's 95%.
-    ``ece`` is the expected calibration error, 0–1, ``log_loss`` the mean of minus the natural
-    logarithm of the true digit's probability.
-    """
-
-    counts: Array
-    confidence: Array
-    accuracy: Array
-    intervals: Array
-    ece: float
-    log_loss: float
-    mean_confidence: float
-
-
 @dataclass(frozen=True)
 class Measures:
     """Everything measured on one split of a data set.
 
-    ``evaluation`` is of the model itself, ``shown`` at the checkpoint's temperature, if it has one;
-    ``reliability`` is of both. ``mistakes`` are the pictures of the worst, by their
-    number in the split, from 0. ``changes`` are those of ``CHANGES``, on ``sample`` digits.
+    ``evaluations``: of the model itself, and if its checkpoint has a temperature, also at that.
+    ``mistakes`` are the pictures of the worst, by their number in the split, from 0. ``changes``
+    are accuracies on ``sample``, for each of ``CHANGES`` at each of its strengths; ``speeds`` the
+    seconds of every call, from uint8 pictures to probabilities, by the pictures in it.
     """
 
     split: str
     data_path: str
     data_sha256: str
-    evaluation: Evaluation
-    shown: Evaluation
-    reliability: List[Reliability]
+    evaluations: List[Evaluation]
     mistakes: Dict[int, Array]
-    sample: int
-    changes: List[List[Step]]
-    speeds: List[Speed]
+    sample: Split
+    changes: List[List[float]]
+    speeds: Dict[int, List[float]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +51,7 @@ class Entry:
     run: Run
     measures: Optional[Measures] = None
     unmeasured: Optional[str] = None
-    warnings: List[str] = field(default_factory=list)
+    warning: str = ""
 
     @property
     def letter(self) -> str:
@@ -106,26 +68,23 @@ def measure(run: Run, data: Dataset, split_name: str, say: Callable[[str], None]
     """Measure a run's model on a split; ``say`` is told what takes time."""
     split, model = data.split(split_name), Predictor(run.source)
     say(f"measuring {run.name} on {split_name}: {len(split):,} images")
-    result = model.evaluate(split)
+    evaluations = [model.evaluate(split)]
+    if run.source.temperature:
+        mended = calibration.at(evaluations[0].probabilities, run.source.temperature)
+        evaluations.append(replace(evaluations[0], probabilities=mended))
     sample = sample_of(split)
     say(f"measuring {run.name} on {len(sample):,} images shifted, turned, scaled, with noise")
-    changes = [_change(model, sample, change) for change in CHANGES]
+    changes = [_accuracies(model, sample, change) for change in CHANGES]
     say(f"measuring the speed of {run.name}")
-    speeds = [_speed(model, split.images, batch) for batch in BATCHES]
-    mended = calibration.at(result.probabilities, model.temperature)
-    shown = replace(result, probabilities=mended)
-    both = [result, shown] if run.source.temperature else [result]
     return Measures(
         split=split_name,
         data_path=str(data.source),
         data_sha256=data.sha256,
-        evaluation=result,
-        shown=shown,
-        reliability=[reliability(each.probabilities, each.labels) for each in both],
-        mistakes={number: split.images[number] for number in shown.worst_mistakes(MISTAKES)},
-        sample=len(sample),
+        evaluations=evaluations,
+        mistakes={n: split.images[n] for n in evaluations[-1].worst_mistakes(MISTAKES)},
+        sample=sample,
         changes=changes,
-        speeds=speeds,
+        speeds={batch: _seconds(model, split.images, batch) for batch in BATCHES},
     )
 
 
@@ -135,16 +94,12 @@ def sample_of(split: Split, size: int = SAMPLE) -> Split:
     return Split(split.images[chosen], split.labels[chosen])
 
 
-def _change(model: Predictor, sample: Split, change: Change) -> List[Step]:
-    steps = []
-    for strength in change.strengths:
-        changed = Split(change.apply(sample.images, strength), sample.labels)
-        accuracy = model.evaluate(changed).accuracy
-        steps.append(Step(change.show(strength), accuracy, changed.images[0]))
-    return steps
+def _accuracies(model: Predictor, sample: Split, change: Change) -> List[float]:
+    changed = (change.apply(sample.images, strength) for strength in change.strengths)
+    return [model.evaluate(Split(images, sample.labels)).accuracy for images in changed]
 
 
-def _speed(model: Predictor, images: Array, batch: int) -> Speed:
+def _seconds(model: Predictor, images: Array, batch: int) -> List[float]:
     """Time calls as ``mnist.predict`` makes them, after a first one that is not counted."""
     pictures = np.resize(images[:batch], (batch, *images.shape[1:]))
     model.probabilities(pictures)
@@ -153,33 +108,4 @@ def _speed(model: Predictor, images: Array, batch: int) -> Speed:
         started = time.perf_counter()
         model.probabilities(pictures)
         times.append(time.perf_counter() - started)
-    median = float(np.median(times))
-    return Speed(batch, batch / median, 1000 * median, len(times))
-
-
-def reliability(probabilities: Array, labels: Array) -> Reliability:
-    """Of float64 ``[N,10]`` and int64 ``[N]``, N at least 1."""
-    confidences = probabilities.max(axis=1)
-    places = calibration.bins_of(confidences)
-    counts = np.bincount(places, minlength=BINS)
-    right = np.bincount(places[probabilities.argmax(axis=1) == labels], minlength=BINS)
-    some = np.maximum(counts, 1)
-    return Reliability(
-        counts=counts,
-        confidence=np.bincount(places, confidences, minlength=BINS) / some,
-        accuracy=right / some,
-        intervals=np.array(
-            [wilson_interval(*pair) for pair in zip(right.tolist(), counts.tolist())]
-        ),
-        ece=calibration.expected_error(probabilities, labels),
-        log_loss=calibration.negative_log_likelihood(probabilities, labels),
-        mean_confidence=float(confidences.mean()),
-    )
-
-
-def wilson_interval(right: int, count: int) -> Tuple[float, float]:
-    """The 95% interval of a fraction that was counted (Wilson 1927); (0, 1) of nothing."""
-    if count == 0:
-        return 0.0, 1.0
-    interval = binomtest(right, count).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+    return times

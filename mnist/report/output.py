@@ -37,8 +37,7 @@ def write(
         raise InputError("--compare: the runs tell apart different classes")
     say = make_console().print
     entries = [_entry(place, run, split, data, say) for place, run in enumerate(found)]
-    page = html.render_comparison(entries) if compare else html.render(entries[0])
-    content = page.encode()
+    content = html.render(entries, compare).encode()
     with atomic_write(output) as file:
         file.write(content)
     say(f"report  {output} ({len(content) / 1000:,.0f} kB; open it in a browser)")
@@ -59,4 +58,4 @@ def _entry(
     if changed and data_path is not None:
         changed = f"{data.source} is not the data set that {run.source.path} was trained on"
     measures = measurement.measure(run, data, split, say)
-    return Entry(place, run, measures, warnings=[changed] if changed else [])
+    return Entry(place, run, measures, warning=changed)

@@ -1,4 +1,4 @@
-"""The HTTP interface: routes, their documentation, their limits."""
+"""The HTTP interface: routes and their limits; ``openapi.yaml`` documents it."""
 
 import asyncio
 import time
@@ -12,13 +12,12 @@ from typing import Any, Awaitable, Dict, Iterator, List, Optional, Tuple, TypeVa
 import numpy as np
 import swagger_ui_bundle  # type: ignore[import-untyped]
 import yaml
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
-from typing_extensions import NotRequired, TypedDict
 
 import mnist
 from mnist.base.arrays import Array
@@ -31,9 +30,8 @@ from mnist.serve.middleware import HEADERS, Metrics, Middleware
 ASSETS = Path(__file__).parent / "web"
 
 DOCUMENTED = yaml.safe_load(Path(__file__).with_name("openapi.yaml").read_text("utf-8"))
-DOCUMENTED["body"]["content"][requests.JSON] = {"schema": requests.Pictures.model_json_schema()}
-
-EXPLAIN = "Add the 28×28 image and the first feature maps, 0–255."
+DOCUMENTED["info"]["version"] = mnist.__version__
+DOCUMENTED["components"]["schemas"]["Pictures"] = requests.Pictures.model_json_schema()
 
 # Swagger's pages have pictures inside their style sheet.
 DOCS_POLICY = HEADERS["content-security-policy"].replace("img-src 'self'", "img-src 'self' data:")
@@ -59,42 +57,6 @@ class Limits:
     images: int = 256
 
 
-class Error(TypedDict):
-    """What is wrong, in one line."""
-
-    error: str
-
-
-class Health(TypedDict):
-    """The server is up and has a model."""
-
-    status: str
-    model: str
-
-
-class Reading(TypedDict):
-    """One digit. ``probabilities`` are those of 0 to 9; the last two only with ``explain``.
-
-    ``doubt`` (0–1) speaks against its being one digit; ``reason`` says why it is none, if so.
-    """
-
-    digit: int
-    confidence: float
-    is_digit: bool
-    reason: str
-    doubt: float
-    probabilities: List[float]
-    image: NotRequired[List[List[int]]]
-    feature_maps: NotRequired[List[List[List[int]]]]
-
-
-class Readings(TypedDict):
-    """One reading a picture, in the order they were sent."""
-
-    model: str
-    predictions: List[Reading]
-
-
 @dataclass
 class Predictions:
     """Carries a request's pictures through decoding and the model, within the limits.
@@ -118,7 +80,7 @@ class Predictions:
         finally:
             self.under_way -= number
 
-    async def read(self, request: Request, explain: bool) -> List[Reading]:
+    async def read(self, request: Request, explain: bool) -> List[Dict[str, Any]]:
         """The digits on the pictures of a request; raises HTTPException."""
         with self._places(1):
             reading = requests.read(request, self.limits.max_bytes, self.limits.images)
@@ -131,7 +93,7 @@ class Predictions:
         except (asyncio.TimeoutError, TimeoutError):
             raise HTTPException(status, f"{what} within {self.limits.timeout:g} s") from None
 
-    async def _answer(self, body: Any, explain: bool) -> List[Reading]:
+    async def _answer(self, body: Any, explain: bool) -> List[Dict[str, Any]]:
         deadline = time.monotonic() + self.limits.timeout
         on_thread = partial(asyncio.get_running_loop().run_in_executor, self.decoders)
         pictures = await on_thread(requests.pictures, body, self.limits.images)
@@ -143,16 +105,16 @@ class Predictions:
         return [_reading(image, answer, explain) for image, answer in zip(images, answers)]
 
 
-def _reading(image: Grey, answer: Answer, explain: bool) -> Reading:
+def _reading(image: Grey, answer: Answer, explain: bool) -> Dict[str, Any]:
     prediction, maps = answer
-    reading = Reading(
-        digit=prediction.digit,
-        confidence=prediction.confidence,
-        is_digit=prediction.is_digit,
-        reason=prediction.reason,
-        doubt=prediction.doubt,
-        probabilities=[probability for _, probability in sorted(prediction.ranking)],
-    )
+    reading = {
+        "digit": prediction.digit,
+        "confidence": prediction.confidence,
+        "is_digit": prediction.is_digit,
+        "reason": prediction.reason,
+        "doubt": prediction.doubt,
+        "probabilities": [probability for _, probability in sorted(prediction.ranking)],
+    }
     if explain:
         reading["image"] = image.tolist()
         reading["feature_maps"] = [] if maps is None else as_pictures(maps)
@@ -173,45 +135,25 @@ def build(
     predictions = Predictions(batcher, decoders, limits)
     metrics.waiting.set_function(lambda: len(batcher))
     metrics.under_way.set_function(lambda: predictions.under_way)
-    app = FastAPI(
-        title="Handwritten digits", description=DOCUMENTED["description"],
-        version=mnist.__version__, docs_url=None, redoc_url=None,
-    )  # fmt: skip
-    # Swagger's pages of the bundle know OpenAPI 3.0.
-    app.openapi_version = "3.0.3"
+    app = FastAPI(docs_url=None, redoc_url=None)
+    app.openapi = lambda: DOCUMENTED  # type: ignore[method-assign]
     app.add_middleware(Middleware, metrics=metrics)
     app.add_exception_handler(HTTPException, _refusal)
     app.add_exception_handler(RequestValidationError, _wrong_parameter)
     _add_pages(app)
 
-    refusals: Dict[int, str] = DOCUMENTED["refusals"]
+    @app.get("/healthz")
+    async def healthz() -> Dict[str, str]:
+        return {"status": "ok", "model": model}
 
-    @app.get("/healthz", summary="Whether the server is up")
-    async def healthz() -> Health:
-        return Health(status="ok", model=model)
-
-    @app.get(
-        "/metrics", summary="Figures for Prometheus", response_class=Response,
-        responses={200: {"content": {"text/plain": {}}}},
-    )  # fmt: skip
+    @app.get("/metrics")
     async def figures() -> Response:
-        """Requests, latencies, batch sizes and queue depth, for Prometheus."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.post(
-        "/predict", summary="Read the digits on pictures", response_model=None,
-        responses={
-            200: {"model": Readings},
-            **{code: {"model": Error, "description": why} for code, why in refusals.items()},
-        },
-        openapi_extra={"requestBody": DOCUMENTED["body"]},
-    )  # fmt: skip
-    async def predict(
-        request: Request, explain: bool = Query(False, description=EXPLAIN)
-    ) -> JSONResponse:
-        """The digit on each picture, and the ten probabilities."""
+    @app.post("/predict")
+    async def predict(request: Request, explain: bool = False) -> JSONResponse:
         found = await predictions.read(request, explain)
-        return JSONResponse(Readings(model=model, predictions=found))
+        return JSONResponse({"model": model, "predictions": found})
 
     return app
 
@@ -219,11 +161,11 @@ def build(
 def _add_pages(app: FastAPI) -> None:
     """The page to draw on, and the documentation's."""
 
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"])
     async def page() -> FileResponse:
         return FileResponse(ASSETS / "index.html")
 
-    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.api_route("/docs", methods=["GET", "HEAD"])
     async def docs() -> FileResponse:
         return FileResponse(ASSETS / "docs.html", headers={"content-security-policy": DOCS_POLICY})
 

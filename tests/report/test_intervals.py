@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from mnist.model.calibration import BINS, at
-from mnist.report.measurement import reliability, wilson_interval
+from mnist.model.calibration import BINS, at, expected_error, negative_log_likelihood
+from mnist.report.charts import reliability, wilson_interval
 
 
 def random_case(seed, count, sharpness=3.0):
@@ -20,25 +20,26 @@ def random_case(seed, count, sharpness=3.0):
 @given(st.integers(0, 10_000), st.integers(1, 300))
 def test_the_error_is_the_weighted_distance_over_the_bins(seed, count):
     labels, digits, probabilities, _ = random_case(seed, count)
-    found = reliability(probabilities, labels)
+    counts, mean_confidences, accuracies, intervals = reliability(probabilities, labels)
     confidences = probabilities.max(axis=1)
     expected, counted = 0.0, 0
     for number in range(BINS):
         inside = (confidences > number / BINS) & (confidences <= (number + 1) / BINS)
-        assert inside.sum() == found.counts[number]
-        counted += found.counts[number]
-        low, high = found.intervals[number]
+        assert inside.sum() == counts[number]
+        counted += counts[number]
+        low, high = intervals[:, number]
         if inside.any():
             accuracy, confidence = (labels == digits)[inside].mean(), confidences[inside].mean()
             assert low <= accuracy <= high
-            assert found.accuracy[number] == pytest.approx(accuracy)
-            assert found.confidence[number] == pytest.approx(confidence)
+            assert accuracies[number] == pytest.approx(accuracy)
+            assert mean_confidences[number] == pytest.approx(confidence)
             expected += inside.sum() / count * abs(accuracy - confidence)
         else:
             assert (low, high) == (0, 1)
-    assert len(found.counts) == BINS and counted == count
-    assert found.ece == pytest.approx(expected)
-    assert found.log_loss == pytest.approx(-np.log(probabilities[range(count), labels]).mean())
+    assert len(counts) == BINS and counted == count
+    assert expected_error(probabilities, labels) == pytest.approx(expected)
+    log_loss = -np.log(probabilities[range(count), labels]).mean()
+    assert negative_log_likelihood(probabilities, labels) == pytest.approx(log_loss)
 
 
 def test_a_model_that_is_as_sure_as_it_is_right_has_no_error():
@@ -47,15 +48,16 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_error():
     _, digits, probabilities, _ = random_case(2, count, sharpness=1.5)
     right = source.random(count) < probabilities.max(axis=1)
     labels = np.where(right, digits, (digits + 1) % 10)
-    assert reliability(probabilities, labels).ece < 0.005
-    assert reliability(probabilities, (digits + 1) % 10).ece > 0.3
+    assert expected_error(probabilities, labels) < 0.005
+    assert expected_error(probabilities, (digits + 1) % 10) > 0.3
 
 
 def test_certainty_is_in_the_last_bin_and_a_certain_error_has_a_finite_loss():
-    certain = np.eye(10)[[3, 3]]
-    found = reliability(certain, np.array([3, 4]))
-    assert found.counts[-1] == 2 and found.ece == pytest.approx(0.5)
-    assert np.isfinite(found.log_loss) and found.log_loss > 100
+    certain, labels = np.eye(10)[[3, 3]], np.array([3, 4])
+    counts, *_ = reliability(certain, labels)
+    assert counts[-1] == 2 and expected_error(certain, labels) == pytest.approx(0.5)
+    loss = negative_log_likelihood(certain, labels)
+    assert np.isfinite(loss) and loss > 100
 
 
 @given(st.integers(0, 10_000), st.floats(0.2, 10))

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
+import jsonschema
 import numpy as np
 import pytest
 import schemathesis
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import mnist
 from mnist.model.predictor import Prediction
 from mnist.pictures import reading
 from mnist.serve import api
@@ -378,6 +380,23 @@ class PictureSerializer:
 @pytest.fixture(scope="module")
 def documented(app):
     return schemathesis.from_asgi("/openapi.json", app)
+
+
+def test_every_field_of_an_answer_is_documented():
+    def with_maps(images):
+        return [(prediction, np.eye(3)[np.newaxis]) for prediction, _ in count_ink(images)]
+
+    with application(with_maps) as app:
+        document = send(app, "GET", "/openapi.json").json()
+        answers = [post(app, content=SEVEN, headers=PNG, params={"explain": e}) for e in (0, 1)]
+    plain, explained = (answer.json() for answer in answers)
+    fields = document["components"]["schemas"]["Reading"]
+    assert set(explained["predictions"][0]) == set(fields["properties"])
+    assert set(plain["predictions"][0]) == set(fields["required"])
+    for answer in (plain, explained):
+        jsonschema.validate(answer, {"$ref": "#/components/schemas/Readings", **document})
+    assert document["info"]["version"] == mnist.__version__
+    assert "images" in document["components"]["schemas"]["Pictures"]["properties"]
 
 
 schema = schemathesis.from_pytest_fixture("documented")
