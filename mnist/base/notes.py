@@ -2,17 +2,10 @@
 
 import sys
 
-# Of processes that train together only one speaks (``be_silent``).
-_silent = False
+from mnist.base import ranks
 
 
 def warn(message: str) -> None:
-    """Print a warning that cannot be missed, on standard error."""
-    if not _silent:
+    """Print a warning that cannot be missed; of processes that train together the main one does."""
+    if not ranks.rank():
         print(f"WARNING: {message}", file=sys.stderr, flush=True)
-
-
-def be_silent() -> None:
-    """Print no warnings from here on: another process of the run does."""
-    global _silent
-    _silent = True

@@ -2,13 +2,13 @@
 
 import re
 import unicodedata
-from typing import Any, Dict, Iterator, List, Sequence, Tuple, Type, Union
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from pydantic import ValidationError
 
 from mnist.base.errors import nearest
 from mnist.config.former import section_at
-from mnist.config.schema import CHOICES, DEFAULT_NAMES, Config, Section, kind_of, sections_in
+from mnist.config.schema import CHOICES, Config, dotted, kind_of
 
 _SHOWN = 4  # complaints at a time
 
@@ -22,7 +22,7 @@ def of_schema(
     error: ValidationError, values: Dict[str, Any], source: str, overrides: Sequence[str]
 ) -> str:
     """What pydantic has found in ``values``, which came from ``source`` and ``overrides``."""
-    valid = list(_keys(Config, values))
+    valid = _keys(values)
     lines = [_of_item(dict(item), valid, source, overrides) for item in error.errors()]
     shown = "; ".join(dict.fromkeys(lines[:_SHOWN]))
     return shown + (f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else "")
@@ -57,7 +57,7 @@ def place_of(key: str, source: str, overrides: Sequence[str]) -> str:
 
 
 def _of_item(item: Dict[str, Any], valid: List[str], source: str, overrides: Sequence[str]) -> str:
-    key = dotted(item["loc"])
+    key = _key_at(item["loc"])
     where = place_of(key, source, overrides)
     kind, value = item["type"], item.get("input")
     if kind == "extra_forbidden":
@@ -104,7 +104,7 @@ def _hint(kind: str, value: Any) -> str:
     return " (a space must follow the colon)" if re.fullmatch(r"\w+:\S.*", text) else ""
 
 
-def dotted(location: Tuple[Union[str, int], ...]) -> str:
+def _key_at(location: Tuple[Union[str, int], ...]) -> str:
     """A pydantic location as a dotted key.
 
     After the key of a choice pydantic puts the name chosen, which is left out.
@@ -117,18 +117,17 @@ def dotted(location: Tuple[Union[str, int], ...]) -> str:
     return key
 
 
-def _keys(section: Type[Section], values: Dict[str, Any], path: str = "") -> Iterator[str]:
+def _keys(values: Dict[str, Any]) -> List[str]:
     """Every dotted key that the choices made in ``values`` allow."""
-    for name, field in section.model_fields.items():
-        key = path + name
-        kinds = sections_in(field)
-        if key in CHOICES:
-            chosen = kind_of(section_at(values, key).get("name"))
-            kinds = [CHOICES[key].get(chosen, CHOICES[key][DEFAULT_NAMES[key]])]
-        for kind in kinds:
-            yield from _keys(kind, values, f"{key}.")
-        if not kinds:
-            yield key
+    allowed = Config().model_dump()
+    for path, kinds in CHOICES.items():
+        chosen = kinds.get(kind_of(section_at(values, path).get("name")))
+        if chosen:
+            section = section_at(allowed, path)
+            kept = {key: section.get(key) for key in chosen.model_fields}
+            section.clear()
+            section.update(kept)
+    return [key for key, _ in dotted(allowed)]
 
 
 def _nearest(key: str, valid: List[str]) -> str:

@@ -368,12 +368,10 @@ class Config(Section):
         return self
 
 
-def sections_in(field: FieldInfo) -> List[Type[Section]]:
-    """The section that a field is, or those it is one of; none for a plain value."""
-    kinds = get_args(field.annotation) if field.discriminator else (field.annotation,)
+def _kinds_of(field: FieldInfo) -> List[Type[Section]]:
+    kinds = get_args(field.annotation)
     # A kind may come with the tag that tells it apart.
-    kinds = tuple(get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds)
-    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
+    return [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
 
 
 _CHOICE_FIELDS = {
@@ -383,7 +381,7 @@ _CHOICE_FIELDS = {
 }
 # The sections whose other keys depend on their ``name``, and the names that they have by default.
 CHOICES: Dict[str, Dict[str, Type[Section]]] = {
-    path: {kind.model_fields["name"].default: kind for kind in sections_in(field)}
+    path: {kind.model_fields["name"].default: kind for kind in _kinds_of(field)}
     for path, field in _CHOICE_FIELDS.items()
 }
 DEFAULT_NAMES: Dict[str, str] = {path: f.default.name for path, f in _CHOICE_FIELDS.items()}

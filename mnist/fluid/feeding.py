@@ -1,11 +1,10 @@
 """Arrays → batches → Paddle variables, synchronously or in a background thread.
 
-``Batches`` cuts a split; ``feed`` carries the batches to the place. Both paths of Paddle's
-``DataLoader.from_generator`` are here, and the plain synchronous one.
+``in_order`` and ``for_training`` cut a split; ``feed`` carries the batches to the place. Both paths
+of Paddle's ``DataLoader.from_generator`` are here, and the plain synchronous one.
 """
 
 from functools import partial
-from itertools import chain
 from typing import Any, Generator, Iterator, List, Tuple
 
 import numpy as np
@@ -15,64 +14,47 @@ from mnist.base.arrays import Array
 from mnist.config.schema import DataConfig, LoaderConfig
 from mnist.data import augmentation
 from mnist.data.dataset import Split
-from mnist.fluid.door import fluid, paddle, to_variable
+from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.processes import Group
 
 Batch = Tuple[Array, Array]
 Feed = Generator[List[Any], None, None]
 
 
-class Batches:
+def in_order(split: Split, batch_size: int) -> Iterator[Batch]:
     """The batches of one pass over a split, in its order.
 
-    Iterating yields ``(images, labels)``: float32 ``[B,1,28,28]`` in 0–1 and int64
-    ``[B,1]``. Every sample comes exactly once; the last batch may be short.
+    They are ``(images, labels)``: float32 ``[B,1,28,28]`` in 0–1 and int64 ``[B,1]``. Every sample
+    comes exactly once; the last batch may be short.
     """
-
-    def __init__(self, split: Split, batch_size: int) -> None:
-        self._split = split
-        self.batch_size = batch_size
-
-    def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self._split), self.batch_size):
-            chosen = slice(start, start + self.batch_size)
-            yield _finished(self._split.images[chosen], self._split.labels[chosen])
+    for start in range(0, len(split), batch_size):
+        chosen = slice(start, start + batch_size)
+        yield _finished(split.images[chosen], split.labels[chosen])
 
 
 def _finished(images: Array, labels: Array) -> Batch:
     return as_model_input(images), labels.astype(np.int64).reshape(-1, 1)
 
 
-class TrainingBatches(Batches):
+def for_training(
+    split: Split, config: DataConfig, seed: int, epoch: int, start: int, group: Group
+) -> Iterator[Batch]:
     """One epoch's batches, in an order and with distortions that (seed, epoch) decide.
 
     ``start`` leaves out the batches before it, as resuming inside an epoch needs. Of each
     batch only the share of this process in its ``group`` comes, with whatever the whole
     batch would have had: how many share the work changes no image.
     """
-
-    def __init__(
-        self, split: Split, config: DataConfig, seed: int, epoch: int, start: int, group: Group
-    ) -> None:
-        rows, _ = group.share(config.batch_size)
-        super().__init__(split, len(range(config.batch_size)[rows]))
-        self._whole = config.batch_size
-        self._augmentation = config.augmentation
-        self._seed, self._epoch = seed, epoch
-        self._order = seeding.shuffled(len(split), seed, epoch)
-        self._start = start
-        self._group = group
-
-    def __iter__(self) -> Iterator[Batch]:
-        for number in range(self._start, count_batches(len(self._split), self._whole)):
-            whole = self._order[number * self._whole : (number + 1) * self._whole]
-            rows, _ = self._group.share(len(whole))
-            images = self._split.images[whole[rows]]
-            if self._augmentation.active:
-                source = seeding.stream(self._seed, "augmentation", self._epoch, number)
-                x, y = augmentation.random_maps(len(whole), self._augmentation, source)
-                images = augmentation.distort(images, (x[rows], y[rows]))
-            yield _finished(images, self._split.labels[whole[rows]])
+    size, order = config.batch_size, seeding.shuffled(len(split), seed, epoch)
+    for number in range(start, count_batches(len(split), size)):
+        whole = order[number * size : (number + 1) * size]
+        rows, _ = group.share(len(whole))
+        images = split.images[whole[rows]]
+        if config.augmentation.active:
+            source = seeding.stream(seed, "augmentation", epoch, number)
+            x, y = augmentation.random_maps(len(whole), config.augmentation, source)
+            images = augmentation.distort(images, (x[rows], y[rows]))
+        yield _finished(images, split.labels[whole[rows]])
 
 
 def count_batches(samples: int, batch_size: int) -> int:
@@ -85,7 +67,7 @@ def as_model_input(images: Array) -> Array:
     return np.divide(images[:, np.newaxis], 255, dtype=np.float32)
 
 
-def feed(batches: Batches, config: LoaderConfig, place: Any) -> Feed:
+def feed(batches: Iterator[Batch], config: LoaderConfig, place: Any) -> Feed:
     """Yield each batch as ``[images, labels]`` VarBases on ``place``.
 
     Must run inside ``fluid.dygraph.guard``. An exception raised by ``batches`` reaches the
@@ -102,9 +84,8 @@ def feed(batches: Batches, config: LoaderConfig, place: Any) -> Feed:
         capacity=config.capacity, use_double_buffer=config.use_double_buffer, return_list=True
     )
     if config.mode == "sample_list_generator":
-        samples = lambda: chain.from_iterable(zip(*batch) for batch in kept())  # noqa: E731
-        reader = paddle.batch(samples, batches.batch_size, drop_last=False)
-        loader.set_sample_list_generator(reader, places=place)
+        lists = lambda: (list(zip(*batch)) for batch in kept())  # noqa: E731
+        loader.set_sample_list_generator(lists, places=place)
     else:
         loader.set_batch_generator(kept, places=place)
     try:
@@ -117,7 +98,7 @@ def feed(batches: Batches, config: LoaderConfig, place: Any) -> Feed:
         loader._wait_thread_ends()
 
 
-def _keeping_errors(batches: Batches, caught: List[BaseException]) -> Iterator[Batch]:
+def _keeping_errors(batches: Iterator[Batch], caught: List[BaseException]) -> Iterator[Batch]:
     """The batches up to where one raises; the exception is kept.
 
     Paddle prints a reader's exception on its thread, drops batches that were ready and

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
 
 import numpy as np
 
-from mnist.base import notes, preflight, ranks, streams
+from mnist.base import preflight, ranks, streams
 from mnist.base.arrays import Array
 from mnist.base.errors import Failure, InputError, Interrupted, MnistError
 
@@ -66,16 +66,8 @@ class Group:
         return [value]
 
     def share_out(self, array: Array) -> Array:
-        """This process's rows of an array."""
-        return array[self.rank :: self.size]
-
-    def collect(self, rows: Array) -> Array:
-        """The array whose ``share_out`` rows the processes hold."""
-        parts = self.of_all(rows)
-        together = np.empty((sum(map(len, parts)), *rows.shape[1:]), rows.dtype)
-        for rank, part in enumerate(parts):
-            together[rank :: len(parts)] = part
-        return together
+        """This process's rows of an array, which are those of all together, by rank."""
+        return np.array_split(array, self.size)[self.rank]
 
     def from_main(self, make: Callable[[], _T]) -> _T:
         """What ``make`` returns in the main process, in every process.
@@ -83,11 +75,6 @@ class Group:
         So is an InputError or a Failure. Of processes on GPUs each makes its own.
         """
         return make()
-
-    def hand_out(self, value: Optional[_T]) -> _T:
-        """The main process's value, in those processes that have None; their own in others."""
-        assert value is not None
-        return value
 
     def abort(self, exit_code: int) -> None:
         """End all processes of the run."""
@@ -162,14 +149,6 @@ class MpiGroup(Group):
             value = make() if self.is_main else None
         with self._waiting():
             return self._world.bcast(value)  # type: ignore[no-any-return]
-
-    def hand_out(self, value: Optional[_T]) -> _T:
-        with self._waiting():
-            among = self._world.Split(int(value is not None and not self.is_main), self.rank)
-            if self.is_main or value is None:
-                value = among.bcast(value)
-            among.Free()
-        return value  # type: ignore[return-value]
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -250,8 +229,6 @@ def join() -> Iterator[Group]:
     try:
         group = _make_group()
         ranks.aborts.append(group.abort)
-        if not group.is_main:
-            notes.be_silent()
         yield group
     except Exception as error:
         if ranks.rank():

@@ -48,6 +48,11 @@ class Model(fluid.dygraph.Layer):
         self._step: Tuple[int, ...] = (0,)
         # What computes the convolutions, if it is not Paddle's operators.
         self.engine: Optional[Engine] = None
+        self.add_layers(config, seeding.layer_seeds(seed))
+
+    def add_layers(self, config: Any, seeds: Iterator[int]) -> None:
+        """Make the layers; the initializer of each parameter takes the next of ``seeds``."""
+        raise NotImplementedError
 
     def convolutions_and_norms(self) -> List[Pair]:
         """The convolutions that images go through first, each with the norm behind it if any.
@@ -140,9 +145,7 @@ def _linears(sizes: List[int], seeds: Iterator[int], activation: str) -> Any:
 class FullyConnected(Model):
     """``fc``: flattened pixels through ``Linear`` layers (``FC`` left Paddle before 1.8)."""
 
-    def __init__(self, config: schema.FcConfig, seed: int, classes: Classes) -> None:
-        super().__init__(config, seed, classes)
-        seeds = seeding.layer_seeds(seed)
+    def add_layers(self, config: schema.FcConfig, seeds: Iterator[int]) -> None:
         self._input_range = config.input_range
         sizes = [PIXELS, *config.hidden_sizes]
         self.hidden = _linears(sizes, seeds, config.activation)
@@ -158,9 +161,7 @@ class FullyConnected(Model):
 class LeNet(Model):
     """``lenet``: the course's network, its widths in the config."""
 
-    def __init__(self, config: schema.LenetConfig, seed: int, classes: Classes) -> None:
-        super().__init__(config, seed, classes)
-        seeds = seeding.layer_seeds(seed)
+    def add_layers(self, config: schema.LenetConfig, seeds: Iterator[int]) -> None:
         self._input_range = config.input_range
         first, second = config.filters
         pool, activation = config.pooling, config.activation
@@ -188,9 +189,7 @@ class LeNet5(Model):
     the second convolution seeing all six of the first, and a softmax for the RBF outputs.
     """
 
-    def __init__(self, config: schema.Lenet5Config, seed: int, classes: Classes) -> None:
-        super().__init__(config, seed, classes)
-        seeds = seeding.layer_seeds(seed)
+    def add_layers(self, config: schema.Lenet5Config, seeds: Iterator[int]) -> None:
         activation = config.activation
         self.conv1 = Convolution(1, 6, 5, seeds, 2, "max", activation)
         self.conv2 = Convolution(6, 16, 5, seeds, 0, "max", activation)
@@ -210,9 +209,7 @@ class ConvNet(Model):
     every third is computed without padding.
     """
 
-    def __init__(self, config: schema.ConvNetConfig, seed: int, classes: Classes) -> None:
-        super().__init__(config, seed, classes)
-        seeds = seeding.layer_seeds(seed)
+    def add_layers(self, config: schema.ConvNetConfig, seeds: Iterator[int]) -> None:
         widths = [1, *config.filters]
         sizes, paddings, pools = (5, 3, 3, 3, 3), (0, 1, 0, 1, 0), ("max", None, "max", None, None)
         shapes = zip(widths, widths[1:], sizes, paddings, pools)
@@ -241,9 +238,7 @@ class PixelEmbedding(Model):
     others.
     """
 
-    def __init__(self, config: schema.EmbeddingConfig, seed: int, classes: Classes) -> None:
-        super().__init__(config, seed, classes)
-        seeds = seeding.layer_seeds(seed)
+    def add_layers(self, config: schema.EmbeddingConfig, seeds: Iterator[int]) -> None:
         self._ink_levels = config.levels - 1
         uniform = fluid.initializer.Uniform(-config.scale, config.scale, seed=next(seeds))
         self.embedding = fluid.dygraph.Embedding(
@@ -299,10 +294,9 @@ class OwnModel(Model):
     parameters are called ``net.…``.
     """
 
-    def __init__(self, config: schema.OwnConfig, seed: int, classes: Classes) -> None:
-        super().__init__(config, seed, classes)
+    def add_layers(self, config: schema.OwnConfig, seeds: Iterator[int]) -> None:
         layer = own_code.load(config.name)
-        with randomness.drawn_from(seeding.stream(seed, "initial parameters")):
+        with randomness.drawn_from(seeding.stream(self._seed, "initial parameters")):
             try:
                 self.net = layer(**config.options)
             except (Exception, SystemExit) as error:
@@ -312,7 +306,7 @@ class OwnModel(Model):
             raise InputError(f"{config.name}: is no fluid.dygraph.Layer with parameters")
         # Tried before anything of an earlier run is moved, and without a trace in what is trained.
         self.net.eval()
-        with randomness.drawn_from(seeding.stream(seed, "trial")):
+        with randomness.drawn_from(seeding.stream(self._seed, "trial")):
             self._outputs_of(to_variable(np.zeros((2, 1, SIDE, SIDE), np.float32)))
         self.net.train()
 

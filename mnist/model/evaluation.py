@@ -10,7 +10,7 @@ from mnist.base.arrays import Array
 from mnist.config.classes import DIGITS, Classes, answers, noun
 from mnist.config.schema import LoaderConfig
 from mnist.data.dataset import Split
-from mnist.fluid.feeding import Batches, feed
+from mnist.fluid.feeding import feed, in_order
 from mnist.fluid.processes import ALONE, Group
 from mnist.model import calibration, losses
 from mnist.model.architectures import Model, evaluating
@@ -106,12 +106,12 @@ def evaluate(
     share = Split(group.share_out(split.images), group.share_out(split.labels))
     outputs: List[Array] = [np.zeros((0, model.outputs), np.float32)]
     loss_sum = 0.0
-    with evaluating(model), closing(feed(Batches(share, batch_size), loader, place)) as batches:
+    with evaluating(model), closing(feed(in_order(share, batch_size), loader, place)) as batches:
         for images, labels in batches:
             output = model(images)
             loss_sum += float(losses.compute(loss, output, labels).numpy()[0]) * images.shape[0]
             outputs.append(output.numpy())
-    everything = group.collect(np.concatenate(outputs))
+    everything = np.concatenate(group.of_all(np.concatenate(outputs)))
     return Evaluation(
         loss=sum(group.of_all(loss_sum)) / len(split),
         labels=split.labels.astype(np.int64),

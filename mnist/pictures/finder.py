@@ -125,12 +125,6 @@ def folded(maps: Array) -> Array:
     return np.ascontiguousarray(parts.reshape(4 * count, height // 2, width // 2))
 
 
-def unfolded(maps: Array) -> Array:
-    """``[4, H, W]`` → ``[2 H, 2 W]``, the inverse of ``folded``."""
-    _, height, width = maps.shape
-    return maps.reshape(2, 2, height, width).transpose(2, 0, 3, 1).reshape(2 * height, 2 * width)
-
-
 class Maps(NamedTuple):
     """What the network says of a picture: ``ink`` float32 ``[H, W]`` in 0–1.
 
@@ -169,7 +163,8 @@ class Finder:
         height, width = picture.shape[:2]
         with places.inference():
             ink, votes = self._network(to_variable(as_input(picture)[None]))
-            logits = unfolded(ink.numpy()[0, INK])[:height, :width]
+            # The inverse of ``folded``.
+            logits = fluid.layers.pixel_shuffle(ink[:, INK], 2).numpy()[0, 0, :height, :width]
             return Maps(1 / (1 + np.exp(-np.clip(logits, -30, 30))), votes.numpy()[0])
 
 

@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from signal import Signals
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from mnist.config import Config
 from mnist.data.dataset import Dataset, Split
 from mnist.fluid import gradients, places, processes
 from mnist.fluid.door import fluid
-from mnist.fluid.feeding import TrainingBatches, feed
+from mnist.fluid.feeding import Batch, feed, for_training
 from mnist.fluid.processes import ALONE, Group
 from mnist.model import losses
 from mnist.model.evaluation import Evaluation, evaluate
@@ -155,14 +155,14 @@ class Loop:
             self._agree_and_stop_if_asked()
             self.finish_epoch()
 
-    def batches(self) -> TrainingBatches:
+    def batches(self) -> Iterator[Batch]:
         """Those of the epoch under way that are still to come, for a model ready to be trained."""
         # Not only at the start of the run: evaluation, or an exception that was caught,
         # may have left autograd switched off, and training then changes nothing, silently.
         self.learner.model.train()
         seed, state = self.config.train.seed, self.state
         self._started = time.perf_counter() - state.epoch_seconds
-        return TrainingBatches(
+        return for_training(
             self.data.train, self.config.data, seed, state.epoch, state.step_in_epoch, self.group
         )
 

@@ -67,6 +67,7 @@ class Telling:
             TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} images/s"),
             TimeRemainingColumn(),
         )
+        self._task = self.bar.add_task("", visible=False)
         # When the curves got their last point of a step, and how many samples that was after.
         self._tracked = 0.0, 0
 
@@ -104,11 +105,10 @@ class Telling:
     def begin_epoch(self) -> None:
         """An epoch starts, or goes on where it was left."""
         state = self._state
-        for task in self.bar.task_ids:
-            self.bar.remove_task(task)
-        self.bar.add_task(
-            "", total=self._learner.steps_per_epoch, completed=state.step_in_epoch,
-            epoch=f"{state.epoch + 1}/{self._config.train.epochs}", loss=0.0, speed=0.0,
+        epoch = f"{state.epoch + 1}/{self._config.train.epochs}"
+        self.bar.reset(
+            self._task, total=self._learner.steps_per_epoch, completed=state.step_in_epoch,
+            visible=True, epoch=epoch, loss=0.0, speed=0.0,
         )  # fmt: skip
         self._tracked = time.perf_counter(), state.samples
 
@@ -120,8 +120,7 @@ class Telling:
         """One more batch is trained."""
         state, every = self._state, self._config.log.every_steps
         speed = state.samples / state.epoch_seconds
-        for task in self.bar.task_ids:
-            self.bar.update(task, completed=state.step_in_epoch, loss=loss, speed=speed)
+        self.bar.update(self._task, completed=state.step_in_epoch, loss=loss, speed=speed)
         if self.bar.disable and state.step_in_epoch % every == 0:
             self._print(
                 f"epoch {state.epoch + 1}/{self._config.train.epochs}"

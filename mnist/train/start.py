@@ -20,7 +20,6 @@ from mnist.config import Config
 from mnist.config.schema import DataConfig
 from mnist.data import dataset, obtain
 from mnist.data.dataset import Dataset
-from mnist.data.digits import SPLIT_NAMES
 from mnist.fluid import environment, processes
 from mnist.fluid.processes import Group
 from mnist.train import launching
@@ -58,24 +57,21 @@ def start(
 def obtain_together(config: DataConfig, group: Group) -> Dataset:
     """What ``obtain`` finds in the main process, in every process.
 
-    Who has the very same file uses it, the others are sent the splits.
+    Where all have the very same file each uses its own, or else they are sent the splits.
     """
     own: List[Dataset] = []
 
-    def obtain_it() -> Dict[str, Any]:
+    def obtain_it() -> str:
         own.append(obtain.obtain(config))
-        return {key: value for key, value in vars(own[0]).items() if key not in SPLIT_NAMES}
+        return own[0].sha256
 
-    parts = group.from_main(obtain_it)
+    sha256 = group.from_main(obtain_it)
     for name in filter(None, (config.path, config.fallback)):
         if not own:
             with suppress(InputError):
                 copy = dataset.load(name, config.cache)
-                own += [copy] if copy.sha256 == parts["sha256"] else []
-    # One by one: MPI counts a message's bytes in 31 bits.
-    for name in SPLIT_NAMES:
-        parts[name] = group.hand_out(own[0].split(name) if own else None)
-    return Dataset(**parts)
+                own += [copy] if copy.sha256 == sha256 else []
+    return own[0] if all(group.of_all(bool(own))) else group.from_main(lambda: own[0])
 
 
 def with_checkpoint(

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mnist import config as configs
 from mnist.config.schema import LoaderConfig
-from mnist.fluid.feeding import Batches, TrainingBatches, feed
+from mnist.fluid.feeding import feed, for_training, in_order
 from mnist.fluid.processes import ALONE, Group
 
 MODES = ("batch_generator", "sample_list_generator", "sync")
@@ -22,7 +22,7 @@ MODES = ("batch_generator", "sample_list_generator", "sync")
 
 def training_batches(split, batch_size, seed, epoch, start=0, group=ALONE, overrides=()):
     config = configs.default([f"data.batch_size={batch_size}", *overrides]).data
-    return TrainingBatches(split, config, seed, epoch, start, group)
+    return for_training(split, config, seed, epoch, start, group)
 
 
 class Member(Group):
@@ -40,7 +40,7 @@ def numbers(images):
 @given(st.integers(1, 700), st.integers(1, 300), st.integers(0, 5))
 @settings(deadline=None)
 def test_every_sample_comes_exactly_once_and_the_short_batch_is_kept(count, batch_size, epoch):
-    batches = training_batches(numbered(count), batch_size, seed=1, epoch=epoch)
+    batches = list(training_batches(numbered(count), batch_size, seed=1, epoch=epoch))
     seen = [number for images, _ in batches for number in numbers(images)]
     sizes = [len(labels) for _, labels in batches]
     assert sorted(seen) == list(range(count))
@@ -56,7 +56,7 @@ def test_training_is_shuffled_by_seed_and_epoch_and_evaluation_is_not():
 
     assert order(1, 0) == order(1, 0)
     assert len({tuple(order(s, e)) for s in (1, 2) for e in (0, 1)}) == 4
-    plain = [n for images, _ in Batches(split, 7) for n in numbers(images)]
+    plain = [n for images, _ in in_order(split, 7) for n in numbers(images)]
     assert plain == list(range(50))
 
 
@@ -107,7 +107,7 @@ def test_distortions_depend_on_seed_epoch_and_batch_and_not_on_who_shares_the_wo
 
 
 def test_batches_have_the_models_shape_type_and_scale():
-    images, labels = next(iter(Batches(digits().train, 64)))
+    images, labels = next(in_order(digits().train, 64))
     assert images.shape == (64, 1, 28, 28) and images.dtype == np.float32
     assert labels.shape == (64, 1) and labels.dtype == np.int64
     assert images.min() == 0.0 and 0.9 < images.max() <= 1.0
@@ -117,13 +117,14 @@ def test_batches_have_the_models_shape_type_and_scale():
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("use_double_buffer", [True, False])
 def test_every_way_brings_the_same_batches(mode, use_double_buffer):
-    batches = Batches(numbered(53), 10)
+    expected = list(in_order(numbered(53), 10))
     config = LoaderConfig(mode=mode, capacity=2, use_double_buffer=use_double_buffer)
     with dygraph() as fluid:
         for _ in range(3):
-            got = [(i.numpy(), n.numpy()) for i, n in feed(batches, config, fluid.CPUPlace())]
+            fed = feed(in_order(numbered(53), 10), config, fluid.CPUPlace())
+            got = [(images.numpy(), labels.numpy()) for images, labels in fed]
             assert len(got) == 6
-            for (images, labels), (expected_images, expected_labels) in zip(got, batches):
+            for (images, labels), (expected_images, expected_labels) in zip(got, expected):
                 assert np.array_equal(images, expected_images)
                 assert np.array_equal(labels, expected_labels)
 
@@ -135,19 +136,16 @@ class Broken(Exception):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("error", [Broken("sample 3 is bad"), SystemExit(3), KeyboardInterrupt()])
 def test_an_exception_in_the_generator_reaches_the_user_as_itself(mode, error):
-    class Failing(Batches):
-        def __iter__(self):
-            for number, batch in enumerate(super().__iter__()):
-                if number == 3:
-                    raise error
-                yield batch
+    def failing():
+        yield from islice(in_order(numbered(100), 10), 3)
+        raise error
 
     config = LoaderConfig(mode=mode)
     with dygraph() as fluid:
         for _ in range(5):
             seen = 0
             with pytest.raises(type(error)) as caught:
-                for _ in feed(Failing(numbered(100), 10), config, fluid.CPUPlace()):
+                for _ in feed(failing(), config, fluid.CPUPlace()):
                     seen += 1
             assert caught.value is error
             assert seen == 3
@@ -158,7 +156,7 @@ def test_leaving_early_ends_the_thread(mode):
     with dygraph() as fluid:
         before = threading.active_count()
         for stop_after in range(1, 6):
-            endless = Batches(numbered(1000), 10)
+            endless = in_order(numbered(1000), 10)
             with closing(feed(endless, LoaderConfig(mode=mode), fluid.CPUPlace())) as batches:
                 for number, _ in enumerate(batches, 1):
                     if number == stop_after:
@@ -176,10 +174,10 @@ from itertools import chain
 from helpers import dygraph, numbered
 from mnist import config as configs
 from mnist.config.schema import LoaderConfig
-from mnist.fluid.feeding import Batches, feed
+from mnist.fluid.feeding import feed, in_order
 with dygraph() as fluid:
     for _ in range(10):
-        with closing(feed(Batches(numbered(2000), 10), LoaderConfig(), fluid.CPUPlace())) as b:
+        with closing(feed(in_order(numbered(2000), 10), LoaderConfig(), fluid.CPUPlace())) as b:
             next(b)
 """
     for _ in range(3):

@@ -333,5 +333,5 @@ def test_a_process_on_its_own_exchanges_nothing():
     sums = np.array([1.5, 0.5, 0], np.float32)
     assert group.exchange(None, 1.0, sums) is sums
     assert group.share(7) == (slice(0, None, 1), 1.0)
-    assert group.of_all(15) == [15] and group.hand_out(2.5) == 2.5
+    assert group.of_all(15) == [15]
     assert group.from_main(lambda: "x") == "x"
