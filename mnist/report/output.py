@@ -9,9 +9,9 @@ import base64
 import platform
 import re
 from datetime import datetime, timezone
-from itertools import combinations, groupby
+from itertools import combinations
 from statistics import median
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -113,12 +113,6 @@ def _png(image: Array) -> str:
     return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
 
 
-def _by_section(config: Dict[str, str]) -> List[Tuple[str, List[Tuple[str, str]]]]:
-    """(section, its rows of dotted key and value) of a config."""
-    by_section = groupby(config.items(), lambda row: row[0].partition(".")[0])
-    return [(section, list(rows)) for section, rows in by_section]
-
-
 def _differences(entries: Sequence[Entry]) -> List[Tuple[str, List[str]]]:
     """(dotted key, each run's value) of the keys on which the runs do not agree."""
     configs = [entry.run.config() for entry in entries]
@@ -157,7 +151,7 @@ _TEMPLATES.filters.update(
     percent=lambda part, digits=2: "–" if part is None else percent(part, digits),
     count="{:,}".format, svg=Markup, png=_png, breakable=_breakable, median=median,
     mistakes=lambda confusion: confusion - np.diag(confusion.diagonal()),
-    by_section=_by_section, differences=_differences, pairs=_pairs,
+    differences=_differences, pairs=_pairs,
 )  # fmt: skip
 _TEMPLATES.globals.update(
     version=__version__, charts=charts, changes=CHANGES, best_record=best_record, marks=MARKS,
