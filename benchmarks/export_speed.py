@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
+import cv2
 import numpy as np
 
 from mnist import config as configs
@@ -81,9 +82,19 @@ def _ways(source: Checkpoint, folder: Path) -> Dict[str, Way]:
         "fluid.Executor": paddle_program.in_executor(paddle_folder),
         "C++ predictor": paddle_program.in_predictor(paddle_folder),
         "C++ predictor, oneDNN": paddle_program.in_predictor(paddle_folder, onednn=True),
-        "OpenCV": onnx_model.in_opencv(onnx_file),
+        "OpenCV": _in_opencv(onnx_file),
         "onnxruntime": onnx_model.in_onnxruntime(onnx_file),
     }
+
+
+def _in_opencv(path: Path) -> Way:
+    net = cv2.dnn.readNetFromONNX(str(path))
+
+    def run(images: np.ndarray) -> Any:
+        net.setInput(images)
+        return np.array(net.forward())
+
+    return run
 
 
 def _measure(ways: Dict[str, Way], size: int, rounds: int) -> Dict[str, List[float]]:

@@ -31,7 +31,7 @@ Maps = Tuple[Array, Array]
 
 
 def distort(images: Array, maps: Maps) -> Array:
-    """Sample ``images``, uint8 ``[N,28,28]``, at ``maps`` (see ``random_maps``); uint8 again.
+    """Sample ``images``, uint8 ``[N,28,28]``, at ``maps`` (x and y); uint8 again.
 
     Bilinear; outside an image is blank paper.
     """
@@ -63,10 +63,7 @@ def random_maps(count: int, config: AugmentationConfig, source: np.random.Genera
     Every strength in ``config`` is the most that is drawn (uniformly), but ``elastic``, which
     is the standard deviation of the grid's displacements; all in pixels, degrees or parts.
     """
-    matrices, offsets = _random_affine(count, config, source)
-    columns, rows = _grid()
-    x = matrices[:, 0, 0, None] * columns + matrices[:, 0, 1, None] * rows + offsets[:, 0, None]
-    y = matrices[:, 1, 0, None] * columns + matrices[:, 1, 1, None] * rows + offsets[:, 1, None]
+    x, y = affine_maps(*_random_affine(count, config, source))
     if config.elastic:
         points = source.standard_normal((2 * count, config.elastic_grid**2), dtype=np.float32)
         moved = (points * np.float32(config.elastic)) @ _spread(config.elastic_grid)
@@ -75,15 +72,27 @@ def random_maps(count: int, config: AugmentationConfig, source: np.random.Genera
     return x, y
 
 
+def affine_maps(matrices: Array, shifts: Array) -> Maps:
+    """Maps of ``[N,2,2]`` about the centre (``[1,2,2]``: one for all) and then ``[N,2]`` pixels.
+
+    Both are x first and lead from a pixel to where its value comes from.
+    """
+    matrices, offsets = matrices.astype(np.float32), (shifts + _CENTRE).astype(np.float32)
+    columns, rows = _grid()
+    x = matrices[:, 0, 0, None] * columns + matrices[:, 0, 1, None] * rows + offsets[:, 0, None]
+    y = matrices[:, 1, 0, None] * columns + matrices[:, 1, 1, None] * rows + offsets[:, 1, None]
+    return x, y
+
+
 def _random_affine(count: int, config: AugmentationConfig, source: np.random.Generator) -> Maps:
-    """Matrices float32 ``[count,2,2]`` about the centre, and offsets ``[count,2]``, x first."""
+    """What ``affine_maps`` takes, drawn for ``count`` images."""
     angle = np.deg2rad(source.uniform(-config.rotation, config.rotation, count))
     width, height = np.exp(source.uniform(-config.scaling, config.scaling, (2, count)))
     slant = source.uniform(-config.shear, config.shear, count)
     shift = source.uniform(-config.shift, config.shift, (count, 2))
     cosine, sine = np.cos(angle), np.sin(angle)
     matrices = np.array([[width * cosine, slant - width * sine], [height * sine, height * cosine]])
-    return matrices.transpose(2, 0, 1).astype(np.float32), (shift + _CENTRE).astype(np.float32)
+    return matrices.transpose(2, 0, 1), shift
 
 
 @lru_cache(maxsize=None)

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-import cv2
 import numpy as np
 import safetensors.numpy
 
@@ -132,7 +131,6 @@ def _describe(own: Predictor) -> Dict[str, Any]:
             "mnist": __version__,
             "paddlepaddle": preflight.PADDLE,
             "onnxruntime": onnx_model.ONNXRUNTIME,
-            "opencv": cv2.__version__,
         },
         "parameters": describe_parameters(own.model),
     }
@@ -188,35 +186,21 @@ def _sample(source: Checkpoint, data_path: Optional[str]) -> Tuple[Array, str]:
 
 
 def _compare(expected: Array, inputs: Array, folder: Path) -> List[Dict[str, Any]]:
-    """How each file agrees in each of its runtimes: ``results`` of a ``model.json``.
-
-    Failure where one does not; OpenCV's dnn knows fewer operators and gets some wrong, so of
-    that it is only told.
-    """
+    """How each file agrees in each of its runtimes, or Failure: ``results`` of a ``model.json``."""
     results = []
     for runtime, file, load in (
         ("fluid.Executor", PADDLE_FOLDER, paddle_program.in_executor),
         ("Paddle's predictor", PADDLE_FOLDER, paddle_program.in_predictor),
         ("onnxruntime", ONNX_FILE, onnx_model.in_onnxruntime),
-        ("OpenCV", ONNX_FILE, onnx_model.in_opencv),
     ):
         batches = (inputs[i : i + _BATCH] for i in range(0, len(inputs), _BATCH))
-        try:
-            found = np.concatenate(list(map(load(folder / file), batches)))
-        except cv2.error as error:
-            reason = " ".join(str(error).split())[:200]
-            notes.warn(f"OpenCV {cv2.__version__} cannot run {file} of this model ({reason})")
-            continue
-        row = compare(expected, found)
+        row = compare(expected, np.concatenate(list(map(load(folder / file), batches))))
         if not holds(row):
-            differs = (
+            raise Failure(
                 f"{file} in {runtime} differs from dygraph: by {row['largest_difference']:.2g} in"
                 f" a probability (limit {LIMIT:g}), the same digit on {row['same_digit']:,} of"
-                f" {row['images']:,} images"
+                f" {row['images']:,} images; nothing is published"
             )
-            if runtime != "OpenCV":
-                raise Failure(f"{differs}; nothing is published")
-            notes.warn(f"{differs}; do not use it there")
         results.append({"runtime": runtime, "file": file, **row})
     return results
 

@@ -1,4 +1,4 @@
-"""ONNX: made of Paddle's inference model, tidied and annotated; and the runtimes for it."""
+"""ONNX: made of Paddle's inference model, tidied and annotated; and its runtime."""
 
 import os
 import subprocess
@@ -7,13 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Dict
 
-import cv2
 import numpy as np
 import onnx
 import onnxruntime  # type: ignore[import-untyped]
 from onnx import helper, shape_inference
 
-from mnist.base.arrays import Array
 from mnist.base.errors import Failure
 from mnist.export.paddle_program import INPUT, OUTPUT, PARAMETERS, PROGRAM, Runtime
 
@@ -88,14 +86,3 @@ def in_onnxruntime(path: Path) -> Runtime:
     cpu = ["CPUExecutionProvider"]
     session = onnxruntime.InferenceSession(str(path), options, providers=cpu)
     return lambda images: np.asarray(session.run([OUTPUT], {INPUT: images})[0])
-
-
-def in_opencv(path: Path) -> Runtime:
-    """An exported ONNX file in OpenCV's ``dnn``; raises ``cv2.error`` if it cannot read it."""
-    net = cv2.dnn.readNetFromONNX(str(path))
-
-    def run(images: Array) -> Array:
-        net.setInput(images)
-        return np.array(net.forward())
-
-    return run

@@ -1,56 +1,41 @@
 """Digits as they might have come: moved, turned, grown, noisy. Whole batches at a time.
 
-Every function takes uint8 ``[N,28,28]``, light ink on black, and returns the same shape and
-type; what comes in from outside is black, as the paper is. Equal arguments give equal results.
+Every function takes uint8 ``[N,28,28]``, N at least 1, light ink on black, and returns the same
+shape and type; what comes in from outside is black. Equal arguments give equal results.
 """
 
 from dataclasses import dataclass
 from typing import Any, Callable, Tuple
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from mnist.base import seeding
+from mnist.base.arrays import Array
+from mnist.data import augmentation
 
-Images = NDArray[np.uint8]
-
-
-def shift(images: Images, pixels: int) -> Images:
-    """Each image moved ``pixels`` (0–28) to one side: by turns left, right, up, down."""
-    moved = np.empty_like(images)
-    for turn, (down, right) in enumerate(((0, -1), (0, 1), (-1, 0), (1, 0))):
-        by = (0, down * pixels, right * pixels)
-        ndimage.shift(images[turn::4], by, output=moved[turn::4], order=0)
-    return moved
+# Where a shifted digit's pixels come from, x first, by turns.
+_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 
-def rotate(images: Images, degrees: float, factor: float = 1.0) -> Images:
-    """Each image turned around its middle, anticlockwise for positive ``degrees``, and grown."""
-    size = images.shape[1]
-    middle = ((size - 1) / 2, (size - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(middle, degrees, factor)
-    warped = np.empty(images.shape, np.uint8)
-    for source, target in zip(images, warped):
-        # Linear interpolation; what lies outside of the source is black.
-        cv2.warpAffine(source, matrix, (size, size), dst=target)
-    return warped
+def move(images: Array, pixels: float = 0, degrees: float = 0, factor: float = 1) -> Array:
+    """Each image shifted to one side, by turns left, right, up, down; or turned, or grown.
+
+    Turned anticlockwise and grown (above 1) around its middle.
+    """
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    matrices = np.array([[[cosine, -sine], [sine, cosine]]]) / factor
+    shifts = pixels * np.resize(_SIDES, (len(images), 2))
+    return augmentation.distort(images, augmentation.affine_maps(matrices, shifts))
 
 
-def scale(images: Images, factor: float) -> Images:
-    """Each image grown (above 1) or shrunk around its middle."""
-    return rotate(images, 0.0, factor)
-
-
-def add_noise(images: Images, deviation: float) -> Images:
+def add_noise(images: Array, deviation: float) -> Array:
     """Normal noise on every pixel; ``deviation`` in parts of white (255), cut at 0 and 255.
 
     The noise is the same for every ``deviation``, only stronger.
     """
     noise = seeding.stream(0, "noise").standard_normal(images.shape, np.float32)
     noisy = images + np.float32(255 * deviation) * noise
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(noisy), 0, 255), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -59,7 +44,7 @@ class Change:
 
     name: str
     strength_name: str
-    apply: Callable[[Images, Any], Images]
+    apply: Callable[[Array, Any], Array]
     strengths: Tuple[float, ...]
     written: str  # a format for one strength
 
@@ -69,13 +54,16 @@ class Change:
 
 
 CHANGES = (
-    Change("Shifting", "pixels to one side", shift, (0, 1, 2, 3, 4, 5, 6), "{} px"),
     Change(
-        "Turning", "degrees, anticlockwise", rotate,
+        "Shifting", "pixels to one side", lambda images, pixels: move(images, pixels=pixels),
+        (0, 1, 2, 3, 4, 5, 6), "{} px",
+    ),
+    Change(
+        "Turning", "degrees, anticlockwise", lambda images, degrees: move(images, degrees=degrees),
         (-60, -45, -30, -20, -10, 0, 10, 20, 30, 45, 60), "{}°",
     ),
     Change(
-        "Scaling", "times the size", scale,
+        "Scaling", "times the size", lambda images, factor: move(images, factor=factor),
         (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4), "{}×",
     ),
     Change(

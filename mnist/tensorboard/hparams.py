@@ -17,16 +17,13 @@ Schema = Dict[str, Any]
 METRICS = tuple(
     f"{split}/{name}" for name in ("accuracy", "loss") for split in ("eval", "valid", "train")
 )
-# Where the run computes and where things lie is not what is compared.
-_SECTIONS = ("data", "model", "optimizer", "train")
+# Where the run computes and where things lie is not what is compared, and the options of models
+# have no columns that all runs could share.
+_LEFT_OUT = {"device", "model.options", *configs.FREE_ON_RESUME} - {"data.path", "train.teachers"}
 # TensorBoard shows five columns at first.
 _FIRST = (
-    "optimizer.name",
-    "optimizer.learning_rate",
-    "model.name",
-    "data.batch_size",
-    "train.epochs",
-)
+    "optimizer.name", "optimizer.learning_rate", "model.name", "data.batch_size", "train.epochs",
+)  # fmt: skip
 
 
 def values(config: Config) -> Dict[str, Value]:
@@ -47,11 +44,7 @@ def columns() -> Dict[str, type]:
 
 
 def _counts(key: str) -> bool:
-    if key.startswith("model.options"):  # They have no columns that all runs could share.
-        return False
-    free = f"{key}.".startswith(tuple(f"{name}." for name in configs.FREE_ON_RESUME))
-    compared = key.partition(".")[0] in _SECTIONS and not free
-    return compared or key in ("data.path", "train.teachers")
+    return not f"{key}.".startswith(tuple(f"{name}." for name in _LEFT_OUT))
 
 
 def _keys(section: Schema, sections: Schema, path: str = "") -> Iterator[Tuple[str, Schema]]:
@@ -59,15 +52,12 @@ def _keys(section: Schema, sections: Schema, path: str = "") -> Iterator[Tuple[s
     for name, schema in section["properties"].items():
         references = [kind["$ref"] for kind in schema.get("oneOf", [schema]) if "$ref" in kind]
         for reference in references:
-            kind = sections[reference.rpartition("/")[2]]
-            yield from _keys(kind, sections, f"{path}{name}.")
+            yield from _keys(sections[reference.rpartition("/")[2]], sections, f"{path}{name}.")
         if not references:
             yield path + name, schema
 
 
 def _type_of(schema: Schema) -> type:
     names = {option.get("type") for option in [schema, *schema.get("anyOf", [])]}
-    if "boolean" in names:
-        return bool
     # A list is shown as text.
-    return float if names & {"integer", "number"} else str
+    return bool if "boolean" in names else float if names & {"integer", "number"} else str

@@ -4,7 +4,6 @@ The trainer says where it is (begin, a step, valid, the end), and what is due by
 cadences is drawn. Nothing here changes a number of the training.
 """
 
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Iterator, Optional
@@ -41,15 +40,7 @@ class Observer:
     tracker: Tracker
 
     def begin(self) -> None:
-        """Before the first step: hyperparameters, graph, charts, the parameters as drawn."""
-        kind = noun(self.data.classes)
-        # TensorBoard takes the names of curves for patterns.
-        each = [f"valid_accuracy_of_{kind}/{re.escape(name)}" for name in self.data.classes]
-        charts = {
-            name: ["Multiline", [f"train/{name}", f"valid/{name}"]] for name in ("loss", "accuracy")
-        }
-        by_class = {"accuracy": ["Multiline", each]}
-        self.tracker.charts({"train and valid": charts, f"valid, {kind} by {kind}": by_class})
+        """Before the first step: hyperparameters, graph, the parameters as drawn."""
         if self.config.log.hparams:
             self.tracker.hyperparameters(hparams.values(self.config))
         if self.config.log.graph:

@@ -93,10 +93,6 @@ class Tracker:
         graph = paddle_graph(program, echo_vars=True).SerializeToString()
         self._attempt(self._write, Event(graph_def=graph))
 
-    def charts(self, layout: Dict[str, Any]) -> None:
-        """Draw several curves in one chart (``add_custom_scalars`` of tb-paddle)."""
-        self._add(summary.custom_scalars(layout).value, 0)
-
     def hyperparameters(self, values: Dict[str, hparams.Value]) -> None:
         """Make the run a row of TensorBoard's table of runs, called as its curves are."""
         columns = [HParam(key, Discrete([], kind)) for key, kind in hparams.columns().items()]

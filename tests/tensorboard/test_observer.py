@@ -69,7 +69,6 @@ def test_every_tab_has_what_it_should_at_the_steps_where_it_should(tmp_path):
     found = shown(tmp_path / "log")
     expected = {
         "run/config": ([0], "text"),
-        "custom_scalars__config__": ([0], "custom_scalars"),
         "__run_graph__": ([0], "graph_run_metadata_graph"),
         "_hparams_/experiment": ([0], "hparams"),
         "_hparams_/session_start_info": ([0], "hparams"),
@@ -121,7 +120,7 @@ def test_the_cadences_are_the_configs(tmp_path):
 def test_all_of_it_can_be_off(tmp_path):
     run(tmp_path, "train.epochs=2", *OFF)
     plugins = {plugin for plugin, _ in shown(tmp_path / "log").values()}
-    assert plugins == {"text", "custom_scalars", "scalars"}
+    assert plugins == {"text", "scalars"}
     assert not (tmp_path / "log" / "projector").exists()
 
 
