@@ -81,8 +81,7 @@ def check() -> None:
     """Raise InputError, one line with culprit, version and fix, if Paddle could not work here."""
     # The pure Python implementation of protobuf 4 and 5 still reads Paddle's descriptors.
     pure_python = os.environ.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == "python"
-    found = python_problems(sys.version_info[:3])
-    found = found or problems(installed(sys.path), pure_python)
+    found = python_problems(sys.version_info[:3]) or problems(installed(sys.path), pure_python)
     if found:
         raise InputError("; ".join(found))
 

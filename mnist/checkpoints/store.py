@@ -65,8 +65,7 @@ class CheckpointStore:
 
     def _remove_leftovers(self) -> None:
         """What a killed training was writing or removing; nothing whole has such a name."""
-        # ".staging-" is of earlier versions.
-        for pattern in (".*.tmp", ".*.replaced", ".*.removed", ".staging-*"):
+        for pattern in (".*.tmp", ".*.replaced", ".*.removed"):
             for path in self.folder.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
 

@@ -156,7 +156,6 @@ def test_a_checkpoint_inside_an_epoch_goes_when_a_newer_one_is_whole(tmp_path, t
 
 
 LEFTOVERS = (
-    ".staging-epoch1-123",
     ".epoch1.1.0a.tmp",
     ".epoch9.1.0a.replaced",
     ".step9.1.0a.removed",
