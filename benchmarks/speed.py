@@ -31,7 +31,7 @@ from common import BENCHMARKS, cores, need_mnist, note, ratios, run_worker, spre
 from other_frameworks import JAX, PYTORCH
 
 from mnist import kernels
-from mnist.train import launching
+from mnist.train import start
 
 FAST = "configs/fast.yaml"
 PADDLE = "Paddle 1.8.5 as it comes"
@@ -156,7 +156,7 @@ def our_ways(seconds: float, config: Optional[str], settings: List[str]) -> Dict
 
 def ours(count: int, seconds: float, runs: Iterable[Dict[str, Any]]) -> List[Any]:
     """The command that takes the steps of ``runs`` in so many processes."""
-    launcher = [launching.find_launcher(), "-n", count] if count > 1 else []
+    launcher = [start.find_launcher(), "-n", count] if count > 1 else []
     worker = [sys.executable, BENCHMARKS / "speed_ours.py", seconds]
     return [*launcher, *worker, *map(json.dumps, runs)]
 

@@ -31,7 +31,7 @@ SPANS = {
     "mnist.data.obtain:obtain": "data",
     "mnist.train.learner:Learner.__init__": "model and optimizer",
     "mnist.fluid.processes:require_same": "comparing the processes",
-    "mnist.train.launching:launch": "mpirun, waiting for it",
+    "mnist.train.start:launch": "mpirun, waiting for it",
     "mnist.train.output:Telling.introduce": "first pictures and lines",
     "mnist.train.loop:Loop.run": "training",
     "mnist.train.loop:Loop.evaluate": "evaluating",

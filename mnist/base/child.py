@@ -6,7 +6,6 @@ up; a SIGTERM it passes on.
 
 import ctypes
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -19,8 +18,6 @@ from mnist.base import signals
 # prctl's option to be sent a signal when the parent dies.
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
-# What mpiexec says of a Ctrl-C, of which the processes themselves say enough.
-_OF_MPIEXEC = re.compile(rb"^\[mpiexec@.*Ctrl-C.*\n", re.MULTILINE)
 
 
 def end_with_parent() -> None:
@@ -55,5 +52,5 @@ def run(command: List[str]) -> int:
 
 def _relay(source: IO[bytes], target: TextIO) -> None:
     for data in iter(lambda: os.read(source.fileno(), 1 << 16), b""):
-        target.buffer.write(_OF_MPIEXEC.sub(b"", data))
+        target.buffer.write(data)
         target.flush()

@@ -11,8 +11,8 @@ import re
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
-from itertools import chain, product
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+from itertools import chain
+from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 from mnist.base import ranks
 from mnist.base.errors import InputError
@@ -81,31 +81,9 @@ def check() -> None:
     """Raise InputError, one line with culprit, version and fix, if Paddle could not work here."""
     # The pure Python implementation of protobuf 4 and 5 still reads Paddle's descriptors.
     pure_python = os.environ.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == "python"
-    entries = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    hiding = [path for path in map(os.path.abspath, entries) if path in sys.path]
-    found = python_problems(sys.version_info[:3]) or _strays(hiding)
-    found = found or problems(installed(sys.path), pure_python, hiding)
+    found = python_problems(sys.version_info[:3]) or problems(installed(sys.path), pure_python)
     if found:
         raise InputError("; ".join(found))
-
-
-def _strays(folders: Iterable[str]) -> List[str]:
-    """What hides an installed package and cannot take its place, one line each."""
-    elsewhere = [path for path in sys.path if path not in folders]
-    found = []
-    for folder, (module, names) in product(folders, _MODULES.items()):
-        place = os.path.join(folder, *module.split("."))
-        if not (os.path.isfile(f"{place}.py") or os.path.isfile(f"{place}/__init__.py")):
-            continue
-        here = _distributions([folder], names)
-        # The ABI of each tag that a wheel is for; pure Python and the stable ABI are for all.
-        wheels = ((each.read_text("WHEEL") or "") for each in here.values())
-        abis = [re.findall(r"^Tag: \w+-(\w+)-", wheel, re.MULTILINE) for wheel in wheels]
-        if not here and _distributions(elsewhere, names):
-            found.append(f"{place} hides the installed {names[0]}; {_off(folder)}")
-        elif any(each and not {"none", "abi3", "cp38"} & set(each) for each in abis):
-            found.append(f"{place} was built for another Python; {_off(folder)}")
-    return found
 
 
 def require(extra: str, *modules: str) -> None:
@@ -137,14 +115,11 @@ def python_problems(version: Tuple[int, ...]) -> List[str]:
     ]
 
 
-def problems(
-    versions: Mapping[str, str], pure_python_protobuf: bool = False, python_path: Sequence[str] = ()
-) -> List[str]:
+def problems(versions: Mapping[str, str], pure_python_protobuf: bool = False) -> List[str]:
     """What cannot work in this set of packages, one line each; empty if all is well.
 
     ``versions`` maps distribution names (lower case, with hyphens) to their versions;
-    ``pure_python_protobuf`` says that protobuf will use its pure Python implementation;
-    ``python_path`` are the folders of PYTHONPATH.
+    ``pure_python_protobuf`` says that protobuf will use its pure Python implementation.
     """
     missing = [names[0] for names in _MODULES.values() if not any(n in versions for n in names)]
     if missing:
@@ -162,10 +137,8 @@ def problems(
         numbers = tuple(map(int, filter(None, leading)))
         is_read_by_python = pure_python_protobuf and name == "protobuf" and numbers >= end
         if numbers and not first <= numbers < end and not is_read_by_python:
-            fix = f"fix: python -m pip install {requirement}"
-            for each in _distributions(python_path, [name]).values():
-                fix = _off(each.locate_file(""))
-            found.append(f"{name} {versions[name]} {why}; {fix}")
+            fix = _off_the_path(name) or f"python -m pip install {requirement}"
+            found.append(f"{name} {versions[name]} {why}; fix: {fix}")
     return found
 
 
@@ -200,5 +173,8 @@ def _can_be_found(module: str) -> bool:
         return False
 
 
-def _off(folder: str) -> str:
-    return f"fix: take {folder} off PYTHONPATH"
+def _off_the_path(name: str) -> str:
+    """What to do about a package that PYTHONPATH puts before the installed one, if it does."""
+    entries = map(os.path.abspath, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    places = {str(each.locate_file("")) for each in _distributions(sys.path, [name]).values()}
+    return "".join(f"take {folder} off PYTHONPATH" for folder in places & set(entries))

@@ -17,7 +17,6 @@ from typing import Any, Dict, List, Optional
 
 import filelock
 
-from mnist.base import notes
 from mnist.base.errors import Failure, InputError, failing_as
 from mnist.base.files import atomic_write, fsync, remove_folder, staged_folder
 from mnist.checkpoints import pickles, reading, records
@@ -27,8 +26,8 @@ from mnist.checkpoints.records import RunState
 class CheckpointStore:
     """Use as a context manager: a lock keeps other trainings out of the folder.
 
-    Raises Failure for what the disk refuses, and for a second training in the same folder, with
-    the first one's pid and start.
+    Raises InputError for folders where pointers belong, Failure for what the disk refuses, and
+    for a second training in the same folder, with the first one's pid and start.
     """
 
     def __init__(self, folder: Path, keep_last: Optional[int]) -> None:
@@ -38,6 +37,13 @@ class CheckpointStore:
         self._owner = folder / ".owner.json"
 
     def __enter__(self) -> "CheckpointStore":
+        copies = " and ".join(map(str, reading.copies_in(self.folder)))
+        if copies:
+            raise InputError(
+                f"{copies}: a folder, as copying makes of a link, where a text file with a"
+                " checkpoint's name belongs; fix: rename it to its own name (epoch3), or move it"
+                " away if that is there already"
+            )
         with failing_as(f"{self.folder}: cannot be used"):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -50,8 +56,6 @@ class CheckpointStore:
         with atomic_write(self._owner) as file:
             file.write(_json({"pid": os.getpid(), "started": _now()}))
         self._remove_leftovers()
-        for copy in reading.copies_in(self.folder):
-            self._take_in(copy)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -61,32 +65,15 @@ class CheckpointStore:
 
     def _remove_leftovers(self) -> None:
         """What a killed training was writing or removing; nothing whole has such a name."""
-        # ".staging-" is of earlier versions.
-        for pattern in (".*.tmp", ".*.replaced", ".*.removed", ".staging-*"):
+        for pattern in (".*.tmp", ".*.replaced", ".*.removed"):
             for path in self.folder.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
 
-    def _take_in(self, copy: Path) -> None:
-        """Make room for a pointer where a copy of what it named stands, and lose nothing."""
-        own = None
-        with suppress(InputError):
-            state, digests = reading.read_state(copy), reading.verify(copy)
-            name = f"step{state.step}" if state.step_in_epoch else f"epoch{state.epoch}"
-            own = self.folder / name
-        with failing_as(f"{copy}: cannot be renamed"):
-            if own and _holds(own, digests):
-                remove_folder(copy)
-            elif own and not own.exists():
-                copy.rename(own)
-            else:
-                moved = copy.rename(_unused(self.folder, f"{copy.name}-copy"))
-                notes.warn(f"{copy} is no copy of a checkpoint here; it is now {moved}")
-                return
-        _write_pointer(copy, own.name)
-
     def name_aside(self) -> str:
         """A name for a new sub-folder of what an earlier run has left."""
-        return _unused(self.folder, time.strftime("earlier-%Y%m%d-%H%M%S")).name
+        name = time.strftime("earlier-%Y%m%d-%H%M%S")
+        names = chain([name], (f"{name}-{number}" for number in count(2)))
+        return next(name for name in names if not (self.folder / name).exists())
 
     def set_aside(self, paths: List[Path], name: Optional[str] = None) -> Optional[Path]:
         """Move checkpoints of an earlier run to a new sub-folder; None if there are none."""
@@ -178,11 +165,6 @@ def _write_pointer(path: Path, name: str) -> None:
     # A folder that has vanished just now is not made anew with nothing but a pointer in it.
     with atomic_write(path, make_parents=False) as file:
         file.write(f"{name}\n".encode())
-
-
-def _unused(folder: Path, name: str) -> Path:
-    numbered = (folder / f"{name}-{number}" for number in count(2))
-    return next(path for path in chain([folder / name], numbered) if not path.exists())
 
 
 def _holds(path: Path, digests: Dict[str, str]) -> bool:

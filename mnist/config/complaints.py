@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence, Tuple, Union
 from pydantic import ValidationError
 
 from mnist.base.errors import nearest
-from mnist.config.former import section_at
+from mnist.config.former import FORMER_KEYS, section_at
 from mnist.config.schema import CHOICES, Config, dotted, kind_of
 
 _SHOWN = 4  # complaints at a time
@@ -50,15 +50,11 @@ def full_width(text: str) -> str:
     return f" (mind the {name} {character!r}{where}: YAML knows only {meant!r})"
 
 
-def place_of(key: str, source: str, overrides: Sequence[str]) -> str:
-    """Where the value of ``key`` comes from."""
-    overridden = tuple(f"{override.partition('=')[0].strip()}." for override in overrides)
-    return f"{source} with --set" if f"{key.split('[')[0]}.".startswith(overridden) else source
-
-
 def _of_item(item: Dict[str, Any], valid: List[str], source: str, overrides: Sequence[str]) -> str:
     key = _key_at(item["loc"])
-    where = place_of(key, source, overrides)
+    overridden = tuple(f"{override.partition('=')[0].strip()}." for override in overrides)
+    is_set = f"{key.split('[')[0]}.".startswith(overridden)
+    where = f"{source} with --set" if is_set else source
     kind, value = item["type"], item.get("input")
     if kind == "extra_forbidden":
         return f"{where}: {_of_unknown_key(key, str(item['loc'][-1]), value, valid)}"
@@ -81,6 +77,8 @@ def _of_unknown_key(key: str, last: str, value: Any, valid: List[str]) -> str:
     if "." in last:
         nested = f"{key.replace('.', ': {')}: {value!r:.60}{'}' * key.count('.')}"
         return f"{key}: only --set has keys with dots; in YAML write {nested}"
+    if key in FORMER_KEYS:
+        return f"{key}: there is no such key any more: {FORMER_KEYS[key]}"
     return f"{key}: there is no such key{_nearest(key, valid)}{full_width(key)}"
 
 

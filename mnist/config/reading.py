@@ -150,7 +150,6 @@ def _build(values: Dict[str, Any], overrides: List[str], source: str) -> Config:
     """A config of ``values``, which it may change."""
     for override in overrides:
         _apply(values, override)
-    former.pass_over(values, lambda key: complaints.place_of(key, source, overrides))
     for path, name in DEFAULT_NAMES.items():  # What a section means that names no choice.
         former.section_at(values, path).setdefault("name", name)
     try:

@@ -2,7 +2,7 @@
 
 Paddle 1.8.5 has data parallelism for GPUs only (``DataParallel`` is NCCL). On CPUs the
 processes are MPI's: ``mpirun -n 2 python -m mnist.train …``, or ``parallel.workers: 2``, for
-which ``mnist.train.launching`` starts mpirun. Gradients are averaged in one all-reduce a step,
+which ``mnist.train.start`` starts mpirun. Gradients are averaged in one all-reduce a step,
 together with whatever else all must know: the loss, who was right, and whether to stop. The main
 process alone reads config, checkpoint and data; the others may be on hosts that have none.
 On GPUs, under ``python -m paddle.distributed.launch``, the same calls use ``DataParallel``.

@@ -58,9 +58,8 @@ def print_predictions(
             _print_csv, _csv_writer(many, top, model.classes)
         )
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-        takes_time = len(names) >= LONG
-        code = 0
-        with make_progress(make_console(stderr=True), *columns, wanted=takes_time) as bar:
+        code, wanted = 0, len(names) >= LONG
+        with make_progress(make_console(stderr=True), *columns, wanted=wanted) as bar:
             counted = iter(bar.track(results, total=len(names)))
             for record in _records(counted, model, top, 1 if many else batch_size, targets):
                 show(record)
@@ -116,12 +115,12 @@ def _records(
             elif targets:
                 pixels, places = found
                 pairs = list(zip(places, predictions))
-                target: Optional[Path] = targets[name]
+                annotated: Optional[str] = str(targets[name])
                 try:
                     annotation.write(targets[name], pixels, pairs)
                 except Failure as error:
                     warn(f"{error}; --annotate FILE names another place")
-                    target = None
+                    annotated = None
                 rows = [
                     {"line": place.line + 1, "box": list(place.box), **_values(prediction, top)}
                     for place, prediction in pairs
@@ -129,9 +128,7 @@ def _records(
                 texts: Dict[int, str] = defaultdict(str)
                 for row in rows:
                     texts[row["line"]] += str(row["digit"]) if row["is_digit"] else "?"
-                record.update(
-                    lines=[*texts.values()], digits=rows, annotated=target and str(target)
-                )
+                record.update(lines=[*texts.values()], digits=rows, annotated=annotated)
             else:
                 record.update(_values(next(predictions), top))
             yield record

@@ -1,17 +1,19 @@
-"""A server from its first line to its last: socket, model, threads, signals."""
+"""A server from its first line to its last: socket, connections, model, threads, signals."""
 
 import ctypes
 import ipaddress
+import resource
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from types import FrameType
-from typing import List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple, Type
 
 import numpy as np
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mnist.base import notes, processors, signals
 from mnist.base.errors import InputError, Interrupted, failing_as
@@ -22,10 +24,16 @@ from mnist.pictures import reading
 from mnist.pictures.normalize import Grey
 from mnist.serve import api
 from mnist.serve.batching import Batcher
-from mnist.serve.connections import bounds, protocol
 from mnist.serve.middleware import Metrics
 
 MAX_BATCH = 64
+
+MOST_CONNECTIONS = 1000
+MOST_DESCRIPTORS = 1 << 14
+# For all else: the listener, the log, pictures that are on their way.
+SPARE_DESCRIPTORS = 64
+
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
 
 # glibc's option M_MMAP_THRESHOLD, and what it is set to.
 M_MMAP_THRESHOLD = -3
@@ -86,9 +94,9 @@ class _Server(uvicorn.Server):
     """Says where it is, and stops as the other verbs do: a second signal exits at once."""
 
     def __init__(self, app: FastAPI, timeout: float, greeting: str) -> None:
-        most, backlog = bounds()
+        most, backlog = _bounds()
         config = uvicorn.Config(
-            app, http=protocol(timeout, most), backlog=backlog,
+            app, http=_protocol(timeout, most), backlog=backlog,
             ws="none", loop="asyncio", lifespan="off",
             log_config=None, access_log=False, server_header=False,
             # A request's body and its answer have their time, and then it is over.
@@ -131,3 +139,54 @@ def listening_socket(host: str, port: int) -> socket.socket:
             " is no password and no encryption (the default, 127.0.0.1, is for this machine only)"
         )
     return listener
+
+
+def _bounds() -> Tuple[int, int]:
+    """How many connections there may be, and how many are accepted in one go.
+
+    Without a free descriptor asyncio would write a traceback for each that waits. Some rounds of
+    accepting pass before one too many is closed, so there is room for as many again.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    room = max(16, limit - SPARE_DESCRIPTORS)
+    return min(MOST_CONNECTIONS, room // 2), min(128, room // 16)
+
+
+def _protocol(seconds: float, most: int) -> Type[H11Protocol]:
+    """Uvicorn's HTTP protocol, but what asks for nothing is closed, and so is one too many."""
+    told = False
+
+    class Bounded(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            nonlocal told
+            super().connection_made(transport)
+            if len(self.connections) > most:
+                if not told:
+                    told = True
+                    notes.warn(f"{most} connections; more are turned away until some end")
+                transport.write(BUSY)
+                transport.close()
+            self._alarm = self.loop.call_later(seconds, transport.abort)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._watch()
+
+        def connection_lost(self, exc: Optional[Exception]) -> None:
+            self._alarm.cancel()
+            super().connection_lost(exc)
+
+        def _watch(self) -> None:
+            """Let the time run while no request is under way, whatever bytes drip in."""
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._alarm.cancel()
+            elif self._alarm.cancelled():
+                self._alarm = self.loop.call_later(seconds, self.transport.abort)
+
+    return Bounded

@@ -52,15 +52,10 @@ class _ModelName(click.Choice):
     help="With --resume: go on although data, config or versions differ.",
 )
 def main(
-    config_path: Optional[str],
-    resume: Optional[str],
-    overrides: Tuple[str, ...],
-    model: Optional[str],
-    optimizer: Optional[str],
-    seed: Optional[int],
-    assume: Tuple[str, ...],
-    allow_changes: bool,
-) -> None:
+    config_path: Optional[str], resume: Optional[str], overrides: Tuple[str, ...],
+    model: Optional[str], optimizer: Optional[str], seed: Optional[int],
+    assume: Tuple[str, ...], allow_changes: bool,
+) -> None:  # fmt: skip
     """Train a model as a config says, or go on from a checkpoint.
 
     Checkpoints, curves and result.json are left behind.

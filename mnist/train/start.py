@@ -6,12 +6,14 @@ the main one does it all, and the others get what it has found.
 """
 
 import os
+import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from mnist import config as configs
-from mnist.base import own_code
+from mnist.base import child, notes, own_code, preflight, processors
 from mnist.base.errors import InputError
 from mnist.base.files import PathLike, find_input
 from mnist.checkpoints import reading, records
@@ -22,7 +24,11 @@ from mnist.data import dataset, obtain
 from mnist.data.dataset import Dataset
 from mnist.fluid import environment, processes
 from mnist.fluid.processes import Group
-from mnist.train import launching
+
+# Where MPI's processes exchange what they send each other, and so many MiB of it for each:
+# measured 5.3 with mpich 5.0.2.
+_SHARED_MEMORY = "/dev/shm"
+_SHARED_MIB = 8
 
 
 def start(
@@ -40,9 +46,9 @@ def start(
     with processes.join() as group:
         config, source, trusted = group.from_main(asked)
         own_code.folders.update(trusted)
-        launching.check_workers(config.parallel.workers, group.size)
+        check_workers(config.parallel.workers, group.size)
         if config.parallel.workers > group.size:
-            launching.launch(config.parallel.workers)
+            launch(config.parallel.workers)
         # As it is carried out: with as many processes as mpirun has started.
         section = config.parallel.model_copy(update={"workers": group.size})
         config = config.model_copy(update={"parallel": section})
@@ -52,6 +58,52 @@ def start(
         from mnist.train import loop
 
         return loop.train(config, data, source, allow_changes, group)
+
+
+def check_workers(workers: int, started: int) -> None:
+    """InputError if a config asks for another number of processes than mpirun has started."""
+    if started > 1 and workers not in (1, started):
+        raise InputError(
+            f"parallel.workers: {workers}, but {started} processes were started;"
+            " start it without mpirun, or leave parallel.workers away"
+        )
+
+
+def launch(workers: int) -> NoReturn:
+    """Run mpirun with ``workers`` copies of this very command, and exit as it does."""
+    preflight.require("parallel", "mpi4py")
+    launcher = find_launcher()
+    if launcher is None:
+        raise InputError(
+            f"parallel.workers: {workers}, but there is no mpirun; fix: start it through ./run,"
+            " or `python -m pip install mpich`"
+        )
+    _check_shared_memory(workers)
+    cores = processors.count()
+    if workers > cores:
+        notes.warn(f"parallel.workers is {workers}, but there are {cores} cores: this will be slow")
+    module = "mnist" if sys.argv[1:2] == ["train"] else "mnist.train"
+    same = [sys.executable, "-m", module, *sys.argv[1:]]
+    sys.exit(child.run([launcher, "-n", str(workers), *same]))
+
+
+def find_launcher() -> Optional[str]:
+    """The mpirun beside this Python (mpich is a wheel), else the one on PATH."""
+    beside = Path(sys.executable).parent / "mpirun"
+    return str(beside) if beside.exists() else shutil.which("mpirun")
+
+
+def _check_shared_memory(workers: int) -> None:
+    """InputError where MPI's processes would die of a bus error or a page of complaints."""
+    needed = workers * _SHARED_MIB
+    writable = os.access(_SHARED_MEMORY, os.W_OK)
+    free = shutil.disk_usage(_SHARED_MEMORY).free >> 20 if writable else 0
+    if free < needed:
+        raise InputError(
+            f"parallel.workers: {workers}, but {_SHARED_MEMORY} has {free} MiB free of the {needed}"
+            " that MPI's processes need; give it more (docker run --shm-size=256m, or mount -o"
+            f" remount,size=256m {_SHARED_MEMORY}), or use --set parallel.workers=1"
+        )
 
 
 def obtain_together(config: DataConfig, group: Group) -> Dataset:

@@ -2,7 +2,6 @@
 
 import glob
 import os
-import re
 import subprocess
 import sys
 
@@ -177,35 +176,6 @@ def test_a_wrong_distribution_on_the_path_ends_the_process_with_one_line(tmp_pat
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: {} {} ".format(*distribution.split("-")))
     assert line.endswith(f"; fix: take {tmp_path} off PYTHONPATH")
-
-
-@pytest.mark.parametrize("kind", ["numpy.py", "numpy/__init__.py", "google/protobuf/__init__.py"])
-def test_a_module_on_the_path_that_hides_an_installed_package_is_named(tmp_path, kind):
-    (tmp_path / kind).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / kind).write_text("")
-    result = in_a_subprocess(CHECK, PYTHONPATH=f"{tmp_path}:{ROOT}")
-    assert result.returncode == 2
-    (line,) = result.stderr.splitlines()
-    assert re.match(r"error: .*(numpy|google/protobuf) hides the installed (numpy|protobuf);", line)
-    assert line.endswith(f"; fix: take {tmp_path} off PYTHONPATH")
-
-
-@pytest.mark.parametrize("tag, is_right", [("cp311-cp311", False), ("cp38-cp38", True)])
-def test_a_package_for_another_python_is_named(tmp_path, tag, is_right):
-    path = fake(tmp_path, "numpy-1.23.5")
-    (tmp_path / "numpy").mkdir()
-    (tmp_path / "numpy" / "__init__.py").write_text("")
-    wheel = f"Wheel-Version: 1.0\nTag: {tag}-manylinux_2_17_x86_64\nTag: {tag}-manylinux1_x86_64\n"
-    (tmp_path / "numpy-1.23.5.dist-info" / "WHEEL").write_text(wheel)
-    result = in_a_subprocess(CHECK, PYTHONPATH=path)
-    if is_right:
-        assert (result.returncode, result.stdout) == (0, "passed\n")
-    else:
-        assert result.returncode == 2
-        assert result.stderr == (
-            f"error: {tmp_path}/numpy was built for another Python; fix: take {tmp_path} off"
-            " PYTHONPATH\n"
-        )
 
 
 def test_what_lies_in_the_working_directory_hides_nothing(tmp_path):

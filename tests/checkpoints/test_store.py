@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers import PROJECT, dygraph, environment, optimizer_state, same
 
-from mnist.base.errors import Failure
+from mnist.base.errors import Failure, InputError
 from mnist.checkpoints import reading
 from mnist.checkpoints.store import CheckpointStore
 from tests.material.checkpoints import arrays, record, save, state, two_epochs
@@ -116,37 +116,24 @@ def test_links_of_an_earlier_version_are_read_and_replaced(tmp_path, trained):
         assert store.pointers() == {"latest": "epoch3"}
 
 
-def as_copies(folder, *names):
-    """What ``cp -rL`` and ``scp -r`` make of links."""
-    for name, pointed in (("best", "epoch1"), ("latest", "epoch2")):
-        (folder / name).unlink()
-        if name in names:
-            shutil.copytree(folder / pointed, folder / name)
-
-
-def test_copies_of_links_become_pointers_and_nothing_is_lost(tmp_path, trained, capsys):
+def test_copies_of_links_are_read_and_no_run_writes_over_them(tmp_path, trained):
+    """What ``cp -rL`` and ``scp -r`` make of links; only the copy of the best is left here."""
     folder = two_epochs(tmp_path, trained)
-    as_copies(folder, "best", "latest")
-    shutil.rmtree(folder / "epoch1")  # only the copy is left of it
+    for name in ("best", "latest"):
+        (folder / name).unlink()
+    shutil.copytree(folder / "epoch2", folder / "latest")
+    (folder / "epoch1").rename(folder / "best")
     assert reading.load(folder / "best").state.epoch == 1
     assert reading.newest(folder) == folder / "epoch2"
-    with CheckpointStore(folder, None) as store:
-        assert store.pointers() == {"best": "epoch1", "latest": "epoch2"}
-    assert reading.load(folder / "epoch1").state.epoch == 1
-    assert [path.name for path in reading.checkpoints_in(folder)] == ["epoch1", "epoch2"]
-    assert capsys.readouterr().err == ""
-
-
-def test_what_is_called_best_and_is_no_copy_of_ours_is_kept_aside(tmp_path, trained, capsys):
-    folder = two_epochs(tmp_path, trained)
-    as_copies(folder, "best", "latest")
-    (folder / "epoch1" / "model.pdparams").write_bytes(b"damaged; the copy is whole")
-    (folder / "latest" / "state.json").write_text("{}")
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(InputError, match=r"best and .*latest: a folder, .*; fix: rename it to"):
+        CheckpointStore(folder, None).__enter__()
+    assert sorted(folder.rglob("*")) == before
+    (folder / "best").rename(folder / "epoch1")
+    shutil.rmtree(folder / "latest")
     with CheckpointStore(folder, None) as store:
         assert store.pointers() == {}
-    assert reading.load(folder / "best-copy").state.epoch == 1
-    assert (folder / "latest-copy" / "state.json").read_text() == "{}"
-    assert capsys.readouterr().err.count("is no copy of a checkpoint here") == 2
+    assert [path.name for path in reading.checkpoints_in(folder)] == ["epoch1", "epoch2"]
 
 
 def test_keep_last_bounds_the_disk_but_spares_best_and_latest(tmp_path, trained):
@@ -169,7 +156,6 @@ def test_a_checkpoint_inside_an_epoch_goes_when_a_newer_one_is_whole(tmp_path, t
 
 
 LEFTOVERS = (
-    ".staging-epoch1-123",
     ".epoch1.1.0a.tmp",
     ".epoch9.1.0a.replaced",
     ".step9.1.0a.removed",

@@ -1,4 +1,4 @@
-"""Keys of earlier versions: passed over, refused or brought up to date."""
+"""Keys of earlier versions: refused or brought up to date."""
 
 import json
 from pathlib import Path
@@ -7,16 +7,18 @@ import pytest
 from helpers import ROOT
 
 from mnist import config as configs
+from mnist.base.errors import InputError
 from tests.material.configs import refusal, write
 
 
-def test_a_former_key_with_its_default_is_passed_over_with_a_note(tmp_path, capsys):
+def test_a_former_key_in_a_file_is_told_of_even_with_what_was_its_default(tmp_path):
     path = write(tmp_path, "data: {loader: {iterable: true, capacity: 4}}\n")
-    config = configs.load(path, ["log.inputs_every_epochs=5"])
-    assert config == configs.default(["data.loader.capacity=4"])
-    note = f"WARNING: {path}: keys of an earlier version, passed over (they had their defaults): "
-    expected = note + "data.loader.iterable, log.inputs_every_epochs\n"
-    assert capsys.readouterr().err == expected
+    with pytest.raises(InputError) as refused:
+        configs.load(path)
+    why = "Paddle's DataLoader never heeded it in dygraph; leave it out"
+    assert str(refused.value) == (
+        f"{path}: data.loader.iterable: there is no such key any more: {why}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,7 @@ def test_a_former_key_with_its_default_is_passed_over_with_a_note(tmp_path, caps
         ("log.inputs_every_epochs=1", "log.pictures_every_epochs"),
     ],
 )
-def test_a_former_key_with_another_value_is_refused(override, way_out):
+def test_a_former_key_is_refused_with_the_way_out(override, way_out):
     key = override.partition("=")[0]
     message = refusal(override)
     assert f"run.yaml with --set: {key}: there is no such key any more: " in message

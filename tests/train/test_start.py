@@ -8,8 +8,10 @@ import pytest
 from helpers import ROOT, same, verb
 
 from mnist import config as configs
+from mnist.base.errors import InputError
 from mnist.checkpoints import reading, records
 from mnist.config.former import FORMER_KEYS
+from mnist.train import start
 
 # After the first of two epochs, written by the version before the keys in FORMER_KEYS went.
 EARLIER = ROOT / "tests" / "material" / "earlier" / "epoch1"
@@ -89,3 +91,10 @@ def test_a_checkpoint_of_an_earlier_version_goes_on_bit_for_bit(earlier, tmp_pat
     assert left.state.config == right.state.config
     assert not FORMER_KEYS.keys() & keys_of(left.state.config)
     assert left.state.config["log"]["pictures_every_epochs"] == 3
+
+
+def test_another_number_of_processes_than_mpirun_started_is_refused():
+    start.check_workers(1, 2)
+    start.check_workers(2, 2)
+    with pytest.raises(InputError, match=r"parallel\.workers: 3, but 2 processes"):
+        start.check_workers(3, 2)
