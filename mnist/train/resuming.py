@@ -8,7 +8,7 @@ import numpy as np
 
 from mnist import __version__
 from mnist import config as configs
-from mnist.base import own_code
+from mnist.base import own_code, processors
 from mnist.base.errors import InputError
 from mnist.checkpoints import conventions, records
 from mnist.checkpoints.records import Checkpoint, RunState
@@ -103,11 +103,20 @@ def _shown(digests: Sequence[str]) -> str:
 
 
 def notes(source: Optional[Checkpoint], state: RunState, group: Group) -> List[str]:
-    """What is otherwise than before, though the run is still the same."""
+    """What may be otherwise than before, or on another host, though the run is still the same."""
+    found = []
+    main, *others = group.of_all(
+        f"{processors.described('model name')}, device.kernels: {state.kernels}"
+    )
+    for rank, other in enumerate(others, 1):
+        if other != main:
+            found.append(
+                f"rank {rank} computes on {other}, rank 0 on {main}: the parameters are the same in"
+                " all, but their last digits are not those of one kind of processor"
+            )
     saved = source.state if source else None
     if saved is None:
-        return []
-    found = []
+        return found
     before = saved.config.get("parallel", {}).get("workers", 1)
     if before != group.size:
         found.append(
