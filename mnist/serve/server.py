@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import repeat
 from types import FrameType
 from typing import Any, List, Optional, Sequence, Tuple, Type
@@ -35,9 +36,7 @@ SPARE_DESCRIPTORS = 64
 
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
 
-# glibc's option M_MMAP_THRESHOLD, and what it is set to.
-M_MMAP_THRESHOLD = -3
-OWN_MAPPING_BYTES = 1 << 20
+_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
 def serve(
@@ -46,7 +45,9 @@ def serve(
 ) -> None:  # fmt: skip
     """Serve until a signal comes, then finish what is under way and raise Interrupted."""
     path = opening.find_reader(checkpoint)
-    _give_memory_back()
+    with suppress(AttributeError):  # another C library
+        # By itself glibc keeps large blocks: after two pictures of 50 million pixels 770 MB.
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
     # The decoders' threads share the processors out already.
     processors.keep_opencv_to_one()
     with listening_socket(host, port) as listener:
@@ -77,17 +78,6 @@ def serve(
     if number is not None:
         answered = f"{server.server_state.total_requests} requests answered"
         raise Interrupted(f"stopped by {signal.Signals(number).name}; {answered}", number)
-
-
-def _give_memory_back() -> None:
-    """Let large blocks of memory go back to the system as soon as they are freed.
-
-    glibc by itself keeps blocks of up to 32 MiB once such were in use: two pictures of 50
-    million pixels decoded at once left 770 MB behind, and 20 MB with this.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(M_MMAP_THRESHOLD, OWN_MAPPING_BYTES)
 
 
 class _Server(uvicorn.Server):

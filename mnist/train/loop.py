@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from signal import Signals
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import numpy as np
 
@@ -42,14 +42,12 @@ def train(
     allow_changes: bool = False,
     group: Group = ALONE,
     exits: bool = True,
-    told: Optional[Callable[[EpochRecord], None]] = None,
 ) -> Dict[str, Any]:
     """Train as ``config`` says, evaluate the best model on eval, return ``result.json``'s content.
 
     ``source`` is what to go on from, ``allow_changes`` even if that is another run then;
     ``group`` are the processes that train together, each of which calls this; ``exits`` is whether
-    a second signal ends the process (see ``StopRequest``); ``told`` hears of each epoch once it is
-    saved, and what it raises ends the run.
+    a second signal ends the process (see ``StopRequest``).
     Raises InputError before anything is written if the run cannot be what was asked for,
     Failure if it breaks, Interrupted (after saving) if a signal stopped it.
     """
@@ -73,17 +71,13 @@ def train(
         gc.freeze()
         stack.callback(gc.unfreeze)
         what_comes = "finishing this step, then saving" if group.is_main else ""
-        return _train(learner, data, source, StopRequest(what_comes, exits), told, stack)
+        return _train(learner, data, source, StopRequest(what_comes, exits), stack)
 
 
 def _train(
-    learner: Learner,
-    data: Dataset,
-    source: Optional[Checkpoint],
-    stop: StopRequest,
-    told: Optional[Callable[[EpochRecord], None]],
+    learner: Learner, data: Dataset, source: Optional[Checkpoint], stop: StopRequest,
     stack: ExitStack,
-) -> Dict[str, Any]:
+) -> Dict[str, Any]:  # fmt: skip
     """Open what is written, which is the main process's alone, and run the loop to its end."""
     config, group = learner.config, learner.group
     notes = resuming.notes(source, learner.state, group)
@@ -101,7 +95,7 @@ def _train(
     stack.enter_context(stop)
     telling = Telling(learner, data, tracker)
     stack.enter_context(telling.bar)
-    loop = Loop(learner, data, stop, saver, telling, told)
+    loop = Loop(learner, data, stop, saver, telling)
     if not loop.goes_on:
         of_valid = "valid improves no more (train.early_stopping_patience)"
         all_done = learner.state.epoch >= config.train.epochs
@@ -124,17 +118,11 @@ class Loop:
     """Steps, in epochs, until there are enough, valid improves no more, or a signal comes."""
 
     def __init__(
-        self,
-        learner: Learner,
-        data: Dataset,
-        stop: StopRequest,
-        saving: Saving,
-        telling: Telling,
-        told: Optional[Callable[[EpochRecord], None]] = None,
+        self, learner: Learner, data: Dataset, stop: StopRequest, saving: Saving, telling: Telling
     ) -> None:
         self.learner, self.data = learner, data
         self.config, self.state, self.group = learner.config, learner.state, learner.group
-        self._stop, self._saving, self._telling, self._told = stop, saving, telling, told
+        self._stop, self._saving, self._telling = stop, saving, telling
         # The signal that all processes have agreed to stop for; 0 for none.
         self._stop_signal = 0
         # When the epoch under way would have begun, had it gone on without a break.
@@ -252,8 +240,6 @@ class Loop:
         self._telling.evaluated("valid", valid)
         self._saving.save()
         self._telling.epoch(record)
-        if self._told is not None:
-            self._told(record)
         return valid
 
     @property

@@ -321,17 +321,3 @@ def test_going_on_with_other_kernels_is_a_note(tmp_path, capsys):
 def test_kernels_that_cannot_be_had_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"device\.kernels: c, but .*device\.kernels=auto"):
         run(tmp_path, "model.name=fc", "device.kernels=c")
-
-
-def test_whoever_is_told_of_each_epoch_may_end_the_run(tmp_path):
-    heard = []
-
-    def told(record):
-        heard.append(record.epoch)
-        if record.epoch == 2:
-            raise StopIteration("seen enough")
-
-    with pytest.raises(StopIteration, match="seen enough"):
-        loop.train(config_for(tmp_path, "train.epochs=3"), small(), told=told)
-    # What it was told of is saved.
-    assert heard == [1, 2] and reading.load(tmp_path / "checkpoints" / "latest").state.epoch == 2
