@@ -48,7 +48,7 @@ def print_adoption(
         _write(Path(write), found, source, names)
         console.print(f"written to {write}")
     if to and source:
-        first, *rest = taking.save(Path(to), source, found, data)
+        first, *rest = taking.save(Path(to), source, data)
         console.print("\n  ".join([first, *rest]))
     if not (write or to):
         console.print(f"take it along: --write FILE{', --to DIR' if source else ''}")

@@ -12,7 +12,6 @@ from mnist.base.arrays import Arrays
 from mnist.base.errors import InputError
 from mnist.base.files import atomic_write, find_input
 from mnist.checkpoints import course_pairs, pickles, reading
-from mnist.checkpoints.foreign import Found
 from mnist.checkpoints.records import Checkpoint, RunState
 from mnist.checkpoints.store import CheckpointStore
 from mnist.config.schema import Config
@@ -51,7 +50,7 @@ def write(path: Path, arrays: Arrays, names: Dict[str, str], optimizer: Dict[str
             file.write(content)
 
 
-def save(folder: Path, source: Checkpoint, found: Found, data: Optional[str]) -> List[str]:
+def save(folder: Path, source: Checkpoint, data: Optional[str]) -> List[str]:
     """Write a checkpoint into a new folder; what to say of it.
 
     The run that it goes on with has our defaults, but for what was found. Raises InputError if
@@ -64,7 +63,7 @@ def save(folder: Path, source: Checkpoint, found: Found, data: Optional[str]) ->
     data_set = dataset.load(data or default)
     steps = count_batches(len(data_set.train), usual.batch_size)
     epoch, epochs = _epochs(source, steps)
-    optimizer, its = _optimizer(source, found)
+    optimizer, its = _optimizer(source)
     sections = {
         "model": source.model,
         "optimizer": optimizer,
@@ -94,16 +93,14 @@ def save(folder: Path, source: Checkpoint, found: Found, data: Optional[str]) ->
     return [f"written to {folder}/epoch{epoch}/", on, its, *epochs]
 
 
-def _optimizer(source: Checkpoint, found: Found) -> Tuple[Dict[str, Any], str]:
+def _optimizer(source: Checkpoint) -> Tuple[Dict[str, Any], str]:
     """The keys of a config's ``optimizer``, and what to say of them."""
     kind = course_pairs.optimizer_of(source.accumulators or {})
     if kind is None or kind == "rmsprop":
         none, kept = "no state (SGD keeps none)", "RMSProp's state, which --write .pdparams keeps"
         return {"name": "adam"}, f"optimizer: {kept if kind else none}; Adam begins anew"
-    rate = course_pairs.learning_rate(found.optimizer)
-    rated = "its last rate" if rate else "its rate is in no file: our default"
-    keys = {"name": kind, "learning_rate": rate} if rate else {"name": kind}
-    return keys, f"optimizer: {kind} with its state; {rated}, constant"
+    rate = "our default rate (--set optimizer.learning_rate=… --allow-changes: another)"
+    return {"name": kind}, f"optimizer: {kind} with its state; {rate}, constant"
 
 
 def _epochs(source: Checkpoint, steps_per_epoch: int) -> Tuple[int, List[str]]:

@@ -79,9 +79,7 @@ def check_or_exit() -> None:
 
 def check() -> None:
     """Raise InputError, one line with culprit, version and fix, if Paddle could not work here."""
-    # The pure Python implementation of protobuf 4 and 5 still reads Paddle's descriptors.
-    pure_python = os.environ.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == "python"
-    found = python_problems(sys.version_info[:3]) or problems(installed(sys.path), pure_python)
+    found = python_problems(sys.version_info[:3]) or problems(installed(sys.path))
     if found:
         raise InputError("; ".join(found))
 
@@ -115,11 +113,10 @@ def python_problems(version: Tuple[int, ...]) -> List[str]:
     ]
 
 
-def problems(versions: Mapping[str, str], pure_python_protobuf: bool = False) -> List[str]:
+def problems(versions: Mapping[str, str]) -> List[str]:
     """What cannot work in this set of packages, one line each; empty if all is well.
 
-    ``versions`` maps distribution names (lower case, with hyphens) to their versions;
-    ``pure_python_protobuf`` says that protobuf will use its pure Python implementation.
+    ``versions`` maps distribution names (lower case, with hyphens) to their versions.
     """
     missing = [names[0] for names in _MODULES.values() if not any(n in versions for n in names)]
     if missing:
@@ -135,8 +132,7 @@ def problems(versions: Mapping[str, str], pure_python_protobuf: bool = False) ->
         # The leading numbers: "3.20.3" → (3, 20, 3), "1.8.5.post107" → (1, 8, 5); none if unknown.
         leading = re.split(r"[^\d.]", versions.get(name, ""), maxsplit=1)[0].split(".")
         numbers = tuple(map(int, filter(None, leading)))
-        is_read_by_python = pure_python_protobuf and name == "protobuf" and numbers >= end
-        if numbers and not first <= numbers < end and not is_read_by_python:
+        if numbers and not first <= numbers < end:
             fix = _off_the_path(name) or f"python -m pip install {requirement}"
             found.append(f"{name} {versions[name]} {why}; fix: {fix}")
     return found

@@ -131,13 +131,6 @@ def schedule_step(state: Mapping[str, Any]) -> Optional[int]:
     return next(iter(steps.values()), None)
 
 
-def learning_rate(state: Mapping[str, Any]) -> Optional[float]:
-    """The rate of the last step, where a state holds it: static programs' and Paddle 2's do."""
-    last = (state.get(_SCHEDULE) or {}).get("last_lr")
-    rate = _number(next((v for key, v in state.items() if key.startswith(_RATE)), last))
-    return float(f"{rate:.6g}") if isinstance(rate, float) and 0 < rate < np.inf else None
-
-
 def _as_step(key: str, value: Any) -> int:
     number = _number(value)
     if not isinstance(number, int) or number < 0:

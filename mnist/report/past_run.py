@@ -54,11 +54,6 @@ class Run:
         return self.source.state
 
     @property
-    def checkpoint_name(self) -> str:
-        """``epoch5`` where ``best`` points to it."""
-        return self.source.path.resolve().name
-
-    @property
     def epoch(self) -> Optional[int]:
         """Finished epochs at the checkpoint; None if unknown."""
         return self.state.epoch if self.state else self.source.epochs_done

@@ -4,7 +4,6 @@ import gzip
 import os
 import re
 import subprocess
-import sys
 import zlib
 from pathlib import Path
 from typing import NamedTuple, Tuple
@@ -17,7 +16,6 @@ from helpers import (
     ROOT,
     digits,
     dygraph,
-    environment,
     one_line,
     same,
     save_checkpoint,
@@ -355,27 +353,3 @@ def test_the_table_in_the_docs_has_every_kind(name):
         *_, resumed, _ = [cell.strip() for cell in line.strip("|").split("|")]
         keeps = kind.optimizer not in ("", "rmsprop")
         assert resumed.startswith(("with its state", "保留状态") if keeps else ("anew", "重新开始"))
-
-
-STATIC_MOMENTUM = """
-import numpy as np
-import paddle.fluid as fluid
-images, labels = fluid.data("x", [None, 784]), fluid.data("y", [None, 1], "int64")
-outputs = fluid.layers.fc(images, 10, act="softmax")
-loss = fluid.layers.mean(fluid.layers.cross_entropy(outputs, labels))
-fluid.optimizer.Momentum(0.0123, 0.9).minimize(loss)
-executor = fluid.Executor(fluid.CPUPlace())
-executor.run(fluid.default_startup_program())
-feed = {"x": np.random.rand(4, 784).astype("float32"), "y": np.zeros((4, 1), "int64")}
-executor.run(feed=feed)
-fluid.io.save_persistables(executor, "kept")
-"""
-
-
-def test_the_rate_of_a_static_program_is_gone_on_with(tmp_path):
-    subprocess.run([sys.executable, "-c", STATIC_MOMENTUM], cwd=str(tmp_path), check=True,
-                   env=environment(), timeout=240)  # fmt: skip
-    adopt(tmp_path / "kept", to=tmp_path / "made")
-    config = reading.load(tmp_path / "made" / "best").state.config
-    assert config["optimizer"]["name"] == "momentum"
-    assert config["optimizer"]["learning_rate"] == 0.0123

@@ -103,12 +103,6 @@ def test_two_wrong_versions_are_both_named():
     assert len(found) == 2
 
 
-def test_pure_python_protobuf_reads_what_the_compiled_one_refuses():
-    versions = {**GOOD, "protobuf": "4.25.0"}
-    assert preflight.problems(versions)
-    assert preflight.problems(versions, pure_python_protobuf=True) == []
-
-
 @pytest.mark.parametrize("version", [(3, 7, 16), (3, 9, 18), (3, 11, 7), (2, 7, 18), (4, 0, 0)])
 def test_another_python_is_named(version):
     (problem,) = preflight.python_problems(version)
@@ -196,14 +190,6 @@ def test_check_raises_for_those_who_import(tmp_path):
     )
     result = in_a_subprocess(code, PYTHONPATH=fake(tmp_path, "protobuf-4.25.0"))
     assert result.stdout.startswith("2 protobuf 4.25.0 ")
-
-
-def test_the_environment_variable_for_pure_python_protobuf_is_honoured(tmp_path):
-    path = fake(tmp_path, "protobuf-4.25.0")
-    result = in_a_subprocess(
-        CHECK, PYTHONPATH=path, PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION="python"
-    )
-    assert (result.returncode, result.stdout) == (0, "passed\n")
 
 
 def test_nothing_installed_at_all_is_one_line_too():
