@@ -21,10 +21,12 @@ FAINT, FAINT_ON_PAGES = 10.0, 5.0
 # Where one is wanted, another is a second one if it is doubted less than this, and has more than
 # this part of the largest one's side.
 SURE, LEAST_PART = -1.0, 0.45
+# What is drawn alone and doubted more than this is not searched for a digit.
+NO_DIGIT = 4.0
 # A digit smaller than this, on the picture as it was looked at, is looked at again, larger.
 SMALL = 32
 # On plain paper brightness differs by no more than this, and ink by at least that.
-EVEN, CLEAR = 8, 60
+EVEN, CLEAR = 24, 60
 # A stroke's width in pixels of the 20×20 box; of an outline it is less.
 LEAST_STROKE = 1.6
 
@@ -70,8 +72,12 @@ class Reader:
             if is_mnist_form(image):
                 return [image]
         plain, is_certain = drawn_in_one_piece(grey)
-        if is_certain and self._doubts(plain)[0] < 0:
-            return plain
+        if is_certain:
+            (doubt,), (reason,) = self._refusal.judge(np.array(plain))
+            # What is drawn there is no digit, nor is a part of it that looks like one.
+            is_none = doubt > NO_DIGIT and reason == refusal.REASONS[refusal.NONE]
+            if doubt < 0 or is_none:
+                return plain
         found = self.found(picture, many=False)
         images = [digit.image for digit in found]
         if len(found) == 1 and found[0].doubt < 0:
