@@ -365,7 +365,7 @@ def main() -> None:
     parser.add_argument(
         "--out", default="data/pretrained-finder", help="where the finder lies, too"
     )
-    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--steps", type=int, default=14_000)
     parser.add_argument("--drawn", type=int, default=100_000, help="pictures drawn")
     parser.add_argument("--scenes", type=int, default=4_000, help="scenes looked at")
     parser.add_argument("--samples", help="a file to keep them in, or to take them from")
