@@ -400,7 +400,8 @@ def main() -> None:
         "threshold": together, "threshold_alone": alone, "refused_on_valid": REFUSED,
         "sha256": {"refusal.pdparams": sha256_of(out / "refusal.pdparams"),
                    "finder.pdparams": sha256_of(out / "finder.pdparams"),
-                   "train_refusal.py": sha256_of(__file__)},
+                   "train_refusal.py": sha256_of(__file__),
+                   "others.py": sha256_of(others.__file__)},
     }  # fmt: skip
     with atomic_write(out / "refusal.json") as file:
         file.write((json.dumps(state, indent=2) + "\n").encode())
