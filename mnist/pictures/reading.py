@@ -28,7 +28,7 @@ MOST_AREA = 0.6
 # A digit smaller than this, on the picture as it was looked at, is looked at again, larger.
 SMALL = 32
 # On plain paper brightness differs by no more than this, and ink by at least that.
-EVEN, CLEAR = 24, 60
+EVEN, CLEAR = 8, 60
 # A stroke's width in pixels of the 20×20 box; of an outline it is less.
 LEAST_STROKE = 1.6
 
