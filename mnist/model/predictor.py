@@ -121,7 +121,7 @@ class Predictor:
         if not are_digits(self.classes):
             return [Prediction(*ranking[0], ranking) for ranking in rankings]
         confidences = probabilities.max(axis=1, initial=0)
-        beyond, reasons = refusal.shared().judge(images, confidences)
+        beyond, reasons = refusal.shared().judge(images, probabilities)
         # What the model itself hardly believes is doubted, whatever it looks like.
         doubts = np.maximum(1 / (1 + np.exp(-np.clip(beyond, -99, 99))), 1 - confidences).tolist()
         reasons = [why if doubt > self._most_doubt else "" for doubt, why in zip(doubts, reasons)]

@@ -21,6 +21,10 @@ FAINT, FAINT_ON_PAGES = 10.0, 5.0
 # Where one is wanted, another is a second one if it is doubted less than this, and has more than
 # this part of the largest one's side.
 SURE, LEAST_PART = -1.0, 0.45
+# Of all that is drawn on plain paper a digit fills this part, unless it is a part of something.
+LEAST_AREA = 0.8
+# And this part of the picture at most.
+MOST_AREA = 0.6
 # A digit smaller than this, on the picture as it was looked at, is looked at again, larger.
 SMALL = 32
 # On plain paper brightness differs by no more than this, and ink by at least that.
@@ -69,13 +73,18 @@ class Reader:
         for image in as_it_is:
             if is_mnist_form(image):
                 return [image]
-        plain, is_certain = drawn_in_one_piece(grey)
-        if is_certain and self._doubts(plain)[0] < 0:
+        plain, is_certain, area = drawn_in_one_piece(grey)
+        doubts, reasons = self._refusal.judge(np.array(plain))
+        is_none = reasons == [refusal.REASONS[refusal.NONE]] and doubts[0] >= 0
+        # What nearly fills the picture may be the paper that a digit is on.
+        is_none = is_none and area < MOST_AREA * grey.size
+        if is_certain and (is_none or doubts[0] < 0):
             return plain
         found = self.found(picture, many=False)
         images = [digit.image for digit in found]
         if len(found) == 1 and found[0].doubt < 0:
-            return images
+            # A part of what is none may look like a digit.
+            return plain if is_none and found[0].area < LEAST_AREA * area else images
         # The finder may miss the finest lines, and what has no more than MNIST's pixels.
         others = plain + as_it_is
         likely = [image for image, doubt in zip(others, self._doubts(others)) if doubt < 0]
@@ -124,31 +133,32 @@ def reader() -> Reader:
     return Reader()
 
 
-def drawn_in_one_piece(grey: Grey) -> Tuple[List[Grey], bool]:
+def drawn_in_one_piece(grey: Grey) -> Tuple[List[Grey], bool, int]:
     """The only thing that is drawn on paper of one colour, in MNIST's form; else nothing.
 
     There is nothing to find then, and even the finest line keeps its place. And whether that is
-    certain: it may be an outline.
+    certain (it may be an outline), and how many pixels its box has.
     """
     rim = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     if int(np.ptp(rim)) > EVEN:
-        return [], False
+        return [], False, 0
     difference = cv2.absdiff(grey, np.full_like(grey, np.median(rim)))
     full = int(difference.max())
     mask = (difference > full // 2).astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     left, top, width, height, _ = (int(value) for value in stats[-1])
     if full < CLEAR or count != 2 or max(width, height) < LEAST_SIDE:
-        return [], False
+        return [], False, 0
     reach = 2 + max(width, height) // 20
     around = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) == 0
     if cv2.minMaxLoc(difference, around.astype(np.uint8))[1] > EVEN:
-        return [], False
+        return [], False, 0
     window = slice(top - 1, top + height + 1), slice(left - 1, left + width + 1)
     ink = difference[window].astype(np.float32) / full
     regions, _ = cv2.connectedComponents(1 - mask, connectivity=4)
     stroke = normalize.stroke_width(mask[window] > 0) * normalize.BOX / max(width, height)
-    return [normalize.form_of(ink)], regions == 2 or stroke >= LEAST_STROKE
+    is_certain = regions == 2 or stroke >= LEAST_STROKE
+    return [normalize.form_of(ink)], is_certain, width * height
 
 
 def _main(found: List[FoundDigit]) -> List[FoundDigit]:

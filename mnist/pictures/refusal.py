@@ -1,9 +1,10 @@
-"""Whether a picture in MNIST's form is a digit at all: a class for none of the ten.
+"""Whether a picture in MNIST's form is a digit at all: classes for several and for none.
 
 A model gives every picture one of ten answers. This network, trained by
 ``tools/finder/train_refusal.py`` on digits and on what is none (letters, signs, shapes, scribbles,
-parts of digits, crossed-out ones, two digits, textures), says how likely it is one digit, several,
-or none. The threshold lies beside its weights; it was fitted on MNIST's valid digits.
+parts of digits, crossed-out ones, two digits, things, textures), says how likely it is which
+digit, several, or none; where the classifier sees another digit, it is more likely none, too. The
+threshold lies beside its weights; it was fitted on MNIST's valid digits.
 """
 
 from functools import lru_cache
@@ -18,33 +19,31 @@ from mnist.fluid.door import fluid, to_variable
 from mnist.fluid.layers import Convolution, linear
 from mnist.pictures import weights
 
-DIGIT, SEVERAL, NONE = range(3)
+# Beside the ten digits.
+SEVERAL, NONE = 10, 11
 REASONS = {SEVERAL: "several digits", NONE: "not like a digit"}
 BATCH = 256
-WIDTH = 56
+WIDTH = 64
 # What the classifier's doubt counts for, −ln of its confidence, in logits.
-UNSURE = 4.0
+UNSURE = 2.0
 
 
 class Network(fluid.dygraph.Layer):
-    """float32 ``[B, 1, 28, 28]`` in 0–1 → logits ``[B, 3]``: a digit, several, none."""
+    """float32 ``[B, 1, 28, 28]`` in 0–1 → logits ``[B, 12]``: each digit, several, none."""
 
     def __init__(self) -> None:
         super().__init__()
         seeds = seeding.layer_seeds(0)
-        sizes = ((1, 20), (20, 40), (40, WIDTH))
+        sizes = ((1, 24, "max"), (24, 40, "max"), (40, 56, None), (56, WIDTH, "max"))
         self.convolutions = fluid.dygraph.LayerList(
-            [
-                Convolution(i, o, 3, seeds, 1, pool="max" if o < WIDTH else None, activation="relu")
-                for i, o in sizes
-            ]
+            [Convolution(i, o, 3, seeds, 1, pool, "relu") for i, o, pool in sizes]
         )
-        self.fc = linear(WIDTH * 7 * 7, 3, seeds)
+        self.fc = linear(WIDTH * 3 * 3, 12, seeds)
 
     def forward(self, images: Any) -> Any:
         for layer in self.convolutions:
             images = layer(images)
-        return self.fc(fluid.layers.reshape(images, [-1, WIDTH * 7 * 7]))
+        return self.fc(fluid.layers.reshape(images, [-1, WIDTH * 3 * 3]))
 
 
 class Refusal:
@@ -58,36 +57,41 @@ class Refusal:
         self._threshold, self._alone = threshold, alone
 
     def logits(self, images: Array) -> Array:
-        """uint8 ``[N, 28, 28]``, light ink on black → float32 ``[N, 3]``."""
-        rows = [np.zeros((0, 3), np.float32)]
+        """uint8 ``[N, 28, 28]``, light ink on black → float32 ``[N, 12]``."""
+        rows = [np.zeros((0, 12), np.float32)]
         with places.inference():
             for start in range(0, len(images), BATCH):
                 part = images[start : start + BATCH, None].astype(np.float32) / 255
                 rows.append(self._network(to_variable(part)).numpy())
         return np.concatenate(rows)
 
-    def judge(self, images: Array, confidences: Optional[Array] = None) -> Tuple[Array, List[str]]:
+    def judge(
+        self, images: Array, probabilities: Optional[Array] = None
+    ) -> Tuple[Array, List[str]]:
         """How much speaks against each of uint8 ``[N, 28, 28]``, and what it would be then.
 
-        In logits, float64 ``[N]``, from the threshold that was fitted on valid. ``confidences``
-        are a classifier's, ``[N]``.
+        In logits, float64 ``[N]``, from the threshold that was fitted on valid. ``probabilities``
+        are a classifier's, ``[N, 10]``.
         """
         logits = self.logits(images)
-        beyond = doubt(logits) - self._alone
-        if confidences is not None:
-            beyond = doubt(logits, confidences) - self._threshold
+        limit = self._alone if probabilities is None else self._threshold
         reasons = [REASONS[SEVERAL if row[SEVERAL] > row[NONE] else NONE] for row in logits]
-        return beyond, reasons
+        return doubt(logits, probabilities) - limit, reasons
 
 
-def doubt(logits: Array, confidence: Any = 1.0) -> Array:
+def doubt(logits: Array, probabilities: Optional[Array] = None) -> Array:
     """How much speaks against one digit: float64 ``[N]``, the logit of its odds.
 
-    ``confidence`` is the classifier's, the largest of its probabilities, ``[N]``: what it is not
-    sure of is more likely none.
+    ``probabilities`` are the classifier's, ``[N, 10]``: what it is not sure of, or takes for
+    another digit than this network does, is more likely none.
     """
-    against = np.logaddexp(logits[:, SEVERAL], logits[:, NONE]) - logits[:, DIGIT]
-    return np.asarray(against - UNSURE * np.log(np.maximum(confidence, 1e-6)), np.float64)
+    digits, others = logits[:, :SEVERAL].astype(np.float64), logits[:, SEVERAL:]
+    if probabilities is None:
+        return np.asarray(np.logaddexp.reduce(others, 1) - np.logaddexp.reduce(digits, 1))
+    likely = np.maximum(probabilities, 1e-6)
+    agreed = np.logaddexp.reduce(digits + np.log(likely), 1)
+    unsure = -UNSURE * np.log(likely.max(1))
+    return np.asarray(np.logaddexp.reduce(others, 1) - agreed + unsure)
 
 
 @lru_cache(maxsize=1)

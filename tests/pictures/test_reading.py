@@ -136,7 +136,7 @@ def test_any_pixels(height, width, seed, share):
 
 
 def test_a_hairline_on_plain_paper_is_whole():
-    (fine,), is_certain = reading.drawn_in_one_piece(seven(600, 1))
+    (fine,), is_certain, _ = reading.drawn_in_one_piece(seven(600, 1))
     assert is_certain
     assert alike(fine, reading.drawn_in_one_piece(seven(600, 40))[0][0]) > 0.9
 
@@ -144,7 +144,7 @@ def test_a_hairline_on_plain_paper_is_whole():
 @pytest.mark.parametrize("pen, is_certain", [(20, True), (2, False)])
 def test_what_may_be_an_outline_is_not_certain(pen, is_certain):
     paper = np.full((300, 300), 255, np.uint8)
-    found, said = reading.drawn_in_one_piece(cv2.circle(paper, (150, 150), 80, 0, pen))
+    found, said, _ = reading.drawn_in_one_piece(cv2.circle(paper, (150, 150), 80, 0, pen))
     assert len(found) == 1 and said == is_certain
 
 
@@ -161,7 +161,7 @@ def test_paper_with_anything_else_on_it_is_not_plain(mark):
     assert reading.drawn_in_one_piece(seven(300, 20))[1]
     marked = seven(300, 20)
     done = mark(marked)
-    assert reading.drawn_in_one_piece(marked if done is None else done) == ([], False)
+    assert reading.drawn_in_one_piece(marked if done is None else done) == ([], False, 0)
 
 
 # --- what already has MNIST's form ---

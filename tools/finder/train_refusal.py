@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import finder
+import others
 import refusal
 import scenes
 from train import TRAIN, VALID, WarmCosine, load_digits
@@ -37,7 +38,6 @@ from mnist.fluid.door import fluid, to_variable
 from mnist.kernels import engine
 from mnist.model.predictor import Predictor
 
-BATCH = 128
 JOB = 500
 SIDE = 112
 # A refusal on valid, at most.
@@ -70,7 +70,8 @@ def found(c: scenes.Canvas, mask: Any) -> Any:
 
 def digit(c: scenes.Canvas, digits: scenes.Digits) -> Any:
     height = c.u(50, 95)
-    tool = c.pick(scenes.TOOLS) if c.p(0.7) else c.pick(("font", "font", "segments"))
+    tool = c.pick((*scenes.TOOLS, "font", "font", "font", "font", "segments", "segments"))
+    tool = "coarse" if c.p(0.12) else tool
     box = scenes.digit_box(c, height, SIDE / 2, SIDE / 2, tool)
     made, _ = scenes.write(c, digits, box, tool, c.r.normal(0, 0.12), c.r.normal(0, 0.12))
     return found(c, made.meant)
@@ -91,84 +92,101 @@ def two(c: scenes.Canvas, digits: scenes.Digits) -> Any:
 
 
 def none(c: scenes.Canvas, digits: scenes.Digits) -> Any:
-    if c.p(0.12):
-        return texture(c)
-    if c.p(0.08):
-        return garment(c)
     height = c.u(55, 95)
-    mask = scenes.figure(c, digits, scenes.Box(SIDE / 2, SIDE / 2, height, height))
-    if c.p(0.15):
+    mask = others.figure(c, digits, scenes.Box(SIDE / 2, SIDE / 2, height, height))
+    if c.p(0.08):
         mask = scenes.outlined(c, scenes.Tool(mask, mask), height).seen
     return found(c, mask)
 
 
-def texture(c: scenes.Canvas) -> Any:
-    """Anything grey of 28 pixels: blots, stripes, noise."""
-    names = ("clouds", "wood", "smear", "crumple", "fibre", "grain")
-    values = c.texture(c.pick(names), c.log(0.3, 3)) * c.u(30, 120) + c.u(0, 150)
-    small = cv2.resize(values, (28, 28), interpolation=cv2.INTER_AREA)
-    if c.p(0.5):
-        y, x = np.mgrid[:28, :28]
-        small *= np.hypot((x - 14) / c.u(5, 13), (y - 14) / c.u(5, 13)) < 1
-    return np.clip(small, 0, 255).astype(np.uint8)
-
-
-def garment(c: scenes.Canvas) -> Any:
-    """A large filled shape, even or with a pattern, on black."""
-    k = c.n(4, 14)
-    t = np.sort(c.r.uniform(0, 2 * np.pi, k))
-    points = (
-        np.stack([np.cos(t), np.sin(t)], 1)
-        * c.r.uniform(0.4, 1, k)[:, None]
-        * (c.u(20, 55), c.u(20, 55))
-    )
-    if c.p(0.5):  # the same on both sides
-        points = np.concatenate([points * (1, 1), (points * (-1, 1))[::-1]])
-    mask = scenes.polygon(c, points + SIDE / 2)
-    grey = np.clip(
-        c.u(60, 255) + c.texture(c.pick(("clouds", "smear", "wood"))) * c.u(0, 50), 10, 255
-    )
-    values = mask.astype(np.float32) / 255 * grey
-    return cv2.resize(values, (28, 28), interpolation=cv2.INTER_AREA).astype(np.uint8)
+def grey(c: scenes.Canvas, digits: scenes.Digits) -> Any:
+    """A thing or a texture of 28 pixels, on black or on white."""
+    image = c.pick(others.GREY)(c)
+    return 255 - image if c.p(0.2) else image
 
 
 _digits: Any = None
 _finder: Any = None
+_is_digitlike: Any = None
+
+# Where samples come from; from SEEN on, what the finder saw on scenes, by what it is.
+MNIST, DRAWN, TWO, SPOILT, GREY, SEEN_SYMBOL, SEEN_GREY, SEEN = range(8)
+DIGIT, SEVERAL, NONE = range(3)
+# How many of a batch come from each, and what they are.
+SHARES = (28, 18, 10, 32, 8, 8, 4, 8, 2, 10)
+KINDS = (DIGIT, DIGIT, SEVERAL, NONE, NONE, NONE, NONE, DIGIT, SEVERAL, NONE)
 
 Samples = Tuple[Any, Any]
 
 
 def drawn(job: Tuple[int, int]) -> Samples:
-    """JOB pictures in MNIST's form, uint8 ``[N, 28, 28]``, and what they are, int64 ``[N]``."""
+    """JOB pictures in MNIST's form, uint8 ``[N, 28, 28]``, and their pools, int64 ``[N]``."""
     r = np.random.default_rng([*job, 2])
     images: List[Any] = []
-    labels: List[int] = []
+    pools: List[int] = []
     while len(images) < JOB:
-        which = int(r.choice(3, p=(0.3, 0.15, 0.55)))
-        image = (digit, two, none)[which](canvas(r), _digits)
+        which = int(r.choice(4, p=(0.25, 0.1, 0.55, 0.1)))
+        image = (digit, two, none, grey)[which](canvas(r), _digits)
         if image is not None and image.any():
             images.append(image)
-            labels.append(which)
-    return np.stack(images), np.array(labels, np.int64)
+            pools.append((DRAWN, TWO, SPOILT, GREY)[which])
+    return without_digitlike(np.stack(images), np.array(pools, np.int64), SPOILT)
+
+
+def composed(job: Tuple[int, int]) -> Samples:
+    """JOB pictures of shapes put together, as ``drawn`` gives them."""
+    r = np.random.default_rng([*job, 5])
+    images: List[Any] = []
+    while len(images) < JOB:
+        c = canvas(r)
+        height = c.u(55, 95)
+        box = scenes.Box(SIDE / 2, SIDE / 2, height, height)
+        image = found(c, others.composed(c, _digits, box))
+        if image is not None and image.any():
+            images.append(image)
+    return without_digitlike(np.stack(images), np.full(JOB, SPOILT, np.int64), SPOILT)
+
+
+def without_digitlike(images: Any, pools: Any, which: int) -> Samples:
+    kept = (pools != which) | ~_is_digitlike(images)
+    return images[kept], pools[kept]
 
 
 def on_scenes(job: Tuple[int, int]) -> Samples:
     """What the finder takes for digits on some scenes; what lies on none, or on two, is none."""
     images: List[Any] = []
-    labels: List[int] = []
+    pools: List[int] = []
     seed, number = job
     for index in range(100):
-        kind = "blank" if index % 3 == 0 else ""
+        kind = ("", "blank", "symbol", "blank", "symbol")[index % 5]
         scene = scenes.draw(_digits, seed, number * 100 + index, kind, None, 0.5)
         for piece in chain.from_iterable(islice(_finder.looks(scene.picture), 2)):
             label = what_is(scene, piece)
             if label is not None and piece.image.any():
                 images.append(piece.image)
-                labels.append(label)
-    return np.array(images, np.uint8).reshape(-1, 28, 28), np.array(labels, np.int64)
+                pools.append(SEEN_SYMBOL if scene.symbol else SEEN + label)
+    return without_digitlike(as_stack(images), np.array(pools, np.int64), SEEN_SYMBOL)
 
 
-_glyph = scenes.glyph
+def on_grey(job: Tuple[int, int]) -> Samples:
+    """What the finder takes for digits on things and textures of few pixels."""
+    images: List[Any] = []
+    for index in range(100):
+        c = canvas(np.random.default_rng([*job, index, 4]))
+        picture = grey(c, _digits)
+        if c.p(0.5):
+            side = c.n(56, 160)
+            picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR)
+        for piece in chain.from_iterable(islice(_finder.looks(picture), 2)):
+            images.append(piece.image)
+    return as_stack(images), np.full(len(images), SEEN_GREY, np.int64)
+
+
+def as_stack(images: List[Any]) -> Any:
+    return np.array(images, np.uint8).reshape(-1, 28, 28)
+
+
+_glyph, _figure = scenes.glyph, scenes.figure
 
 
 def without_numbers(name: str, text: str, size: int = 96) -> Any:
@@ -184,18 +202,18 @@ def what_is(scene: scenes.Scene, piece: finder.FoundDigit) -> "int | None":
     sizes = np.bincount(scene.ids.ravel(), minlength=len(scene.labels) + 1)
     shares = {int(i): n / sizes[i] for i, n in zip(ids, counts) if i}
     if scene.symbol:
-        return None if shares else refusal.NONE
+        return None if shares else NONE
     if not shares:
-        return refusal.NONE if scene.known[part].mean() > 200 else None
+        return NONE if scene.known[part].mean() > 200 else None
     whole = [number for number, share in shares.items() if share > 0.9]
     if len(shares) == 1 and len(whole) == 1:
         _, _, w, h = scene.boxes[whole[0] - 1]
         if 0.8 < max(width, height) / max(w, h) < 1.2:
-            return refusal.DIGIT
-        return refusal.NONE if max(width, height) > 1.5 * max(w, h) else None
+            return DIGIT
+        return NONE if max(width, height) > 1.5 * max(w, h) else None
     if max(shares.values()) < 0.35:
-        return refusal.NONE
-    return refusal.SEVERAL if len(whole) > 1 else None
+        return NONE
+    return SEVERAL if len(whole) > 1 else None
 
 
 def collect(
@@ -205,22 +223,40 @@ def collect(
     with multiprocessing.get_context("fork").Pool(workers) as pool:
         parts = pool.map(function, [(seed, number) for number in range(jobs)], 1)
     images, labels = (np.concatenate(part) for part in zip(*parts))
-    print(f"{function.__name__}: {len(images)}, {np.bincount(labels, minlength=3)}", flush=True)
+    print(
+        f"{function.__name__}: {len(images)}, {np.bincount(labels, minlength=len(SHARES))}",
+        flush=True,
+    )
     return images, labels
 
 
-# A batch: MNIST's own digits, drawn digits, two, none, and on scenes digits, two and none.
-SHARES = (30, 16, 14, 44, 8, 2, 14)
+class Pool:
+    """Samples of one origin, of which those that were mistaken are drawn more often."""
+
+    def __init__(self, images: Any, labels: Any) -> None:
+        self.images, self.labels = images, labels
+        self._losses = np.ones(len(images), np.float32)
+        self._drawn: Any = None
+
+    def draw(self, count: int, r: np.random.Generator) -> Samples:
+        """Half of them as they come, half by their losses when they were drawn last."""
+        sums = np.cumsum(self._losses, dtype=np.float64)
+        often = np.searchsorted(sums, r.random(count // 2) * sums[-1])
+        self._drawn = np.append(often, r.integers(len(self.images), size=count - count // 2))
+        self._drawn = np.minimum(self._drawn, len(self.images) - 1)
+        return self.images[self._drawn], self.labels[self._drawn]
+
+    def tell(self, losses: Any) -> None:
+        # What is never learnt may be labelled wrongly.
+        self._losses[self._drawn] = np.clip(losses, 0.05, 1.0)
 
 
-def batches(pools: Sequence[Any], steps: int, seed: int) -> Iterator[Samples]:
+def batches(pools: Sequence[Pool], steps: int, seed: int) -> Iterator[Samples]:
     r = np.random.default_rng([seed, 3])
     distortion = AugmentationConfig(shift=1.5, rotation=8, scaling=0.08, shear=0.08, elastic=0.7)
-    labels = np.repeat((0, 0, 1, 2, 0, 1, 2), SHARES)
     for _ in range(steps):
-        stack = np.concatenate(
-            [pool[r.integers(len(pool), size=n)] for pool, n in zip(pools, SHARES)]
-        )
+        drawn_now = [pool.draw(n, r) for pool, n in zip(pools, SHARES)]
+        stack, labels = (np.concatenate(part) for part in zip(*drawn_now))
         bent = augmentation.distort(stack, augmentation.random_maps(len(stack), distortion, r))
         yield np.where(r.random(len(stack))[:, None, None] < 0.6, bent, stack), labels
 
@@ -235,7 +271,7 @@ def auroc(good: Any, bad: Any) -> float:
     )
 
 
-def learnt(pools: Sequence[Any], args: argparse.Namespace) -> Dict[str, Any]:
+def learnt(pools: Sequence[Pool], args: argparse.Namespace) -> Dict[str, Any]:
     """The weights after training, averaged over the last steps."""
     started = time.time()
     mean: Dict[str, Any] = {}
@@ -254,12 +290,15 @@ def learnt(pools: Sequence[Any], args: argparse.Namespace) -> Dict[str, Any]:
                 inputs = to_variable(images[:, None].astype(np.float32) / 255)
                 maps = through.forward(network, layers, inputs, True)
                 output = network.fc(fluid.layers.reshape(maps, [len(images), -1]))
-                loss = fluid.layers.reduce_mean(
-                    fluid.layers.softmax_with_cross_entropy(output, to_variable(labels[:, None]))
+                losses = fluid.layers.softmax_with_cross_entropy(
+                    output, to_variable(labels[:, None])
                 )
+                loss = fluid.layers.reduce_mean(losses)
                 gradients.backward(loss)
             adam.minimize(loss)
             network.clear_gradients()
+            for pool, part in zip(pools, np.split(losses.numpy()[:, 0], np.cumsum(SHARES)[:-1])):
+                pool.tell(part)
             told.append(float(loss.numpy()))
             if step % 10 == 0:
                 now = {name: v.numpy() for name, v in network.state_dict().items()}
@@ -277,7 +316,7 @@ def report(
 
     def both(images: Any) -> Tuple[Any, Any]:
         logits = judge.logits(images)
-        return refusal.doubt(logits), refusal.doubt(logits, predictor.probabilities(images).max(1))
+        return refusal.doubt(logits), refusal.doubt(logits, predictor.probabilities(images))
 
     plain = both(digits.images)
     alone, together = (float(np.quantile(doubts, 1 - REFUSED)) for doubts in plain)
@@ -292,16 +331,44 @@ def report(
     return alone, together
 
 
+def samples(args: argparse.Namespace) -> Samples:
+    """All that is drawn, and looked at, for a training."""
+    parts = [collect(drawn, args.seed, args.drawn // JOB, args.workers)]
+    parts.append(collect(composed, args.seed, args.drawn // (6 * JOB), args.workers))
+    parts.append(collect(on_grey, args.seed, args.scenes // 200, args.workers))
+    scenes.glyph = without_numbers
+    scenes.figure = others.figure
+    parts.append(collect(on_scenes, args.seed, args.scenes // 100, args.workers))
+    scenes.glyph, scenes.figure = _glyph, _figure
+    images, origins = (np.concatenate(part) for part in zip(*parts))
+    return images, origins
+
+
+def pools_of(images: Any, origins: Any, predictor: Predictor) -> List[Pool]:
+    """The samples by where they come from, what is one digit with the classifier's label."""
+    pools = [Pool(_digits.images, np.asarray(_digits.labels, np.int64))]
+    for origin in range(1, len(SHARES)):
+        part = images[origins == origin]
+        if KINDS[origin] == DIGIT:
+            labels = predictor.probabilities(part).argmax(1)
+        else:
+            label = refusal.SEVERAL if KINDS[origin] == SEVERAL else refusal.NONE
+            labels = np.full(len(part), label, np.int64)
+        pools.append(Pool(part, labels))
+    return pools
+
+
 def main() -> None:
-    global _digits, _finder
+    global _digits, _finder, _is_digitlike
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mnist", default="../shared/mnist")
     parser.add_argument(
         "--out", default="data/pretrained-finder", help="where the finder lies, too"
     )
-    parser.add_argument("--steps", type=int, default=16_000)
-    parser.add_argument("--drawn", type=int, default=90_000, help="pictures drawn")
-    parser.add_argument("--scenes", type=int, default=6_000, help="scenes looked at")
+    parser.add_argument("--steps", type=int, default=14_000)
+    parser.add_argument("--drawn", type=int, default=100_000, help="pictures drawn")
+    parser.add_argument("--scenes", type=int, default=4_000, help="scenes looked at")
+    parser.add_argument("--samples", help="a file to keep them in, or to take them from")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--rate", type=float, default=2e-3)
@@ -310,26 +377,31 @@ def main() -> None:
     out = Path(args.out)
     _digits = load_digits(args.mnist, TRAIN, 6000)
     _finder = finder.Finder(pickles.load(out / "finder.pdparams"))
+    _is_digitlike = others.Digitlike(_digits.images)
     scenes.textures()
-    images, labels = collect(drawn, args.seed, args.drawn // JOB, args.workers)
-    scenes.glyph = without_numbers
-    seen, seen_labels = collect(on_scenes, args.seed, args.scenes // 100, args.workers)
-    pools = [_digits.images, *(images[labels == n] for n in range(3))]
-    pools += [seen[seen_labels == n] for n in range(3)]
+    if args.samples and Path(args.samples).exists():
+        with np.load(args.samples) as kept:
+            images, origins = kept["images"], kept["origins"]
+    else:
+        images, origins = samples(args)
+        if args.samples:
+            np.savez(args.samples, images=images, origins=origins)
+    predictor = Predictor("data/pretrained")
+    pools = pools_of(images, origins, predictor)
     weights = {n: v.astype(np.float16) for n, v in learnt(pools, args).items()}
-    scenes.glyph = _glyph
     digits = load_digits(args.mnist, VALID, 1500)
-    alone, together = report(refusal.Refusal(weights), Predictor("data/pretrained"), digits)
+    alone, together = report(refusal.Refusal(weights), predictor, digits)
     with atomic_write(out / "refusal.pdparams") as file:
         file.write(pickles.dump(weights))
     state = {
         "command": " ".join(["python tools/finder/train_refusal.py", *sys.argv[1:]]),
-        "seed": args.seed, "steps": args.steps, "samples": args.steps * BATCH,
+        "seed": args.seed, "steps": args.steps, "samples": args.steps * sum(SHARES),
         "seconds": round(time.time() - started),
         "threshold": together, "threshold_alone": alone, "refused_on_valid": REFUSED,
         "sha256": {"refusal.pdparams": sha256_of(out / "refusal.pdparams"),
                    "finder.pdparams": sha256_of(out / "finder.pdparams"),
-                   "train_refusal.py": sha256_of(__file__)},
+                   "train_refusal.py": sha256_of(__file__),
+                   "others.py": sha256_of(others.__file__)},
     }  # fmt: skip
     with atomic_write(out / "refusal.json") as file:
         file.write((json.dumps(state, indent=2) + "\n").encode())
