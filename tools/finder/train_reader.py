@@ -4,8 +4,8 @@
 ``configs/best.yaml`` on MNIST's train split and, beside it, drawn digits: lettered with even
 strokes of any weight, printed in Matplotlib's fonts, thinner and bolder than they are, of seven
 segments, and written with every tool of ``scenes.py``, some with a stray stroke, all in MNIST's
-form as the finder puts them; with ``--disturbed``, MNIST's own once more, in disturbances of every
-sort (``disturbances.py``). The model is chosen on MNIST's valid, as always. The refusal's threshold for
+form as the finder puts them; and MNIST's own once more, in disturbances of every sort
+(``disturbances.py``). The model is chosen on MNIST's valid, as always. The refusal's threshold for
 its confidences is fitted anew.
 """
 
@@ -264,8 +264,8 @@ def main() -> None:
     parser.add_argument("--finder", type=Path, default=ROOT / "data" / "pretrained-finder")
     parser.add_argument("--work", type=Path, required=True, help="a folder for what is made")
     parser.add_argument("--drawn", type=int, default=45_000)
-    parser.add_argument("--disturbed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--disturbed", type=int, default=50_000)
+    parser.add_argument("--epochs", type=int, default=22)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
