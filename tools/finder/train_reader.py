@@ -4,8 +4,9 @@
 ``configs/best.yaml`` on MNIST's train split and, beside it, drawn digits: lettered with even
 strokes of any weight, printed in Matplotlib's fonts, thinner and bolder than they are, of seven
 segments, and written with every tool of ``scenes.py``, some with a stray stroke, all in MNIST's
-form as the finder puts them. The model is chosen on MNIST's valid, as always. The refusal's
-threshold for its confidences is fitted anew.
+form as the finder puts them; and MNIST's own once more, in disturbances of every sort
+(``disturbances.py``). The model is chosen on MNIST's valid, as always. The refusal's threshold for
+its confidences is fitted anew.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any, Callable, List, Tuple
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import disturbances
 import refusal
 import scenes
 from train import TRAIN, VALID, load_digits
@@ -181,25 +183,35 @@ def drawn(job: Tuple[int, int]) -> Samples:
     return np.stack(images), np.array(labels, np.int64)
 
 
-def collected(seed: int, jobs: int, workers: int) -> Samples:
+def disturbed(job: Tuple[int, int]) -> Samples:
+    """JOB of MNIST's training digits in disturbances, shaped as ``drawn``'s."""
+    r = np.random.default_rng([*job, 5])
+    chosen = r.integers(len(_digits.images), size=JOB)
+    images = [disturbances.disturbed(r, _digits.images[index]) for index in chosen]
+    return np.stack(images), _digits.labels[chosen].astype(np.int64)
+
+
+def collected(
+    make: Callable[[Tuple[int, int]], Samples], seed: int, count: int, workers: int
+) -> Samples:
     cv2.setNumThreads(1)
     with multiprocessing.get_context("fork").Pool(workers) as pool:
-        parts = pool.map(drawn, [(seed, number) for number in range(jobs)], 1)
+        parts = pool.map(make, [(seed, number) for number in range(count // JOB)], 1)
     images, labels = (np.concatenate(part) for part in zip(*parts))
     return images, labels
 
 
-def splits(folder: str, extra: Samples) -> List[Samples]:
-    """MNIST's, with the drawn ones in train."""
+def splits(folder: str, *extra: Samples) -> List[Samples]:
+    """MNIST's, with the drawn and the disturbed ones in train."""
 
     def pair(images: idx.IdxFile, labels: idx.IdxFile) -> Samples:
         return (
-            idx.read_images(idx.find(folder, images.name)).array,
-            idx.read_labels(idx.find(folder, labels.name)).array,
+            idx.read_images(idx.find(folder, images.name))[0],
+            idx.read_labels(idx.find(folder, labels.name))[0],
         )
 
     images, labels = pair(idx.TRAIN_IMAGES, idx.TRAIN_LABELS)
-    train = tuple(np.concatenate(each) for each in zip((images[TRAIN], labels[TRAIN]), extra))
+    train = tuple(np.concatenate(each) for each in zip((images[TRAIN], labels[TRAIN]), *extra))
     return [train, (images[VALID], labels[VALID]), pair(idx.TEST_IMAGES, idx.TEST_LABELS)]
 
 
@@ -215,15 +227,14 @@ def trained(data: Path, folder: Path, epochs: int, seed: int) -> Path:
     return folder / (folder / "best").read_text().strip()
 
 
-def publish(best: Path, out: Path, count: int, seed: int) -> None:
-    """The checkpoint without what only going on needs; its data set is MNIST, and what was drawn."""
+def publish(best: Path, out: Path, made: str) -> None:
+    """The checkpoint without what only going on needs; its data set is MNIST, and what was made."""
     out.mkdir(parents=True, exist_ok=True)
     state = json.loads((best / "state.json").read_text())
     data = Path("data/mnist.json.gz")
     state["config"]["data"]["path"] = state["data_path"] = str(data)
     state["data_sha256"] = sha256_of(ROOT / data)
-    drawn_by = f"{count} more in train, drawn by tools/finder/train_reader.py --seed {seed}"
-    state["versions"]["drawn digits"] = drawn_by
+    state["versions"]["drawn digits"] = made
     for section in ("checkpoint", "log"):
         state["config"].pop(section)
     shutil.copy(best / "model.pdparams", out / "model.pdparams")
@@ -236,8 +247,8 @@ def fit_threshold(finder: Path, out: Path, mnist: str) -> None:
     """So that as few of MNIST's valid are refused as with the classifier before."""
     weights = pickles.load(finder / "refusal.pdparams")
     images = load_digits(mnist, VALID, 1).images
-    confidences = Predictor(out).probabilities(images).max(1)
-    doubts = refusal.doubt(refusal.Refusal(weights).logits(images), confidences)
+    probabilities = Predictor(out).probabilities(images)
+    doubts = refusal.doubt(refusal.Refusal(weights).logits(images), probabilities)
     state = json.loads((finder / "refusal.json").read_text())
     state["threshold"] = float(np.quantile(doubts, 1 - REFUSED))
     state["sha256"]["model.pdparams"] = sha256_of(out / "model.pdparams")
@@ -253,17 +264,25 @@ def main() -> None:
     parser.add_argument("--finder", type=Path, default=ROOT / "data" / "pretrained-finder")
     parser.add_argument("--work", type=Path, required=True, help="a folder for what is made")
     parser.add_argument("--drawn", type=int, default=45_000)
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--disturbed", type=int, default=50_000)
+    parser.add_argument("--epochs", type=int, default=22)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    data = args.work / "mnist-and-drawn.json.gz"
+    data = args.work / "mnist-and-more.json.gz"
     if not data.exists():
         _digits = load_digits(args.mnist, TRAIN, 6000)
-        extra = collected(args.seed, args.drawn // JOB, args.workers)
-        course_json.write(data, splits(args.mnist, extra), "integers")
+        extra = [collected(drawn, args.seed, args.drawn, args.workers)]
+        if args.disturbed:
+            extra.append(collected(disturbed, args.seed, args.disturbed, args.workers))
+        course_json.write(data, splits(args.mnist, *extra), "integers")
     best = trained(data, args.work / "checkpoints", args.epochs, args.seed)
-    publish(best, args.out, args.drawn, args.seed)
+    publish(
+        best,
+        args.out,
+        f"{args.drawn} more in train, drawn, and {args.disturbed} of MNIST's disturbed, "
+        f"by tools/finder/train_reader.py --seed {args.seed}",
+    )
     fit_threshold(args.finder, args.out, args.mnist)
 
 
