@@ -15,24 +15,19 @@ from mnist.base import command, streams
 @command.path_argument("path", metavar="FILE_OR_FOLDER")
 @command.path_option("--to", metavar="DIR", help="Make a checkpoint of it in this new folder.")
 @command.path_option(
-    "--write",
-    metavar="FILE",
+    "--write", metavar="FILE",
     help="Write its arrays: .pdparams (Paddle 1.8, 2 and 3), .npz or .safetensors.",
-)
+)  # fmt: skip
 @click.option(
-    "--names",
-    type=click.Choice(["kept", "model"]),
-    default="kept",
-    show_default=True,
+    "--names", type=click.Choice(["kept", "model"]), default="kept", show_default=True,
     help="What --write calls them: as they are, or as a checkpoint here does.",
-)
+)  # fmt: skip
 @command.assume_option
 @command.path_option(
-    "--data",
-    metavar="FILE",
+    "--data", metavar="FILE",
     help="A mnist.json.gz to try its net on and to go on with [default: the bundled digits, and"
     " data/mnist.json.gz if it is there].",
-)
+)  # fmt: skip
 def main(**options: Any) -> None:
     """Old files of Paddle: what is in them, and taking it along.
 

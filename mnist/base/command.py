@@ -48,19 +48,16 @@ def verb(*examples: str) -> Callable[[_F], click.Command]:
 
 
 checkpoint_option = path_option(
-    "--checkpoint",
-    metavar="CHECKPOINT",
+    "--checkpoint", metavar="CHECKPOINT",
     help="A checkpoint folder, a folder of them (its best), a course prefix, or best, latest or"
     " epochN [default: checkpoints/best; to predict or serve before it exists, data/pretrained].",
-)
+)  # fmt: skip
 assume_option = click.option(
-    "--assume",
-    metavar="KEY=VALUE",
-    multiple=True,
+    "--assume", metavar="KEY=VALUE", multiple=True,
     help="How the net in a course pair was meant, which the pair does not say:"
     " activation=relu|sigmoid|tanh, pooling=max|avg, input=-1..1 (a blank pixel..one full of"
     " ink). Repeatable.",
-)
+)  # fmt: skip
 
 
 def _trust(context: click.Context, option: click.Parameter, name: Optional[str]) -> None:

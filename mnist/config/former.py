@@ -11,17 +11,12 @@ PICTURES = "pictures_every_epochs"
 _IGNORED = "Paddle's DataLoader never heeded it in dygraph; leave it out"
 _ONE_CADENCE = f"all pictures have one cadence now, log.{PICTURES}"
 
+_OF_THE_LOADER = [f"data.loader.{key}" for key in ("feed_list", "iterable", "return_list")]
+_DRAWN = ("confusion", "mistakes", "filters", "pr_curves", "inputs")
+_OF_PICTURES = [f"log.{what}_every_epochs" for what in _DRAWN]
 # Why there is no such key any more.
-FORMER_KEYS = {
-    "data.loader.feed_list": _IGNORED,
-    "data.loader.iterable": _IGNORED,
-    "data.loader.return_list": _IGNORED,
-    "log.confusion_every_epochs": _ONE_CADENCE,
-    "log.mistakes_every_epochs": _ONE_CADENCE,
-    "log.filters_every_epochs": _ONE_CADENCE,
-    "log.pr_curves_every_epochs": _ONE_CADENCE,
-    "log.inputs_every_epochs": _ONE_CADENCE,
-}
+FORMER_KEYS = dict.fromkeys(_OF_THE_LOADER, _IGNORED)
+FORMER_KEYS.update(dict.fromkeys(_OF_PICTURES, _ONE_CADENCE))
 
 
 def bring_up_to_date(values: Dict[str, Any]) -> None:

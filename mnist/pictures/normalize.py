@@ -68,10 +68,6 @@ class FoundDigit:
         return max(self.box[2:])
 
     @property
-    def area(self) -> int:
-        return self.box[2] * self.box[3]
-
-    @property
     def middle(self) -> Tuple[float, float]:
         left, top, width, height = self.box
         return left + width / 2, top + height / 2

@@ -1,5 +1,6 @@
 """From a picture to the digits on it in MNIST's form: one way for one digit and for many."""
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 from typing import List, Tuple
@@ -84,7 +85,8 @@ class Reader:
         images = [digit.image for digit in found]
         if len(found) == 1 and found[0].doubt < 0:
             # A part of what is none may look like a digit.
-            return plain if is_none and found[0].area < LEAST_AREA * area else images
+            found_area = math.prod(found[0].box[2:])
+            return plain if is_none and found_area < LEAST_AREA * area else images
         # The finder may miss the finest lines, and what has no more than MNIST's pixels.
         others = plain + as_it_is
         likely = [image for image, doubt in zip(others, self._doubts(others)) if doubt < 0]
@@ -157,8 +159,7 @@ def drawn_in_one_piece(grey: Grey) -> Tuple[List[Grey], bool, int]:
     ink = difference[window].astype(np.float32) / full
     regions, _ = cv2.connectedComponents(1 - mask, connectivity=4)
     stroke = normalize.stroke_width(mask[window] > 0) * normalize.BOX / max(width, height)
-    is_certain = regions == 2 or stroke >= LEAST_STROKE
-    return [normalize.form_of(ink)], is_certain, width * height
+    return [normalize.form_of(ink)], regions == 2 or stroke >= LEAST_STROKE, width * height
 
 
 def _main(found: List[FoundDigit]) -> List[FoundDigit]:

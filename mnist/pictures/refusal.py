@@ -65,9 +65,7 @@ class Refusal:
                 rows.append(self._network(to_variable(part)).numpy())
         return np.concatenate(rows)
 
-    def judge(
-        self, images: Array, probabilities: Optional[Array] = None
-    ) -> Tuple[Array, List[str]]:
+    def judge(self, images: Array, probabilities: Any = None) -> Tuple[Array, List[str]]:
         """How much speaks against each of uint8 ``[N, 28, 28]``, and what it would be then.
 
         In logits, float64 ``[N]``, from the threshold that was fitted on valid. ``probabilities``
