@@ -13,6 +13,7 @@ UNSAID = {"anim-6.webp": 6, "drawn-6.gif": 6, "seven.jfif": 7, "seven.pbm": 7}
 
 # What is not reached yet. A picture that begins to be read has to leave the list.
 NOT_YET = {
+    "blank-margin_and_holes-0-isnone.jpg",
     "blank-margin_and_holes-1-isnone.jpg",
 }
 
